@@ -1,0 +1,223 @@
+"""One tree of errors, split by who must act.
+
+::
+
+    FaustError
+     +-- FaustPredicate                  control flow, never shown to users
+     |    +-- Skip                       a processor drops the event
+     |    +-- SameNode                   the router: the key lives here
+     |    +-- NotReady
+     |         +-- ConsumerNotStarted
+     +-- ImproperlyConfigured            the author of the program must act
+     +-- PartitionsMismatch
+     +-- ValidationError (ValueError)    the sender of the data must act
+     +-- DecodeError
+     |    +-- KeyDecodeError
+     |    +-- ValueDecodeError
+     +-- SecurityError
+     +-- ProducerSendError               a record was not accepted
+     |    +-- RecordTooLarge
+     +-- ConsistencyError                local state is ahead of its changelog
+     +-- BrokerError                     the operator must act
+          +-- BrokerUnavailable          could not be reached in time
+          +-- AuthenticationFailed       refused: never retried
+          +-- AuthorizationFailed        refused: never retried
+          +-- UnknownTopic
+          +-- OffsetOutOfRange
+          +-- CommitRefused              the group moved on: the generation is old
+          +-- ProducerFenced             a newer producer has this transactional id
+          +-- StorageError               the embedded broker's directory is unusable
+    FaustWarning (UserWarning)
+     +-- AlreadyConfiguredWarning
+     +-- SecurityWarning
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "AlreadyConfiguredWarning",
+    "AuthenticationFailed",
+    "AuthorizationFailed",
+    "BrokerError",
+    "BrokerUnavailable",
+    "CommitRefused",
+    "ConsistencyError",
+    "ConsumerNotStarted",
+    "DecodeError",
+    "FaustError",
+    "FaustPredicate",
+    "FaustWarning",
+    "ImproperlyConfigured",
+    "KeyDecodeError",
+    "NotReady",
+    "OffsetOutOfRange",
+    "PartitionsMismatch",
+    "ProducerFenced",
+    "ProducerSendError",
+    "RecordTooLarge",
+    "SameNode",
+    "SecurityError",
+    "SecurityWarning",
+    "Skip",
+    "StorageError",
+    "UnknownTopic",
+    "ValidationError",
+    "ValueDecodeError",
+]
+
+
+class FaustError(Exception):
+    """Root of every error raised by this library."""
+
+
+class FaustWarning(UserWarning):
+    """Root of every warning issued by this library."""
+
+
+class FaustPredicate(FaustError):
+    """Root of exceptions that are used for control flow."""
+
+
+class Skip(FaustPredicate):
+    """Raised by a stream processor to drop the event and acknowledge it."""
+
+
+class SameNode(FaustPredicate):
+    """Raised by the router when the wanted key lives on this very worker."""
+
+
+class NotReady(FaustPredicate):
+    """A service is used before it has started."""
+
+
+class ConsumerNotStarted(NotReady):
+    """The consumer is used before it has started."""
+
+
+class ImproperlyConfigured(FaustError):
+    """The program or its environment is configured in a way that cannot work."""
+
+
+class AlreadyConfiguredWarning(FaustWarning):
+    """A setting was changed after it had been read."""
+
+
+class SecurityWarning(FaustWarning):
+    """Something is used that is unsafe with untrusted data."""
+
+
+class ValidationError(FaustError, ValueError):
+    """A value does not fit the model that should hold it."""
+
+    def __init__(self, reason: str = "", *, field: Any = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.field = field
+
+
+class DecodeError(FaustError):
+    """Bytes from a topic could not be turned into a value.
+
+    Attributes:
+        topic: Topic of the message, when known.
+        partition: Its partition.
+        offset: Its offset.
+        payload: The first 200 bytes that could not be decoded.
+    """
+
+    part = "message"
+
+    def __init__(
+        self,
+        reason: str = "",
+        *,
+        topic: str | None = None,
+        partition: int | None = None,
+        offset: int | None = None,
+        payload: bytes | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+        self.payload = payload[:200] if payload is not None else None
+
+    def __str__(self) -> str:
+        where = (
+            f" of {self.topic}[{self.partition}] offset {self.offset}"
+            if self.topic is not None
+            else ""
+        )
+        what = f"; first bytes: {self.payload!r}" if self.payload is not None else ""
+        return f"cannot decode {self.part}{where}: {self.reason}{what}"
+
+
+class KeyDecodeError(DecodeError):
+    """The key of a message could not be decoded."""
+
+    part = "key"
+
+
+class ValueDecodeError(DecodeError):
+    """The value of a message could not be decoded."""
+
+    part = "value"
+
+
+class SecurityError(FaustError):
+    """A guarded operation was attempted on a tagged value."""
+
+
+class PartitionsMismatch(FaustError):
+    """Topics that must be co-partitioned have different numbers of partitions."""
+
+
+class ConsistencyError(FaustError):
+    """Local table state is ahead of its changelog topic."""
+
+
+class ProducerSendError(FaustError):
+    """A record was not accepted by the broker."""
+
+
+class RecordTooLarge(ProducerSendError):
+    """A record is larger than the broker or the settings allow."""
+
+
+class BrokerError(FaustError):
+    """The broker, or the way to it, is at fault."""
+
+
+class BrokerUnavailable(BrokerError):
+    """The broker could not be reached within the time allowed."""
+
+
+class AuthenticationFailed(BrokerError):
+    """The broker refused the credentials."""
+
+
+class AuthorizationFailed(BrokerError):
+    """The broker refused the operation to this user."""
+
+
+class UnknownTopic(BrokerError):
+    """The topic or partition does not exist."""
+
+
+class OffsetOutOfRange(BrokerError):
+    """The wanted offset is not in the log, and the reset policy is ``none``."""
+
+
+class CommitRefused(BrokerError):
+    """The group has moved on: this member or generation may no longer commit."""
+
+
+class ProducerFenced(BrokerError):
+    """Another producer has taken over this transactional id."""
+
+
+class StorageError(BrokerError):
+    """The data directory of the embedded broker cannot be used."""
