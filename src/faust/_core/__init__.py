@@ -1,0 +1,1 @@
+"""What runs once per event, or decides about events. No settings, no logging, no I/O."""

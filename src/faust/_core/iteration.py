@@ -1,0 +1,249 @@
+"""The stream's loop: take a slice, decode, hand out, move on.
+
+This is the one loop of the house that runs once per event, and the only one. It keeps its place in a `Cursor`, not
+in its own frame: an ``async for`` that is left by an exception closes its generator some time later, and the next
+iteration (a restarted actor) must go on with the very next record, whatever the garbage collector does meanwhile.
+So a new iteration first *claims* the cursor: what was in hand counts as finished, the rest of the slice is taken
+over, and the old generator finds, when it is closed at last, that it has nothing left to say.
+
+Per event the loop looks at the clock once. That single look serves two purposes: the loop is yielded to every few
+milliseconds so that timers and other agents live, and a process that was frozen past its lease notices before it
+hands out another event (rule C17).
+
+Time, waiting and yielding come in through the constructor; nothing here knows asyncio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextvars import ContextVar
+from time import monotonic
+from typing import Any
+
+from faust._core.lanes import Inbox, Lane, PartitionTask
+from faust.exceptions import Skip
+from faust.messages import Slice
+
+__all__ = ["TURN", "Cursor", "current_cursor"]
+
+TURN = 0.002
+"""Seconds after which a busy stream lets others run."""
+
+current_cursor: ContextVar[Cursor | None] = ContextVar("faust.current_cursor", default=None)
+"""The cursor of the stream that the running task iterates; set once per iteration, not per event."""
+
+
+class Cursor:
+    """Where a stream stands: its lane, the record in hand, and its decoded value.
+
+    Attributes:
+        inbox: Where slices come from.
+        lane: Lane of the record in hand; None between slices.
+        record: The record in hand (a driver's record, or whatever a channel was given).
+        value: Its value as handed out.
+        process: Applied to each value; may return an awaitable, may raise `Skip`. None: nothing to apply.
+        enable_acks: When false nothing is finished by moving on.
+        count: Events handed out so far.
+    """
+
+    __slots__ = (
+        "_batch",
+        "_claims",
+        "_event",
+        "_event_record",
+        "_records",
+        "breathe",
+        "clock",
+        "count",
+        "enable_acks",
+        "inbox",
+        "lane",
+        "lease_until",
+        "make_event",
+        "on_decode_error",
+        "on_done",
+        "process",
+        "process_awaits",
+        "record",
+        "value",
+        "wait",
+    )
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        *,
+        wait: Callable[[], Awaitable[None]],
+        breathe: Callable[[], Awaitable[None]],
+        make_event: Callable[[Lane, Any, Any], Any],
+        on_decode_error: Callable[[Lane, Any, Exception], Awaitable[None]],
+        lease_until: Callable[[], float] | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.inbox = inbox
+        self.wait = wait
+        self.breathe = breathe
+        self.make_event = make_event
+        self.on_decode_error = on_decode_error
+        self.lease_until = lease_until
+        self.clock = clock
+        self.on_done: Callable[[PartitionTask], None] | None = None
+        self.process: Callable[[Any], Any] | None = None
+        self.process_awaits = False
+        self.enable_acks = True
+        self.count = 0
+        self.lane: Lane | None = None
+        self.record: Any = None
+        self.value: Any = None
+        self._batch: Slice | None = None
+        self._records: Iterator[Any] = iter(())
+        self._claims = 0
+        self._event: Any = None
+        self._event_record: Any = None
+
+    # -- the record in hand
+
+    def event(self) -> Any:
+        """Return the event in hand, built on first look; None between events."""
+        record = self.record
+        if record is None or self.lane is None:
+            return None
+        if self._event_record is not record:
+            self._event = self.make_event(self.lane, record, self.value)
+            self._event_record = record
+        return self._event
+
+    def key(self) -> Any:
+        """Return the decoded key of the record in hand."""
+        lane, record = self.lane, self.record
+        if lane is None:
+            return None
+        return record.key if lane.decode_key is None else lane.decode_key(record)
+
+    def finish(self) -> None:
+        """Count the record in hand as finished (unless acknowledgement is by hand)."""
+        lane, record = self.lane, self.record
+        self.record = self.value = None
+        if lane is None or record is None or not self.enable_acks:
+            return
+        if lane.tracker is not None:
+            lane.tracker.ack(record.offset)
+        elif lane.current is record:
+            lane.done = record.offset + 1
+            lane.current = None
+
+    def close_slice(self) -> None:
+        """Count the whole slice as handed out, with what the log skips behind it."""
+        lane, batch = self.lane, self._batch
+        self._batch = None
+        self._records = iter(())
+        self.lane = None
+        if lane is None or batch is None:
+            return
+        task = lane.task
+        if lane.tracker is not None:
+            lane.tracker.advance(batch.next_offset)
+        elif task.alive and self.enable_acks and lane.current is None:
+            lane.done = batch.next_offset
+        if self.on_done is not None:
+            self.on_done(task)
+
+    # -- the loop
+
+    def claim(self) -> int:
+        """Take the place over from an earlier iteration; what it had in hand is finished."""
+        self.finish()
+        self._claims += 1
+        current_cursor.set(self)
+        return self._claims
+
+    async def values(self) -> AsyncGenerator[Any, None]:  # noqa: C901 - one loop, on purpose
+        """Hand out values, one at a time, for ever."""
+        inbox = self.inbox
+        clock = self.clock
+        turn = self.claim()
+        turn_ends = clock() + TURN
+        try:
+            while True:
+                lane = self.lane
+                if lane is None:
+                    if inbox.errors:
+                        raise inbox.errors.popleft()
+                    work = inbox.pop()
+                    if work is None:
+                        await self.wait()
+                        turn_ends = clock() + TURN
+                        continue
+                    lane, batch = work
+                    self.lane = lane
+                    self._batch = batch
+                    self._records = iter(batch.records)
+                task = lane.task
+                decode = lane.decode_value
+                tracker = lane.tracker
+                for record in self._records:
+                    if clock() >= turn_ends:
+                        await self._breathe(task)
+                        turn_ends = clock() + TURN
+                        if self._claims != turn:
+                            return
+                    if not task.alive:
+                        break
+                    if tracker is None:
+                        lane.current = record
+                    else:
+                        tracker.deliver(record.offset)
+                    self.record = record
+                    try:
+                        value = decode(record)
+                    except Exception as exc:
+                        await self._undecodable(lane, record, exc)
+                        continue
+                    if self.process is not None:
+                        try:
+                            value = self.process(value)
+                            if self.process_awaits:
+                                value = await value
+                        except Skip:
+                            self._skip(lane, record)
+                            continue
+                    self.value = value
+                    self.count += 1
+                    yield value
+                    if self._claims != turn:
+                        return
+                    if inbox.errors:
+                        self.finish()
+                        raise inbox.errors.popleft()
+                    if tracker is not None and self.enable_acks:
+                        tracker.ack(record.offset)
+                self.finish()
+                self.close_slice()
+        finally:
+            if self._claims == turn:
+                self.finish()
+
+    async def _breathe(self, task: PartitionTask) -> None:
+        """Let others run; and hand out nothing while the lease on the partition has run out."""
+        self.finish()
+        await self.breathe()
+        lease_until = self.lease_until
+        if lease_until is not None:
+            while task.alive and self.clock() >= lease_until():
+                await self.breathe()
+
+    async def _undecodable(self, lane: Lane, record: Any, exc: Exception) -> None:
+        """Let the channel decide what a bad message means; by default it is raised in the reader."""
+        await self.on_decode_error(lane, record, exc)
+        self._skip(lane, record)
+        if self.inbox.errors:
+            raise self.inbox.errors.popleft()
+
+    def _skip(self, lane: Lane, record: Any) -> None:
+        """A dropped event is finished, also where acknowledgement is by hand."""
+        self.record = self.value = None
+        if lane.tracker is not None:
+            lane.tracker.ack(record.offset)
+        elif lane.current is record:
+            lane.done = record.offset + 1
+            lane.current = None

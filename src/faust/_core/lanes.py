@@ -1,0 +1,266 @@
+"""Tasks, lanes and the inbox: where a slice waits, and how far each reader has come.
+
+A *task* is one partition in one assignment. Everything fetched belongs to a task, and a task that was revoked is
+dead for ever: nothing of it is delivered or committed any more, however late somebody looks (rule C2).
+
+A *lane* is one reader of one task: the stream of an agent, say. Its progress is one of two things, chosen when the
+stream starts:
+
+* in order (the common case): ``current`` is the lowest record that was handed out and is not finished, ``done`` the
+  offset below which everything is finished. Moving on to the next record *is* the acknowledgement; it costs one store.
+* in any order (several actors, manual acknowledgement): an `AckTracker`.
+
+What may be committed of a task is the smallest ``safe()`` of its lanes, so a slow reader holds the offset for the
+others, and the death of a process loses nothing that any of them had not finished.
+
+An *inbox* collects the slices of all lanes of one reader and gives them out fairly: topics in turn, and partitions
+within a topic in turn.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from faust._core.offsets import AckTracker
+from faust._core.scheduling import FairQueue
+from faust.messages import TP, Message, Slice
+
+__all__ = ["Inbox", "Lane", "PartitionTask"]
+
+
+class PartitionTask:
+    """One partition in one assignment.
+
+    Attributes:
+        tp: The partition.
+        generation: The group generation it was assigned in.
+        alive: False once revoked; then nothing more of it is handed out or committed.
+        delivered: Next offset after everything that was given to the lanes; -1 before the first slice.
+        committed: Last offset the broker has accepted; None when there is none.
+        lanes: Its readers.
+        full: Some lane has more than it can take for now.
+        paused: The driver was asked to stop fetching it.
+    """
+
+    __slots__ = (
+        "alive",
+        "committed",
+        "delivered",
+        "full",
+        "generation",
+        "lanes",
+        "partition",
+        "paused",
+        "tp",
+    )
+
+    def __init__(self, tp: TP, generation: int) -> None:
+        self.tp = tp
+        self.partition = tp.partition
+        self.generation = generation
+        self.alive = True
+        self.delivered = -1
+        self.committed: int | None = None
+        self.lanes: list[Lane] = []
+        self.full = False
+        self.paused = False
+
+    def __repr__(self) -> str:
+        state = "alive" if self.alive else "dead"
+        return f"<PartitionTask {self.tp.topic}[{self.partition}] {state} safe={self.safe()}>"
+
+    def safe(self) -> int:
+        """Return the next offset that may be committed: everything below is finished. -1: nothing known yet."""
+        safe = self.delivered
+        for lane in self.lanes:
+            if lane.acks:
+                lane_safe = lane.safe()
+                if 0 <= lane_safe < safe:
+                    safe = lane_safe
+        return safe
+
+    def acking(self) -> bool:
+        """Say whether any reader wants offsets of this partition to be committed."""
+        return any(lane.acks for lane in self.lanes)
+
+    def in_hand(self) -> int:
+        """Return how many records are handed out and not finished."""
+        return sum(lane.in_hand() for lane in self.lanes)
+
+
+class Lane:
+    """One reader of one task.
+
+    Attributes:
+        decode_key: Record -> key; None when the key is the record's bytes.
+        decode_value: Record -> value.
+        queued: Records waiting in the inbox.
+        limit: Records that may wait before the partition counts as full.
+        acks: False for topics whose offsets are never committed.
+    """
+
+    __slots__ = (
+        "acks",
+        "current",
+        "decode_key",
+        "decode_value",
+        "done",
+        "inbox",
+        "limit",
+        "queued",
+        "task",
+        "tracker",
+    )
+
+    def __init__(
+        self,
+        task: PartitionTask,
+        inbox: Inbox,
+        decode_value: Callable[[Any], Any],
+        decode_key: Callable[[Any], Any] | None = None,
+        *,
+        acks: bool = True,
+        limit: int = 1024,
+    ) -> None:
+        self.task = task
+        self.inbox = inbox
+        self.decode_value = decode_value
+        self.decode_key = decode_key
+        self.acks = acks
+        self.limit = limit
+        self.queued = 0
+        self.current: Any = None
+        self.done = task.delivered
+        self.tracker: AckTracker | None = None
+        if not inbox.ordered:
+            self.track()
+        task.lanes.append(self)
+
+    def track(self) -> None:
+        """From now on acknowledgements may come in any order."""
+        if self.tracker is None:
+            tracker = AckTracker(max(self.done, 0))
+            if self.current is not None:
+                tracker.deliver(self.current.offset)
+                tracker.advance(self.current.offset + 1)
+            self.tracker = tracker
+
+    def start_at(self, offset: int) -> None:
+        """The first slice begins at *offset*; nothing below it is ours."""
+        self.done = offset
+        if self.tracker is not None:
+            self.tracker = AckTracker(offset)
+
+    def safe(self) -> int:
+        """Return the offset below which this reader has finished everything."""
+        if self.tracker is not None:
+            return self.tracker.safe
+        current = self.current
+        return self.done if current is None else current.offset
+
+    def in_hand(self) -> int:
+        """Return how many records this reader was handed and has not finished."""
+        if self.tracker is not None:
+            return self.tracker.unfinished
+        return 0 if self.current is None else 1
+
+    def ack(self, offset: int) -> bool:
+        """Finish the record at *offset*; True when it was not finished before."""
+        if self.tracker is not None:
+            return self.tracker.ack(offset)
+        current = self.current
+        if current is None or current.offset != offset:
+            return False
+        self.done = offset + 1
+        self.current = None
+        return True
+
+
+class Inbox:
+    """Slices and thrown errors that wait for one reader.
+
+    Attributes:
+        ordered: The reader takes one record at a time and finishes it before the next.
+        shared: Several readers take from it; slices are split so that each record goes to whoever is free.
+        wake: Called when something was put; set by whoever waits.
+        relieved: Called with a task when a full lane has room again.
+    """
+
+    __slots__ = ("errors", "maxsize", "ordered", "queue", "relieved", "shared", "wake")
+
+    def __init__(self, *, ordered: bool = True, shared: bool = False, maxsize: int = 4096) -> None:
+        self.queue: FairQueue[tuple[Lane, Slice]] = FairQueue()
+        self.errors: deque[BaseException] = deque()
+        self.ordered = ordered and not shared
+        self.shared = shared
+        self.maxsize = maxsize
+        self.wake: Callable[[], None] = _nothing
+        self.relieved: Callable[[PartitionTask], None] = _ignore
+
+    def put(self, lane: Lane, batch: Slice) -> None:
+        """Queue a slice for *lane*."""
+        tp = batch.tp
+        records = batch.records
+        lane.queued += len(records)
+        if self.shared:
+            self._put_singly(lane, batch)
+        else:
+            self.queue.put(tp, (lane, batch))
+        if lane.queued >= lane.limit:
+            lane.task.full = True
+        self.wake()
+
+    def _put_singly(self, lane: Lane, batch: Slice) -> None:
+        records = batch.records
+        last = len(records) - 1
+        for index, record in enumerate(records):
+            end = batch.next_offset if index == last else record.offset + 1
+            self.queue.put(batch.tp, (lane, Slice(batch.tp, batch.generation, (record,), end)))
+        if not records:
+            self.queue.put(batch.tp, (lane, batch))
+
+    def pop(self) -> tuple[Lane, Slice] | None:
+        """Take the next slice whose task is alive; None when nothing waits."""
+        while (item := self.queue.pop()) is not None:
+            lane, batch = item[1]
+            task = lane.task
+            if not task.alive:
+                continue
+            lane.queued -= len(batch.records)
+            if task.full and lane.queued * 2 <= lane.limit:
+                self._relieve(task)
+            return lane, batch
+        return None
+
+    def _relieve(self, task: PartitionTask) -> None:
+        if all(lane.queued * 2 <= lane.limit for lane in task.lanes):
+            task.full = False
+            self.relieved(task)
+
+    def throw(self, exc: BaseException) -> None:
+        """Raise *exc* in the reader, before anything that is queued."""
+        self.errors.append(exc)
+        self.wake()
+
+    def clear(self) -> None:
+        """Forget what waits; nothing of it counts as finished."""
+        self.queue.clear()
+        self.errors.clear()
+
+    def __len__(self) -> int:
+        return len(self.queue)
+
+
+def message_of(lane: Lane, record: Any) -> Message:
+    """Show a lane's record as the documented message."""
+    return Message.from_record(lane.task.tp, record, lane.task.generation)
+
+
+def _nothing() -> None:
+    return None
+
+
+def _ignore(_task: PartitionTask) -> None:
+    return None

@@ -1,0 +1,119 @@
+"""What the rooms ask of one another, where one may not import the other.
+
+A Protocol stands here only because a lower room must name something that lives higher up: a stream the app that
+made it, an event the topic it is sent to. Each lists exactly what is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from faust._core.lanes import Lane
+from faust.mailbox import Mailbox
+from faust.messages import HeadersArg, Message
+from faust.settings.settings import Settings
+
+__all__ = ["AppT", "Sendable", "Source"]
+
+
+class Sendable(Protocol):
+    """Something a value can be sent to: a topic, a channel, an agent."""
+
+    async def send(self, *, key: Any = None, value: Any = None, **options: Any) -> Any:
+        """Send a value; see `faust.Topic.send`."""
+        ...
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Something a stream can read: an iterator of a channel or topic."""
+
+    mailbox: Mailbox
+
+    def make_event(self, lane: Lane, record: Any, value: Any) -> Any:
+        """Build the event of a record."""
+        ...
+
+    async def on_record_undecodable(self, lane: Lane, record: Any, exc: Exception) -> None:
+        """Decide what an undecodable record means; by default it is thrown into the mailbox."""
+        ...
+
+    def on_stop_iteration(self) -> None:
+        """The stream has stopped for good."""
+        ...
+
+    def derive_topic(self, name: str, **options: Any) -> Any:
+        """Make a topic like this one under another name; ValueError where that makes no sense."""
+        ...
+
+
+class AppT(Protocol):
+    """The application, as its parts see it."""
+
+    conf: Settings
+
+    @property
+    def producer(self) -> Any:
+        """The producer service (`faust.transport.producer.Producer`)."""
+        ...
+
+    @property
+    def consumer(self) -> Any:
+        """The consumer service (`faust.transport.consumer.Consumer`)."""
+        ...
+
+    @property
+    def topics(self) -> Any:
+        """The conductor."""
+        ...
+
+    @property
+    def serializers(self) -> Any:
+        """The registry of serializers."""
+        ...
+
+    @property
+    def tables(self) -> Any:
+        """The table manager."""
+        ...
+
+    @property
+    def agents(self) -> Mapping[str, Any]:
+        """Agents by name."""
+        ...
+
+    def topic(self, *topics: str, **options: Any) -> Any:
+        """Make a topic description."""
+        ...
+
+    def channel(self, **options: Any) -> Any:
+        """Make an in-memory channel."""
+        ...
+
+    def stream(self, channel: Any, **options: Any) -> Any:
+        """Make a stream over a channel, topic or iterable."""
+        ...
+
+    def create_event(self, key: Any, value: Any, headers: HeadersArg, message: Message) -> Any:
+        """Make an event."""
+        ...
+
+    def send(self, channel: Any, key: Any = None, value: Any = None, **options: Any) -> Awaitable[Any]:
+        """Send a value to a channel, topic or topic name."""
+        ...
+
+    async def maybe_start_producer(self) -> Any:
+        """Start the producer if it is not running; return it."""
+        ...
+
+    async def declare_topic(self, spec: Any) -> Any:
+        """Create a topic on the broker unless it is there; see `faust.transport.base.TopicSpec`."""
+        ...
+
+    def lease_until(self) -> float:
+        """Until when (monotonic seconds) the partitions we hold are certainly ours."""
+        ...
+
+
+LeaseT = Callable[[], float]
