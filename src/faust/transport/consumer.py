@@ -1,0 +1,345 @@
+"""The consumer service: takes slices from the driver, deals them out, commits what is finished.
+
+The journey of a slice: the driver builds it, `_pump` takes it, looks up the task of its partition (no task, a dead
+one or another generation: it is dropped), and gives it to the task's lanes; slices of changelogs go to the sink that
+recovery has registered. From there on the slice belongs to a stream.
+
+Commits: what may be committed of a task is `PartitionTask.safe`. A commit first notes those offsets, *then* waits for
+`before_commit` (tables flushed, everything sent acknowledged), then commits what it had noted: so whatever an event
+caused is safe before the event is called done. A commit that the broker did not accept changes nothing here and is
+part of the next one.
+
+Back-pressure: a lane with too much waiting makes its partition *full*. When every partition is full nothing is taken
+from the driver, whose own buffers are bounded; when only some are, and the driver still has more of them, those are
+paused in the driver. Reading the lane down to half its limit opens the partition again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from time import monotonic
+from typing import Any
+
+from mode import Service
+
+from faust._core.lanes import PartitionTask
+from faust.exceptions import CommitRefused
+from faust.messages import TP, Slice
+from faust.transport.base import ConsumerDriver
+
+__all__ = ["Consumer"]
+
+logger = logging.getLogger(__name__)
+
+TAKE_TIMEOUT = 1.0
+MIN_COMMIT_GAP = 0.25
+"""Seconds between two commits that are triggered by the number of finished events."""
+
+AsyncHook = Callable[[], Awaitable[None]]
+
+
+class Consumer(Service):
+    """Owns the driver, the tasks of the assigned partitions, and their offsets.
+
+    Arguments:
+        driver: The transport's consumer.
+        before_commit: Awaited before offsets are committed: flush tables and producer. If it raises, nothing is committed
+            and the worker crashes.
+        after_commit: Called with the offsets the broker has accepted.
+        commit_interval: Seconds between commits.
+        commit_every: Finished events after which a commit is made earlier.
+    """
+
+    def __init__(
+        self,
+        driver: ConsumerDriver,
+        *,
+        before_commit: AsyncHook,
+        after_commit: Callable[[Mapping[TP, int]], None] | None = None,
+        commit_interval: float = 2.8,
+        commit_every: int | None = 10_000,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.driver = driver
+        self.tasks: dict[TP, PartitionTask] = {}
+        self.commit_interval = commit_interval
+        self.commit_every = commit_every
+        self.last_commit = 0.0
+        self._before_commit = before_commit
+        self._after_commit = after_commit
+        self._sinks: dict[str, Callable[[Slice], None]] = {}
+        self._commit_lock = asyncio.Lock()
+        self._room = asyncio.Event()
+        self._progress = asyncio.Event()
+        self._running: list[asyncio.Task[None]] = []
+
+    # -- life
+
+    async def on_start(self) -> None:
+        """Connect, and begin to take slices."""
+        await self.driver.start()
+        self.last_commit = monotonic()
+        self._spawn(self._pump, "take slices")
+        self._spawn(self._commit_regularly, "commit")
+
+    async def on_stop(self) -> None:
+        """Leave the group. Draining and committing is the application's business, before this."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        self._running.clear()
+        await self.driver.close()
+
+    def _spawn(self, part: Callable[[], Awaitable[None]], name: str) -> None:
+        """Run a part of the consumer; when it ends in an error the worker crashes."""
+        self._running.append(
+            asyncio.get_running_loop().create_task(self._guard(part, name), name=f"consumer: {name}")
+        )
+
+    async def _guard(self, part: Callable[[], Awaitable[None]], name: str) -> None:
+        try:
+            await part()
+        except asyncio.CancelledError:
+            raise
+        except Exception as exc:
+            if not self.should_stop:
+                logger.error("Consumer cannot go on (%s): %s: %s", name, type(exc).__name__, exc)
+                await self.crash(exc)
+
+    # -- the driver's face
+
+    @property
+    def generation(self) -> int:
+        """Generation of the group."""
+        return self.driver.generation
+
+    def assignment(self) -> set[TP]:
+        """Return the partitions held now."""
+        return set(self.driver.assignment)
+
+    def pause(self, tps: Collection[TP]) -> None:
+        """Stop fetching *tps*."""
+        self.driver.pause(tps)
+
+    def resume(self, tps: Collection[TP]) -> None:
+        """Fetch *tps* again."""
+        self.driver.resume(tps)
+
+    async def seek(self, offsets: Mapping[TP, int]) -> None:
+        """Go on at *offsets*."""
+        await self.driver.seek(offsets)
+
+    async def position(self, tp: TP) -> int:
+        """Return the offset of the next record to be taken."""
+        return await self.driver.position(tp)
+
+    async def committed(self, tps: Collection[TP]) -> dict[TP, int | None]:
+        """Return committed next offsets."""
+        return await self.driver.committed(tps)
+
+    async def beginning_offsets(self, tps: Collection[TP]) -> dict[TP, int]:
+        """Return log start offsets."""
+        return await self.driver.beginning_offsets(tps)
+
+    async def end_offsets(self, tps: Collection[TP]) -> dict[TP, int]:
+        """Return the next offsets to be written."""
+        return await self.driver.end_offsets(tps)
+
+    def route(self, topic: str, sink: Callable[[Slice], None] | None) -> None:
+        """Give the slices of *topic* to *sink* instead of to lanes; None: undo."""
+        if sink is None:
+            self._sinks.pop(topic, None)
+        else:
+            self._sinks[topic] = sink
+
+    # -- tasks
+
+    def open_tasks(self, tps: Iterable[TP], generation: int) -> list[PartitionTask]:
+        """Make the tasks of newly assigned partitions; they take part at once."""
+        made = []
+        for tp in tps:
+            task = self.tasks[tp] = PartitionTask(tp, generation)
+            made.append(task)
+        return made
+
+    async def close_tasks(self, tps: Iterable[TP], *, lost: bool, timeout: float) -> list[TP]:
+        """Stop handing out *tps*, wait for what is in hand, commit, and forget them.
+
+        Arguments:
+            tps: The partitions that go away.
+            lost: They are gone already: nothing is waited for and nothing is committed.
+            timeout: Seconds to wait for events in hand.
+
+        Returns:
+            The partitions with events that were still in hand at the end; of those only what was finished is committed.
+        """
+        tasks = [task for tp in tps if (task := self.tasks.get(tp)) is not None]
+        for task in tasks:
+            task.alive = False
+        for inbox in {lane.inbox for task in tasks for lane in task.lanes}:
+            inbox.wake()
+        stuck: list[TP] = []
+        if not lost:
+            stuck = await self._drain(tasks, timeout)
+            await self._commit_tasks(tasks)
+        for task in tasks:
+            self.tasks.pop(task.tp, None)
+            task.lanes.clear()
+        self._room.set()
+        return stuck
+
+    async def _drain(self, tasks: list[PartitionTask], timeout: float) -> list[TP]:
+        deadline = monotonic() + timeout
+        while any(task.in_hand() for task in tasks):
+            left = deadline - monotonic()
+            if left <= 0:
+                break
+            self._progress.clear()
+            try:
+                await asyncio.wait_for(self._progress.wait(), min(left, 0.02))
+            except TimeoutError:
+                continue
+        return [task.tp for task in tasks if task.in_hand()]
+
+    def note_progress(self, _task: PartitionTask) -> None:
+        """A stream has finished a slice (or noticed that its task is dead)."""
+        self._progress.set()
+
+    def relieved(self, task: PartitionTask) -> None:
+        """A full partition has room again."""
+        if task.paused and task.alive:
+            task.paused = False
+            self.driver.resume([task.tp])
+        self._room.set()
+
+    # -- taking slices
+
+    async def _pump(self) -> None:
+        take = self.driver.take
+        while not self.should_stop:
+            if self._crowded():
+                self._room.clear()
+                await self._room.wait()
+                continue
+            for batch in await take(TAKE_TIMEOUT):
+                self._deliver(batch)
+            if self.commit_every is not None:
+                self._maybe_commit_early()
+
+    def _crowded(self) -> bool:
+        """Every partition that is being read has enough waiting."""
+        tasks = self.tasks.values()
+        return bool(tasks) and not self._sinks_active and all(task.full for task in tasks)
+
+    @property
+    def _sinks_active(self) -> bool:
+        return bool(self._sinks)
+
+    def _deliver(self, batch: Slice) -> None:
+        tp = batch.tp
+        sink = self._sinks.get(tp.topic)
+        if sink is not None:
+            sink(batch)
+            return
+        task = self.tasks.get(tp)
+        if task is None or not task.alive or task.generation != batch.generation:
+            return
+        if task.delivered < 0:
+            self._first_slice(task, batch)
+        task.delivered = batch.next_offset
+        for lane in task.lanes:
+            lane.inbox.put(lane, batch)
+        if task.full and not task.paused:
+            task.paused = True
+            self.driver.pause([tp])
+
+    @staticmethod
+    def _first_slice(task: PartitionTask, batch: Slice) -> None:
+        start = batch.records[0].offset if batch.records else batch.next_offset
+        task.committed = start
+        for lane in task.lanes:
+            lane.start_at(start)
+
+    # -- commits
+
+    async def _commit_regularly(self) -> None:
+        while not self.should_stop:
+            await asyncio.sleep(self.commit_interval)
+            await self.commit()
+
+    def _maybe_commit_early(self) -> None:
+        if monotonic() - self.last_commit < MIN_COMMIT_GAP or self._commit_lock.locked():
+            return
+        pending = sum(
+            task.delivered - task.committed
+            for task in self.tasks.values()
+            if task.committed is not None
+        )
+        if self.commit_every is not None and pending >= self.commit_every:
+            self.last_commit = monotonic()
+            self._spawn_commit()
+
+    def _spawn_commit(self) -> None:
+        async def commit() -> None:
+            await self.commit()
+
+        self._running = [task for task in self._running if not task.done()]
+        self._spawn(commit, "commit")
+
+    async def commit(self, topics: Collection[str | TP] | None = None) -> bool:
+        """Commit what is finished.
+
+        Arguments:
+            topics: Topic names or topic-partitions; None: all.
+
+        Returns:
+            Whether something was committed; False also when another commit was under way (it is waited for).
+        """
+        if self._commit_lock.locked():
+            async with self._commit_lock:
+                return False
+        tasks = [
+            task
+            for task in self.tasks.values()
+            if topics is None or task.tp in topics or task.tp.topic in topics
+        ]
+        return await self._commit_tasks(tasks)
+
+    async def _commit_tasks(self, tasks: list[PartitionTask]) -> bool:
+        async with self._commit_lock:
+            offsets = {
+                task.tp: safe
+                for task in tasks
+                if task.committed is not None
+                and task.acking()
+                and (safe := task.safe()) > task.committed
+            }
+            await self._before_commit()
+            self.last_commit = monotonic()
+            if not offsets:
+                return False
+            return await self._commit_offsets(offsets)
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
+        if monotonic() >= self.driver.lease_until():
+            logger.warning("Not committing: our membership of the group is no longer certain")
+            return False
+        try:
+            answers = await self.driver.commit(offsets)
+        except CommitRefused as exc:
+            logger.warning("The group refused a commit; it will be processed again: %s", exc)
+            return False
+        accepted = {tp: offset for tp, offset in offsets.items() if answers.get(tp) is None}
+        for tp, error in answers.items():
+            if error is not None:
+                logger.warning("Commit of %s[%d] at %d failed: %s", *tp, offsets[tp], error)
+        for tp, offset in accepted.items():
+            task = self.tasks.get(tp)
+            if task is not None:
+                task.committed = offset
+        if self._after_commit is not None:
+            self._after_commit(accepted)
+        return bool(accepted)

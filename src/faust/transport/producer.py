@@ -1,0 +1,202 @@
+"""The producer service: the application's way to the broker.
+
+Everything that is sent goes through `append`, into the open batch of its partition; nothing waits for the broker
+but `flush`. A send to a topic whose partitions are not known yet is kept back, in order, until they are: so
+synchronous code may send to any topic at any time, and `flush` covers those records, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from mode import Service
+
+from faust.messages import TP, Headers, RecordMetadata
+from faust.transport.base import Delivery, ProducerDriver
+from faust.utils.murmur import KeyPartitioner
+
+__all__ = ["Partitioner", "Producer"]
+
+logger = logging.getLogger(__name__)
+
+Partitioner = Callable[[bytes | None, Sequence[int], Sequence[int]], int]
+"""``(key, all partitions, available partitions) -> partition``"""
+
+
+class _Waiting(NamedTuple):
+    """A record whose topic's partitions are being asked for."""
+
+    key: bytes | None
+    value: bytes | None
+    timestamp: int | None
+    headers: Headers
+    future: asyncio.Future[RecordMetadata]
+
+
+class Producer(Service):
+    """Sends records; one per application.
+
+    Arguments:
+        driver: The transport's producer.
+        partitioner: Chooses a partition; None: murmur2 of the key as in Kafka's Java client, random without a key.
+    """
+
+    def __init__(
+        self, driver: ProducerDriver, *, partitioner: Partitioner | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.driver = driver
+        self.append = driver.append
+        self.partitions = driver.partitions
+        self._partitioner = partitioner
+        self._default = KeyPartitioner()
+        self._waiting: dict[str, list[_Waiting]] = {}
+        self._loaders: dict[str, asyncio.Task[None]] = {}
+
+    async def on_start(self) -> None:
+        """Connect."""
+        await self.driver.start()
+
+    async def on_stop(self) -> None:
+        """Send what is left, and close."""
+        try:
+            if self._waiting:
+                await asyncio.wait_for(self._settle(), 5.0)
+        except TimeoutError:
+            logger.error("Producer: gave up waiting for the partitions of %s", sorted(self._waiting))
+        finally:
+            await self.driver.close()
+
+    @property
+    def full(self) -> bool:
+        """More is waiting for the broker than the bound allows: await `wait_room`."""
+        return self.driver.full
+
+    async def wait_room(self) -> None:
+        """Wait until less is waiting than the bound allows."""
+        await self.driver.wait_room()
+
+    async def flush(self) -> None:
+        """Wait until everything sent before is acknowledged; raise the first failure since the last flush."""
+        if self._waiting:
+            await self._settle()
+        await self.driver.flush()
+
+    async def load_partitions(self, topic: str) -> Sequence[int]:
+        """Ask the broker for the partitions of *topic*."""
+        return await self.driver.load_partitions(topic)
+
+    def partition_for(self, topic: str, key: bytes | None, partitions: Sequence[int]) -> int:
+        """Choose the partition of a serialized *key*."""
+        if self._partitioner is not None:
+            return self._partitioner(key, partitions, self.driver.available_partitions(topic))
+        if key is None:
+            return self._default.any_of(self.driver.available_partitions(topic) or partitions)
+        return self._default(key, partitions)
+
+    def key_partition(self, topic: str, key: bytes) -> TP:
+        """Return where the default partitioner puts *key*.
+
+        Raises:
+            KeyError: The partitions of *topic* are not known; await `load_partitions` first.
+        """
+        partitions = self.partitions(topic)
+        if partitions is None:
+            raise KeyError(f"the partitions of topic {topic!r} are not known yet")
+        return TP(topic, self.partition_for(topic, key, partitions))
+
+    async def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int | None = None,
+        timestamp: int | None = None,
+        headers: Headers = (),
+    ) -> Delivery:
+        """Append a record; waits only for room and for a topic not known yet. *timestamp* in milliseconds."""
+        if partition is None:
+            partitions = self.partitions(topic)
+            if partitions is None:
+                partitions = await self._partitions_in_order(topic)
+            partition = self.partition_for(topic, key, partitions)
+        delivery = self.append(topic, partition, key, value, timestamp, headers)
+        if self.driver.full:
+            await self.driver.wait_room()
+        return delivery
+
+    def send_soon(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int | None = None,
+        timestamp: int | None = None,
+        headers: Headers = (),
+        future: asyncio.Future[RecordMetadata] | None = None,
+    ) -> asyncio.Future[RecordMetadata]:
+        """Append a record from synchronous code; the future is done when the broker has answered."""
+        if future is None:
+            future = asyncio.get_running_loop().create_future()
+        partitions = self.partitions(topic)
+        if partition is None and (partitions is None or topic in self._waiting):
+            self._waiting.setdefault(topic, []).append(
+                _Waiting(key, value, timestamp, headers, future)
+            )
+            self._load(topic)
+            return future
+        if partition is None:
+            partition = self.partition_for(topic, key, partitions or ())
+        self._settle_future(self.append(topic, partition, key, value, timestamp, headers), future)
+        return future
+
+    # -- records whose topic is not known yet
+
+    async def _partitions_in_order(self, topic: str) -> Sequence[int]:
+        """Wait until what `send_soon` kept back for *topic* has gone first."""
+        if topic in self._waiting:
+            await asyncio.shield(self._load(topic))
+        return self.partitions(topic) or await self.driver.load_partitions(topic)
+
+    def _load(self, topic: str) -> asyncio.Task[None]:
+        task = self._loaders.get(topic)
+        if task is None:
+            task = self._loaders[topic] = asyncio.get_running_loop().create_task(
+                self._send_waiting(topic), name=f"partitions of {topic}"
+            )
+        return task
+
+    async def _send_waiting(self, topic: str) -> None:
+        try:
+            partitions = await self.driver.load_partitions(topic)
+        except Exception as exc:
+            for waiting in self._waiting.pop(topic, []):
+                if not waiting.future.done():
+                    waiting.future.set_exception(exc)
+            raise
+        finally:
+            self._loaders.pop(topic, None)
+        for key, value, timestamp, headers, future in self._waiting.pop(topic, []):
+            partition = self.partition_for(topic, key, partitions)
+            self._settle_future(
+                self.append(topic, partition, key, value, timestamp, headers), future
+            )
+
+    async def _settle(self) -> None:
+        await asyncio.gather(*(asyncio.shield(self._load(topic)) for topic in list(self._waiting)))
+
+    @staticmethod
+    def _settle_future(delivery: Delivery, future: asyncio.Future[RecordMetadata]) -> None:
+        def settle(metadata: RecordMetadata | None, error: Exception | None) -> None:
+            if future.done():
+                return
+            if error is not None:
+                future.set_exception(error)
+                future.exception()  # flush reports it; nobody has to look here
+            elif metadata is not None:
+                future.set_result(metadata)
+
+        delivery.add_done_callback(settle)
