@@ -1,0 +1,91 @@
+"""The one JSON door: everything that is written as or read from JSON goes through here.
+
+orjson does the work, always: output is compact UTF-8 in insertion order, and the same bytes for the same value on
+every machine (JSON keys decide partitions, so a second encoder with other habits would tear keys apart). What
+orjson does not know is spelled out in `_default`; it is the wire format that applications in the field already use.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+__all__ = ["JSONDecodeError", "dumps", "loads", "plain_loads", "str_to_decimal"]
+
+JSONDecodeError = orjson.JSONDecodeError
+"""A `json.JSONDecodeError`, hence a `ValueError`."""
+
+plain_loads: Callable[[bytes | bytearray | memoryview | str], Any] = orjson.loads
+"""`loads` without the careful word about bytes that are not UTF-8: for loops that wrap errors anyhow."""
+
+_OPTIONS = orjson.OPT_UTC_Z
+_ANY_KEYS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+
+
+def dumps(obj: Any) -> bytes:
+    """Encode *obj* as compact JSON.
+
+    Beyond JSON's own types: dates and times become ISO 8601 text (UTC as ``Z``), UUIDs and decimals text, bytes their
+    Python repr, enums their value, tuples, sets and deques arrays, dataclasses objects, infinities and NaN ``null``;
+    objects with a ``__json__()`` method are encoded as what it returns.
+
+    Raises:
+        TypeError: for anything else, integers beyond 64 bits and text with lone surrogates included.
+    """
+    try:
+        return orjson.dumps(obj, _default, _OPTIONS)
+    except TypeError:
+        # Allowing keys that are not text makes every call slower, so only those who have some pay.
+        return orjson.dumps(obj, _default, _ANY_KEYS)
+
+
+def loads(data: bytes | bytearray | memoryview | str) -> Any:
+    """Decode JSON.
+
+    Raises:
+        UnicodeDecodeError: *data* is not UTF-8.
+        JSONDecodeError: it is not JSON; ``NaN``, infinities, numbers beyond a double and lone surrogates are not.
+    """
+    try:
+        return orjson.loads(data)
+    except JSONDecodeError:
+        if not isinstance(data, str):
+            bytes(data).decode()
+        raise
+
+
+def str_to_decimal(text: str | None, maxlen: int = 1000) -> Decimal | None:
+    """Turn *text* into a decimal; None stays None.
+
+    Raises:
+        ValueError: it is longer than *maxlen* characters (parsing is quadratic), or not a finite number.
+        decimal.InvalidOperation: it is not a number at all.
+    """
+    if text is None:
+        return None
+    if len(text) > maxlen:
+        raise ValueError(
+            f"a decimal of {len(text)} characters is too long: at most {maxlen} are allowed"
+        )
+    value = Decimal(text)
+    if not value.is_finite():
+        raise ValueError(f"{text!r} is not a finite decimal")
+    return value
+
+
+def _default(obj: Any) -> Any:
+    """Say what stands in JSON for an object that orjson does not know."""
+    as_json = getattr(obj, "__json__", None)
+    if as_json is not None and not isinstance(obj, type):
+        return as_json()
+    if isinstance(obj, Decimal):
+        return str(obj)
+    if isinstance(obj, set | frozenset | deque | tuple):
+        return list(obj)
+    if isinstance(obj, bytes):
+        return repr(obj)
+    raise TypeError(f"{type(obj).__name__} has no form in JSON")
