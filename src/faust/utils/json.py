@@ -1,8 +1,9 @@
 """The one JSON door: everything that is written as or read from JSON goes through here.
 
-orjson does the work, always: output is compact UTF-8 in insertion order, and the same bytes for the same value on
-every machine (JSON keys decide partitions, so a second encoder with other habits would tear keys apart). What
-orjson does not know is spelled out in `_default`; it is the wire format that applications in the field already use.
+orjson does the work, always: output is compact UTF-8 in insertion order, and the same bytes for the
+same value on every machine (JSON keys decide partitions, so a second encoder with other habits
+would tear keys apart). What orjson does not know is spelled out in `_default`; it is the wire
+format that applications in the field already use.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ JSONDecodeError = orjson.JSONDecodeError
 """A `json.JSONDecodeError`, hence a `ValueError`."""
 
 plain_loads: Callable[[bytes | bytearray | memoryview | str], Any] = orjson.loads
-"""`loads` without the careful word about bytes that are not UTF-8: for loops that wrap errors anyhow."""
+"""`loads` without the careful word about bytes that are not UTF-8: for loops that wrap errors."""
 
 _OPTIONS = orjson.OPT_UTC_Z
 _ANY_KEYS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
@@ -29,12 +30,14 @@ _ANY_KEYS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 def dumps(obj: Any) -> bytes:
     """Encode *obj* as compact JSON.
 
-    Beyond JSON's own types: dates and times become ISO 8601 text (UTC as ``Z``), UUIDs and decimals text, bytes their
-    Python repr, enums their value, tuples, sets and deques arrays, dataclasses objects, infinities and NaN ``null``;
-    objects with a ``__json__()`` method are encoded as what it returns.
+    Beyond JSON's own types: dates and times become ISO 8601 text (UTC as ``Z``), UUIDs and decimals
+    text, bytes their Python repr, enums their value, tuples, sets and deques arrays, dataclasses
+    objects, infinities and NaN ``null``; objects with a ``__json__()`` method are encoded as what
+    it returns.
 
     Raises:
-        TypeError: for anything else, integers beyond 64 bits and text with lone surrogates included.
+        TypeError: for anything else, integers beyond 64 bits and text with lone surrogates
+            included.
     """
     try:
         return orjson.dumps(obj, _default, _OPTIONS)
@@ -48,7 +51,8 @@ def loads(data: bytes | bytearray | memoryview | str) -> Any:
 
     Raises:
         UnicodeDecodeError: *data* is not UTF-8.
-        JSONDecodeError: it is not JSON; ``NaN``, infinities, numbers beyond a double and lone surrogates are not.
+        JSONDecodeError: it is not JSON; ``NaN``, infinities, numbers beyond a double and lone
+            surrogates are not.
     """
     try:
         return orjson.loads(data)
@@ -62,7 +66,8 @@ def str_to_decimal(text: str | None, maxlen: int = 1000) -> Decimal | None:
     """Turn *text* into a decimal; None stays None.
 
     Raises:
-        ValueError: it is longer than *maxlen* characters (parsing is quadratic), or not a finite number.
+        ValueError: it is longer than *maxlen* characters (parsing is quadratic), or not a finite
+            number.
         decimal.InvalidOperation: it is not a number at all.
     """
     if text is None:

@@ -1,12 +1,13 @@
 """Which partition a key lives on: murmur2 as Kafka's Java client computes it.
 
-Every program that writes to a topic must agree on this function, else a key is found in two places. It is the
-32-bit MurmurHash2 of Austin Appleby with Kafka's seed (``org.apache.kafka.common.utils.Utils.murmur2``); the sign
-bit of the result is dropped before the remainder is taken (``Utils.toPositive``).
+Every program that writes to a topic must agree on this function, else a key is found in two places.
+It is the 32-bit MurmurHash2 of Austin Appleby with Kafka's seed
+(``org.apache.kafka.common.utils.Utils.murmur2``); the sign bit of the result is dropped before the
+remainder is taken (``Utils.toPositive``).
 
-In Python a hash costs about a microsecond, which is more than the rest of a send. Streams see the same keys again
-and again, so the hash (not the partition: that would have to be forgotten when a topic grows) is kept in a bounded
-dictionary whose hit costs one look-up.
+In Python a hash costs about a microsecond, which is more than the rest of a send. Streams see the
+same keys again and again, so the hash (not the partition: that would have to be forgotten when a
+topic grows) is kept in a bounded dictionary whose hit costs one look-up.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _MASK = 0xFFFFFFFF
 
 
 def murmur2(data: bytes) -> int:
-    """Return the 32-bit murmur2 hash of *data* as an unsigned number (Java shows the same bits signed)."""
+    """Return the 32-bit murmur2 hash of *data*, unsigned (Java shows the same bits signed)."""
     length = len(data)
     whole = length & ~3
     h = _SEED ^ (length & _MASK)
@@ -38,7 +39,7 @@ def murmur2(data: bytes) -> int:
 
 
 class _PositiveHashes(dict[bytes, int]):
-    """Positive hashes by key; forgets everything when it is full, so that it stays bounded and simple."""
+    """Positive hashes by key; forgets everything when it is full, and so stays bounded."""
 
     def __init__(self, limit: int, longest: int) -> None:
         super().__init__()
@@ -59,7 +60,8 @@ class KeyPartitioner:
 
     Arguments:
         limit: Keys whose hash is remembered, at most.
-        longest: Length in bytes above which a key is not remembered, so that memory stays below ``limit * longest``.
+        longest: Length in bytes above which a key is not remembered, so that memory stays below
+            ``limit * longest``.
     """
 
     def __init__(self, *, limit: int = 32768, longest: int = 256) -> None:
@@ -68,7 +70,7 @@ class KeyPartitioner:
         self._hashes = _PositiveHashes(limit, longest)
 
     def __call__(self, key: bytes, partitions: Sequence[int]) -> int:
-        """Choose among all *partitions* of a topic (sorted, not empty) the one where *key* lives."""
+        """Choose among all *partitions* of a topic (sorted, not empty) where *key* lives."""
         return partitions[self._hashes[key] % len(partitions)]
 
     def any_of(self, partitions: Sequence[int]) -> int:
