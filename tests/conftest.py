@@ -1,0 +1,66 @@
+"""What every test may ask for: a real Kafka, a broker of each kind, a topic name of its own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.support.kafka import KafkaCluster, ToolMissing
+
+settings.register_profile("dev", max_examples=50, deadline=None)
+settings.register_profile(
+    "ci", max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+BROKERS = [
+    pytest.param("memory", id="memory"),
+    pytest.param("local", id="local"),
+    pytest.param("kafka", id="kafka", marks=pytest.mark.kafka),
+]
+"""Parameters for ``broker_url`` and everything built on it."""
+
+
+@pytest.fixture(scope="session")
+def kafka_cluster() -> Iterator[KafkaCluster]:
+    """One Kafka for the whole run, started for the first who asks; who stops it starts it again."""
+    cluster = KafkaCluster()
+    try:
+        cluster.start()
+    except ToolMissing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture(params=BROKERS)
+def broker_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Address of a broker of each kind; the embedded ones are new and empty."""
+    if request.param == "memory":
+        return f"memory://{uuid.uuid4().hex}"
+    if request.param == "local":
+        return f"local://{tmp_path / 'broker'}"
+    cluster: KafkaCluster = request.getfixturevalue("kafka_cluster")
+    return cluster.url
+
+
+@pytest.fixture
+def topic_name(request: pytest.FixtureRequest) -> Callable[..., str]:
+    """Make topic names that nobody else uses: ``topic_name()``, ``topic_name("clicks")``."""
+    test = re.sub(r"[^A-Za-z0-9]+", "-", request.node.name).strip("-").lower()[:60]
+    unique = uuid.uuid4().hex[:8]
+    counter = itertools.count(1)
+
+    def name(suffix: str = "") -> str:
+        return f"{test}-{unique}-{suffix or next(counter)}"
+
+    return name

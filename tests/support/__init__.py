@@ -1,0 +1,1 @@
+"""What tests and benchmarks share: processes, a real Kafka, and hands to hold a driver with."""

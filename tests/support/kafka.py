@@ -1,0 +1,455 @@
+"""A real Apache Kafka for tests, benchmarks, and the hand: ``python -m tests.support.kafka``.
+
+The jars come from Maven by the ten lines of ``kafka-pom.xml`` into ``.kafka/jars`` (43 MB, once);
+Java 17 runs them. Each node is broker and controller at once (KRaft) and listens on free loopback
+ports, so any number of clusters live side by side. A cluster's data is thrown away with it, its
+processes end with ours (see `tests.support.processes`).
+
+Two doors per node: plain text for everybody, and SASL/PLAIN with two users: `ADMIN` may do
+everything, `GUEST` is known but may do nothing. What is not Kafka's default, for speed in tests:
+rebalances start at once, sessions may be as short as one second, a broker that died may come back
+after five, internal topics have four partitions, compaction and transaction timeouts are looked
+after twice a second, and a topic that somebody asks for is created with 8 partitions.
+
+Nothing here needs pytest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tests.support.processes import ROOT, remove_at_exit, unwatch, watch
+
+__all__ = ["ADMIN", "AUTO_PARTITIONS", "GUEST", "KafkaCluster", "ToolMissing"]
+
+POM = Path(__file__).with_name("kafka-pom.xml")
+CACHE = ROOT / ".kafka"
+
+ADMIN = ("admin", "admin-secret")
+"""Name and password of the SASL user who may do everything."""
+GUEST = ("guest", "guest-secret")
+"""Name and password of the SASL user who may do nothing."""
+AUTO_PARTITIONS = 8
+"""Partitions of a topic that the broker creates because somebody asked for it."""
+
+
+class ToolMissing(RuntimeError):
+    """Java or Maven is not installed; the message says what to install."""
+
+
+# -- the jars
+
+
+def find_java() -> str:
+    """Return the path of a Java 17 or newer; raise `ToolMissing`."""
+    home = os.environ.get("JAVA_HOME")
+    java = shutil.which("java", path=f"{home}/bin") if home else None
+    java = java or shutil.which("java")
+    hint = "install Java 17 or newer (Debian: apt-get install openjdk-17-jre-headless)"
+    if java is None:
+        raise ToolMissing(f"the real Kafka needs Java, which was not found: {hint}")
+    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    version = re.search(r'version "(\d+)', said)
+    if version is None or int(version[1]) < 17:
+        raise ToolMissing(f"the real Kafka needs Java 17, {java} says {said.strip()!r}: {hint}")
+    return java
+
+
+def fetch_jars() -> Path:
+    """Return the directory of Kafka's jars; let Maven fetch them when they are not there yet.
+
+    Safe to call from several processes at once. Raises `ToolMissing` without Maven, `RuntimeError`
+    when Maven fails.
+    """
+    jars = CACHE / "jars"
+    stamp = jars / "pom.sha256"
+    wanted = hashlib.sha256(POM.read_bytes()).hexdigest()
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.exists() or stamp.read_text() != wanted:
+            shutil.rmtree(jars, ignore_errors=True)
+            _run_maven(jars)
+            stamp.write_text(wanted)
+    return jars
+
+
+def _run_maven(jars: Path) -> None:
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise ToolMissing(
+            "the jars of the real Kafka are fetched by Maven, which was not found: "
+            "install it (Debian: apt-get install maven)"
+        )
+    goal = ["dependency:copy-dependencies", f"-DoutputDirectory={jars}"]
+    done = subprocess.run(
+        [maven, "-q", "-B", "-f", str(POM), *goal], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"Maven could not fetch Kafka's jars:\n{done.stdout}{done.stderr}")
+
+
+# -- one node
+
+
+class _Node:
+    """One process that is broker and controller."""
+
+    def __init__(self, number: int, directory: Path) -> None:
+        self.number = number
+        self.directory = directory
+        self.port, self.sasl_port, self.controller_port = _free_ports(3)
+        self.properties = directory / "server.properties"
+        self.log = directory / "server.log"
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._popen.pid if self._popen is not None else None
+
+    def start(self, command: Sequence[str]) -> None:
+        with self.log.open("ab") as log:
+            self._popen = subprocess.Popen(
+                [*command, "kafka.Kafka", str(self.properties)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+                start_new_session=True,
+            )
+        watch(self._popen.pid)
+
+    def send_signal(self, number: int) -> None:
+        if self._popen is not None:
+            self._popen.send_signal(number)
+
+    def wait(self, timeout: float) -> None:
+        """Wait for the end; after *timeout* seconds kill."""
+        if self._popen is None:
+            return
+        try:
+            self._popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait()
+        unwatch(self._popen.pid)
+        self._popen = None
+
+    def check_alive(self) -> None:
+        if self._popen is None or self._popen.poll() is not None:
+            status = self._popen.returncode if self._popen else None
+            raise RuntimeError(f"Kafka node {self.number} ended with {status}:\n{self.tail()}")
+
+    def tail(self, lines: int = 40) -> str:
+        """Return the end of its log."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return "\n".join(text.splitlines()[-lines:])
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _brokers_known_to(port: int) -> int:
+    """Ask a node by protocol (Metadata, version 0) how many brokers are up; 0: no answer."""
+    request = struct.pack(">hhih5si", 3, 0, 1, 5, b"faust", 0)
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+            connection.sendall(struct.pack(">i", len(request)) + request)
+            answer = connection.recv(12)
+    except OSError:
+        return 0
+    if len(answer) < 12:
+        return 0
+    _, _, brokers = struct.unpack(">iii", answer)
+    return int(brokers)
+
+
+# -- the cluster
+
+
+class KafkaCluster:
+    """One or three nodes of Kafka on this machine.
+
+    Args:
+        nodes: How many; topics are replicated on all of them unless they say otherwise.
+        heap: Java heap per node.
+        properties: Lines for server.properties that override ours.
+
+    Every method blocks the thread; in a coroutine use ``asyncio.to_thread``.
+    """
+
+    def __init__(
+        self, nodes: int = 1, *, heap: str = "512m", properties: Mapping[str, str] | None = None
+    ) -> None:
+        self.heap = heap
+        self._overrides = dict(properties or {})
+        self._directory = Path(tempfile.mkdtemp(prefix="faust-kafka-"))
+        remove_at_exit(self._directory)
+        self._nodes: list[_Node] = []
+        for number in range(1, nodes + 1):
+            directory = self._directory / f"node-{number}"
+            directory.mkdir()
+            self._nodes.append(_Node(number, directory))
+        self._command: list[str] = []
+
+    # -- addresses
+
+    @property
+    def bootstrap(self) -> str:
+        """``host:port`` of every node, joined by commas."""
+        return ",".join(f"127.0.0.1:{node.port}" for node in self._nodes)
+
+    @property
+    def url(self) -> str:
+        """``kafka://`` URL of the first node's plain-text door."""
+        return f"kafka://127.0.0.1:{self._nodes[0].port}"
+
+    @property
+    def urls(self) -> list[str]:
+        """``kafka://`` URLs of all nodes."""
+        return [f"kafka://127.0.0.1:{node.port}" for node in self._nodes]
+
+    @property
+    def sasl_url(self) -> str:
+        """``kafka://`` URL of the door that asks for a password (SASL_PLAINTEXT, PLAIN)."""
+        return f"kafka://127.0.0.1:{self._nodes[0].sasl_port}"
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the running nodes."""
+        return [node.pid for node in self._nodes if node.pid is not None]
+
+    def log_tail(self, node: int = 1, lines: int = 40) -> str:
+        """Return the last lines of a node's log."""
+        return self._nodes[node - 1].tail(lines)
+
+    # -- life and death
+
+    def start(self, timeout: float = 60.0) -> KafkaCluster:
+        """Format the storage, start every node and wait until each answers and knows all others.
+
+        Raises:
+            ToolMissing: no Java, or no Maven and no jars.
+            RuntimeError: a node ended, or was not ready in *timeout* seconds.
+        """
+        self._command = self._java_command()
+        self._format()
+        for node in self._nodes:
+            node.start(self._command)
+        self.wait_ready(timeout)
+        return self
+
+    def wait_ready(self, timeout: float = 60.0) -> None:
+        """Wait until every node answers and knows all others."""
+        deadline = time.monotonic() + timeout
+        for node in self._nodes:
+            while _brokers_known_to(node.port) < len(self._nodes):
+                node.check_alive()
+                if time.monotonic() > deadline:
+                    raise RuntimeError(
+                        f"Kafka node {node.number} was not ready in {timeout} s:\n{node.tail()}"
+                    )
+                time.sleep(0.1)
+
+    def stop(self, node: int | None = None, timeout: float = 20.0) -> None:
+        """End properly (SIGTERM) one node, or all; after *timeout* seconds kill. The data stays."""
+        for each in self._chosen(node):
+            each.send_signal(signal.SIGTERM)
+            each.send_signal(signal.SIGCONT)
+        for each in self._chosen(node):
+            each.wait(timeout)
+
+    def kill(self, node: int | None = None) -> None:
+        """SIGKILL one node, or all. The data stays."""
+        for each in self._chosen(node):
+            each.send_signal(signal.SIGKILL)
+            each.wait(10.0)
+
+    def restart(self, node: int | None = None, timeout: float = 60.0) -> None:
+        """Start one node or all again, on the same ports and data; what runs is stopped before."""
+        self.stop(node)
+        for each in self._chosen(node):
+            each.start(self._command)
+        self.wait_ready(timeout)
+
+    def pause(self, node: int | None = None) -> None:
+        """SIGSTOP: connections stay open and nobody answers."""
+        for each in self._chosen(node):
+            each.send_signal(signal.SIGSTOP)
+
+    def cont(self, node: int | None = None) -> None:
+        """SIGCONT."""
+        for each in self._chosen(node):
+            each.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """Kill every node and remove the data."""
+        self.kill()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def __enter__(self) -> KafkaCluster:
+        return self.start()
+
+    def __exit__(self, *args: object) -> None:
+        self.close()
+
+    def _chosen(self, number: int | None) -> list[_Node]:
+        return self._nodes if number is None else [self._nodes[number - 1]]
+
+    # -- configuration
+
+    def _java_command(self) -> list[str]:
+        java, jars = find_java(), fetch_jars()
+        quiet = "-Dorg.slf4j.simpleLogger."
+        return [
+            java,
+            f"-Xmx{self.heap}",
+            "-XX:-UsePerfData",
+            "-Djava.awt.headless=true",
+            f"{quiet}defaultLogLevel=warn",
+            f"{quiet}showDateTime=true",
+            f"{quiet}dateTimeFormat=HH:mm:ss.SSS",
+            "-cp",
+            f"{jars}/*",
+        ]
+
+    def _format(self) -> None:
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if cluster_id.startswith("-"):  # the tool would read an option
+            cluster_id = "A" + cluster_id[1:]
+        voters = ",".join(f"{n.number}@127.0.0.1:{n.controller_port}" for n in self._nodes)
+        tools = []
+        for node in self._nodes:
+            lines = {**self._common_properties(), **_node_properties(node, voters)}
+            lines.update(self._overrides)
+            node.properties.write_text("".join(f"{k}={v}\n" for k, v in lines.items()))
+            tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c"]
+            tools.append(
+                subprocess.Popen(
+                    [*self._command, *tool, str(node.properties)],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                )
+            )
+        for each in tools:
+            said, _ = each.communicate(timeout=60)
+            if each.returncode:
+                raise RuntimeError(f"Kafka's storage could not be formatted:\n{said}")
+
+    def _common_properties(self) -> dict[str, str]:
+        copies = str(len(self._nodes))
+        in_sync = str(len(self._nodes) // 2 + 1) if len(self._nodes) > 1 else "1"
+        internal = {
+            f"{name}.{key}": value
+            for name in ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
+            for key, value in (("num.partitions", "4"), ("replication.factor", copies))
+        }
+        return {
+            "process.roles": "broker,controller",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": (
+                "PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT"
+            ),
+            "sasl.enabled.mechanisms": "PLAIN",
+            "listener.name.sasl.plain.sasl.jaas.config": (
+                "org.apache.kafka.common.security.plain.PlainLoginModule required "
+                f'user_{ADMIN[0]}="{ADMIN[1]}" user_{GUEST[0]}="{GUEST[1]}";'
+            ),
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": f"User:ANONYMOUS;User:{ADMIN[0]}",
+            "num.partitions": str(AUTO_PARTITIONS),
+            "auto.create.topics.enable": "true",
+            "default.replication.factor": copies,
+            "min.insync.replicas": in_sync,
+            **internal,
+            "transaction.state.log.min.isr": in_sync,
+            "share.coordinator.state.topic.min.isr": in_sync,
+            "broker.session.timeout.ms": "5000",
+            "broker.heartbeat.interval.ms": "1000",
+            "group.initial.rebalance.delay.ms": "0",
+            "group.min.session.timeout.ms": "1000",
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
+            "log.cleaner.backoff.ms": "500",
+            "log.cleaner.threads": "1",
+            "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
+            "num.network.threads": "2",
+            "num.io.threads": "4",
+            "background.threads": "2",
+        }
+
+
+def _node_properties(node: _Node, voters: str) -> dict[str, str]:
+    doors = f"PLAINTEXT://127.0.0.1:{node.port},SASL://127.0.0.1:{node.sasl_port}"
+    return {
+        "node.id": str(node.number),
+        "controller.quorum.voters": voters,
+        "listeners": f"{doors},CONTROLLER://127.0.0.1:{node.controller_port}",
+        "advertised.listeners": doors,
+        "log.dirs": str(node.directory / "data"),
+    }
+
+
+# -- by hand
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[None]:
+    """Let SIGTERM end the program as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a cluster until Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m tests.support.kafka", description=main.__doc__)
+    parser.add_argument("--nodes", type=int, choices=(1, 3), default=1)
+    parser.add_argument("--heap", default="512m", help="Java heap per node (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        _interrupts(),
+        KafkaCluster(options.nodes, heap=options.heap) as cluster,
+    ):
+        print(";".join(cluster.urls), flush=True)
+        print("Kafka runs until you press Ctrl-C; its data goes with it.", flush=True)
+        while True:
+            time.sleep(1)
+            for node in cluster._nodes:
+                node.check_alive()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ToolMissing as missing:
+        raise SystemExit(str(missing)) from None
