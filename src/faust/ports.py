@@ -63,6 +63,10 @@ class AppT(Protocol):
         """The consumer service (`faust.transport.consumer.Consumer`)."""
         ...
 
+    def consumer_or_none(self) -> Any:
+        """The consumer service if there is one already."""
+        ...
+
     @property
     def topics(self) -> Any:
         """The conductor."""

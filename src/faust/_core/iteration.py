@@ -141,12 +141,37 @@ class Cursor:
         if lane is None or batch is None:
             return
         task = lane.task
+        lane.closed = batch.next_offset
         if lane.tracker is not None:
             lane.tracker.advance(batch.next_offset)
         elif task.alive and self.enable_acks and lane.current is None:
             lane.done = batch.next_offset
         if self.on_done is not None:
             self.on_done(task)
+
+    # -- slices
+
+    @property
+    def claims(self) -> int:
+        """Number of the iteration that has the place now."""
+        return self._claims
+
+    def open_slice(self) -> bool:
+        """Begin with the next slice; False when none waits."""
+        work = self.inbox.pop()
+        if work is None:
+            return False
+        self.lane, self._batch = work
+        self._records = iter(self._batch.records)
+        return True
+
+    def next_record(self) -> Any:
+        """Return the next record of the open slice; None at its end."""
+        return next(self._records, None)
+
+    def lease_expired(self) -> bool:
+        """Say whether our partitions may have been given to somebody else."""
+        return self.lease_until is not None and self.clock() >= self.lease_until()
 
     # -- the loop
 
@@ -169,15 +194,14 @@ class Cursor:
                 if lane is None:
                     if inbox.errors:
                         raise inbox.errors.popleft()
-                    work = inbox.pop()
-                    if work is None:
+                    if not self.open_slice():
                         await self.wait()
                         turn_ends = clock() + TURN
+                        if self._claims != turn:
+                            return
                         continue
-                    lane, batch = work
-                    self.lane = lane
-                    self._batch = batch
-                    self._records = iter(batch.records)
+                    lane = self.lane
+                    assert lane is not None
                 task = lane.task
                 decode = lane.decode_value
                 tracker = lane.tracker
@@ -227,10 +251,8 @@ class Cursor:
         """Let others run; and hand out nothing while the lease on the partition has run out."""
         self.finish()
         await self.breathe()
-        lease_until = self.lease_until
-        if lease_until is not None:
-            while task.alive and self.clock() >= lease_until():
-                await self.breathe()
+        while task.alive and self.lease_expired():
+            await self.breathe()
 
     async def _undecodable(self, lane: Lane, record: Any, exc: Exception) -> None:
         """Let the channel decide what a bad message means; by default it is raised in the reader."""

@@ -98,11 +98,13 @@ class Lane:
         decode_value: Record -> value.
         queued: Records waiting in the inbox.
         limit: Records that may wait before the partition counts as full.
+        closed: Next offset after the last slice that was handed out whole.
         acks: False for topics whose offsets are never committed.
     """
 
     __slots__ = (
         "acks",
+        "closed",
         "current",
         "decode_key",
         "decode_value",
@@ -133,6 +135,7 @@ class Lane:
         self.queued = 0
         self.current: Any = None
         self.done = task.delivered
+        self.closed = -1
         self.tracker: AckTracker | None = None
         if not inbox.ordered:
             self.track()
