@@ -1,0 +1,323 @@
+"""How a value is decided: the machine under the table of settings.
+
+`SettingsTable` collects the descriptors of its subclass and gives every setting its value. For
+each of them the first of these wins:
+
+1. the environment variable (with ``env_prefix``, when there is one);
+2. the config object;
+3. the keyword argument;
+4. the default of the process (``FAUST_X`` or ``F_X``), for the few settings that have one;
+5. another setting (``default_alias``, followed at every read);
+6. the default.
+
+Everything is decided in the order of the table, once, and converted at once; so a wrong value is an
+error at construction, never later. The identity (``version``, ``id_format``) is resolved like the
+rest, and the id is rendered when all the rest is known.
+
+Every value keeps its *source* in words: errors name it, and the command line asks `is_default`
+before it offers a default of its own.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from types import ModuleType
+from typing import Any, ClassVar, dataclass_transform
+
+from mode.utils.imports import import_from_cwd, smart_import
+
+from faust.exceptions import AlreadyConfiguredWarning, FaustWarning, ImproperlyConfigured
+from faust.settings import params
+from faust.settings.params import Param, SectionType
+
+__all__ = ["SettingsTable", "values_of"]
+
+DEFAULT = "the default"
+PREFIX_VARIABLE = "APP_ENV_PREFIX"
+
+
+def values_of(source: Any) -> tuple[Mapping[str, Any], bool]:
+    """Read a config object.
+
+    Arguments:
+        source: A mapping, a module or any other object (its attributes are read, inherited ones
+            included), or the import path of one: ``pkg.module``, ``pkg.module:attribute`` or
+            ``pkg.module.attribute``. The current directory is importable meanwhile.
+
+    Returns:
+        The values by name, and whether every name must be that of a setting (true for mappings;
+        modules and objects may have other attributes).
+
+    Raises:
+        ImportError, AttributeError: the path leads nowhere.
+    """
+    if isinstance(source, str):
+        source = smart_import(source, imp=import_from_cwd)
+    if isinstance(source, Mapping):
+        return source, True
+    names = (name for name in dir(source) if not name.startswith("_"))
+    values = {name: getattr(source, name) for name in names}
+    return {k: v for k, v in values.items() if not isinstance(v, ModuleType)}, False
+
+
+@dataclass_transform(
+    kw_only_default=True,
+    field_specifiers=(
+        params.Param,
+        params.Str,
+        params.Bool,
+        params.Int,
+        params.UnsignedInt,
+        params.Port,
+        params.Seconds,
+        params.URL,
+        params.BrokerList,
+        params.Path,
+        params.Dict,
+        params._Symbol,
+        params.Enum,
+        params.Timezone,
+        params.Severity,
+        params.Codec,
+        params.SSLContext,
+        params.Credentials,
+        params.LogHandlers,
+    ),
+)
+class SettingsTable:
+    """Values for the descriptors of the class.
+
+    Arguments:
+        id: Name of the application.
+        env: Environment to read instead of `os.environ`.
+        config_source: Config object or its import path, see `values_of`.
+        **options: Settings. None means "not given".
+
+    Raises:
+        ImproperlyConfigured: an unknown or unsupported setting, or (as `params.InvalidSetting`) a
+            value that a setting cannot have.
+    """
+
+    SETTINGS: ClassVar[dict[str, Param[Any, Any]]] = {}
+    """Every setting by name, in the order of the table."""
+    SETTINGS_BY_SECTION: ClassVar[dict[SectionType, list[Param[Any, Any]]]] = {}
+    """Every setting by chapter."""
+    UNSUPPORTED: ClassVar[Mapping[str, str | None]] = {}
+    """Documented settings whose feature is still to come -> environment variable."""
+    OLD_NAMES: ClassVar[Mapping[str, str]] = {}
+    """Names of long ago -> names of today."""
+
+    _id: str
+    _name: str
+
+    def __init_subclass__(cls) -> None:
+        found = {k: v for k, v in vars(cls).items() if isinstance(v, Param) and v.kw_only}
+        cls.SETTINGS = {**cls.SETTINGS, **found}
+        sections: dict[SectionType, list[Param[Any, Any]]] = {s: [] for s in SectionType}
+        for param in cls.SETTINGS.values():
+            sections[param.section].append(param)
+        cls.SETTINGS_BY_SECTION = {s: ps for s, ps in sections.items() if ps}
+
+    def __init__(
+        self,
+        id: str,
+        *,
+        env: Mapping[str, str] | None = None,
+        config_source: Any = None,
+        **options: Any,
+    ) -> None:
+        self._env: Mapping[str, str] = os.environ if env is None else env
+        self._values: dict[str, Any] = {}
+        self._sources: dict[str, str] = {}
+        self._explicit: set[str] = set()
+        self._seen: set[str] = set()
+        given = self._given(options, "keyword argument", strict=True)
+        if config_source is not None:
+            values, strict = values_of(config_source)
+            values = {name: value for name, value in values.items() if name != "id"}
+            given.update(self._given(values, "config object", strict=strict))
+        prefix = self._env.get(PREFIX_VARIABLE) or given.get("env_prefix", ("", ""))[0] or ""
+        self._prefix = prefix.rstrip("_") + "_" if prefix else ""
+        for param in self.SETTINGS.values():
+            self._decide(param, given.get(param.name))
+        self._warn_of_unsupported_variables()
+        self._identify(id)
+        self._seen.clear()
+
+    @classmethod
+    def setting_names(cls) -> set[str]:
+        """Return the names of the settings that are not deprecated."""
+        return {name for name, param in cls.SETTINGS.items() if param.deprecated is None}
+
+    def is_default(self, name: str) -> bool:
+        """Say whether setting *name* has its default, be it that of the process (``FAUST_X``)."""
+        return name not in self._explicit
+
+    def source_of(self, name: str) -> str:
+        """Say in words where the value of setting *name* came from."""
+        return self._sources[name]
+
+    def assign(self, name: str, value: Any, source: str) -> None:
+        """Give setting *name* a value on behalf of *source* (such as ``option --datadir``).
+
+        Unlike plain assignment it does not warn when the setting has been read before.
+
+        Raises:
+            InvalidSetting: the setting cannot have the value.
+        """
+        self._store(self.SETTINGS[name], value, source)
+
+    def asdict(self) -> dict[str, Any]:
+        """Return the values of all settings that are not deprecated, with secrets hidden.
+
+        Nothing is imported: a class that nobody has asked for yet is shown as its path.
+        """
+        return {
+            name: param.shown(self._shown_value(param))
+            for name, param in self.SETTINGS.items()
+            if param.deprecated is None
+        }
+
+    def _shown_value(self, param: Param[Any, Any]) -> Any:
+        if isinstance(param, params._Symbol) and param.name not in self._values:
+            return param.default
+        return self._look(param)
+
+    # -- construction
+
+    def _given(
+        self, values: Mapping[str, Any], source: str, *, strict: bool
+    ) -> dict[str, tuple[Any, str]]:
+        """Pick the settings out of *values*: name -> (value, source)."""
+        given: dict[str, tuple[Any, str]] = {}
+        for written, value in values.items():
+            name = self.OLD_NAMES.get(written, written)
+            if name in self.UNSUPPORTED:
+                self._refuse(name, value, source)
+            elif name not in self.SETTINGS:
+                if strict:
+                    raise ImproperlyConfigured(self._unknown(written, source))
+            elif name in given and value is not None:
+                raise ImproperlyConfigured(
+                    f"{source}s {written!r} and {name!r} are the old and the new name of one "
+                    f"setting: give {name!r} only"
+                )
+            elif value is not None:
+                given[name] = (value, f"{source} {written}")
+            if name != written:
+                warnings.warn(
+                    f"setting {written!r} is now called {name!r}", FutureWarning, stacklevel=5
+                )
+        return given
+
+    def _refuse(self, name: str, value: Any, source: str) -> None:
+        if value is not None:
+            raise ImproperlyConfigured(
+                f"setting {name!r} ({source}) is not supported yet: its feature comes with a later "
+                f"release. Leave it out."
+            )
+
+    def _unknown(self, name: str, source: str) -> str:
+        known: Collection[str] = [*self.SETTINGS, *self.UNSUPPORTED]
+        nearest = difflib.get_close_matches(str(name), known, n=1)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        return f"unknown setting {name!r} ({source}).{hint}"
+
+    def _decide(self, param: Param[Any, Any], given: tuple[Any, str] | None) -> None:
+        found = next(self._candidates(param, given), None)
+        if found is not None:
+            self._store(param, *found)
+            return
+        found = next(self._process_defaults(param), None)
+        if found is not None:
+            self._values[param.name] = param.accept(*found)
+            self._sources[param.name] = found[1]
+            return
+        self._sources[param.name] = DEFAULT
+        value = param.derived(self) if param.derived is not None else None
+        if value is None:
+            value = param.default
+        if value is not None and not isinstance(param, params._Symbol):
+            self._values[param.name] = param.accept(value, DEFAULT)
+
+    def _candidates(
+        self, param: Param[Any, Any], given: tuple[Any, str] | None
+    ) -> Iterator[tuple[Any, str]]:
+        if param.env is not None:
+            prefix = "" if param.env == PREFIX_VARIABLE else self._prefix
+            text = self._env.get(prefix + param.env)
+            if text is not None:
+                yield text, f"environment variable {prefix}{param.env}"
+        if given is not None:
+            yield given
+
+    def _process_defaults(self, param: Param[Any, Any]) -> Iterator[tuple[Any, str]]:
+        if param.process_default is not None:
+            for variable in (f"FAUST_{param.process_default}", f"F_{param.process_default}"):
+                if variable in self._env:
+                    yield self._env[variable], f"environment variable {variable}"
+
+    def _warn_of_unsupported_variables(self) -> None:
+        for name, variable in self.UNSUPPORTED.items():
+            if variable is not None and self._prefix + variable in self._env:
+                warnings.warn(
+                    f"environment variable {self._prefix}{variable} has no effect: "
+                    f"setting {name!r} is not supported yet",
+                    FaustWarning,
+                    stacklevel=4,
+                )
+
+    def _identify(self, id: str) -> None:
+        raise NotImplementedError
+
+    # -- what the descriptors call
+
+    def _get(self, param: Param[Any, Any]) -> Any:
+        if param.deprecated is not None:
+            since, reason = param.deprecated
+            warnings.warn(
+                f"setting {param.name!r} is deprecated since version {since}: {reason}",
+                UserWarning,
+                stacklevel=3,
+            )
+        self._seen.add(param.name)
+        return self._look(param)
+
+    def _look(self, param: Param[Any, Any]) -> Any:
+        """Read without leaving a trace."""
+        try:
+            value = self._values[param.name]
+        except KeyError:
+            if param.default_alias is not None:
+                return self._look(self.SETTINGS[param.default_alias])
+            if param.default is None:
+                return None
+            # the class that a default names is imported when somebody wants it
+            value = self._values[param.name] = param.accept(param.default, DEFAULT)
+        return param.read(self, value)
+
+    def _set(self, param: Param[Any, Any], value: Any) -> None:
+        if param.name in self._seen:
+            old = param.shown(self._look(param))
+            warnings.warn(
+                f"setting {param.name!r} was read before it is changed from {old!r} to "
+                f"{param.shown(value)!r}: whoever has read it keeps the old value",
+                AlreadyConfiguredWarning,
+                stacklevel=4,
+            )
+        self._store(param, value, "assignment")
+
+    def _store(self, param: Param[Any, Any], value: Any, source: str) -> None:
+        if value is not None:
+            self._values[param.name] = param.accept(value, source)
+            self._sources[param.name] = source
+            self._explicit.add(param.name)
+        elif param.is_number and not param.optional:
+            raise param.invalid(value, source, TypeError("None is not a number"))
+        else:
+            self._values.pop(param.name, None)
+            self._explicit.discard(param.name)
+            self._decide(param, None)
