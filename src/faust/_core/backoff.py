@@ -1,11 +1,13 @@
 """How long to wait before the next attempt: exponential, jittered, bounded.
 
-The wait doubles with every failure, so that a broker that is down is not hammered, and is spread at random, so that
-a thousand workers which lost the same broker do not come back in step (M. Brooker, "Exponential Backoff And Jitter",
-AWS Architecture Blog, 2015; KIP-580 gives Kafka's own clients the same treatment).
+The wait doubles with every failure, so that a broker that is down is not hammered, and is spread at
+random, so that a thousand workers which lost the same broker do not come back in step (M. Brooker,
+"Exponential Backoff And Jitter", AWS Architecture Blog, 2015; KIP-580 gives Kafka's own clients the
+same treatment).
 
-KIP-580 computes ``min(maximum, initial * 2**failures * uniform(0.8, 1.2))``. That has no jitter left once the bound is
-reached, just when everybody waits for the same broker; here the bound comes first and the jitter only shortens::
+KIP-580 computes ``min(maximum, initial * 2**failures * uniform(0.8, 1.2))``. That has no jitter
+left once the bound is reached, just when everybody waits for the same broker; here the bound comes
+first and the jitter only shortens::
 
     min(maximum, initial * factor**failures) * uniform(1 - jitter, 1)
 
@@ -56,7 +58,9 @@ class Backoff:
         if not initial > 0:
             raise ValueError(f"initial: expected more than 0 seconds, got {initial}")
         if not maximum >= initial:
-            raise ValueError(f"maximum: expected at least {initial} (initial) seconds, got {maximum}")
+            raise ValueError(
+                f"maximum: expected at least {initial} (initial) seconds, got {maximum}"
+            )
         if not factor >= 1:
             raise ValueError(f"factor: expected 1 or more, got {factor}")
         if not 0 <= jitter <= 1:

@@ -1,24 +1,27 @@
 """Acknowledgements in any order -> the offset that may be committed.
 
-The rule is *lowest unfinished wins*. A partition's records are handed out in offset order and finished in any order
-(several actors, manual acknowledgement, events kept in a buffer). What may be committed is the smallest offset that
-was delivered and is not finished; if there is none, the position after the last delivery.
+The rule is *lowest unfinished wins*. A partition's records are handed out in offset order and
+finished in any order (several actors, manual acknowledgement, events kept in a buffer). What may be
+committed is the smallest offset that was delivered and is not finished; if there is none, the
+position after the last delivery.
 
-Offsets that were never delivered (transaction markers, compacted records, the head of the log that retention took)
-need no bookkeeping at all: delivery is in order, so whatever lies below the lowest unfinished delivery is either
-finished or does not exist. Guessing about gaps is how commits run past unfinished work.
+Offsets that were never delivered (transaction markers, compacted records, the head of the log that
+retention took) need no bookkeeping at all: delivery is in order, so whatever lies below the lowest
+unfinished delivery is either finished or does not exist. Guessing about gaps is how commits run
+past unfinished work.
 
-Two structures keep this cheap. The set ``_pending`` holds what is unfinished and answers "is this acknowledgement
-new?". The queue ``_window`` holds deliveries in order, so its head, once finished heads are dropped, is the smallest
-unfinished one. Finished offsets behind a slow head are swept out as soon as they outnumber the unfinished ones, so
+Two structures keep this cheap. The set ``_pending`` holds what is unfinished and answers "is this
+acknowledgement new?". The queue ``_window`` holds deliveries in order, so its head, once finished
+heads are dropped, is the smallest unfinished one. Finished offsets behind a slow head are swept out
+as soon as they outnumber the unfinished ones, so
 
-* every operation is O(1) amortised: an offset enters and leaves each structure once, and a sweep, which costs one
-  step per offset in the window, removes at least half of them;
-* memory is proportional to the number of *unfinished* records, even when one of them is stuck for ever while
-  millions behind it are finished.
+* every operation is O(1) amortised: an offset enters and leaves each structure once, and a sweep,
+  which costs one step per offset in the window, removes at least half of them;
+* memory is proportional to the number of *unfinished* records, even when one of them is stuck for
+  ever while millions behind it are finished.
 
-Invariants: ``_window`` is strictly ascending; ``_pending`` is a subset of it; its head is pending; everything in it is
-below ``high``.
+Invariants: ``_window`` is strictly ascending; ``_pending`` is a subset of it; its head is pending;
+everything in it is below ``high``.
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ _SWEEP_FLOOR = 256
 class AckTracker:
     """Which offsets of one partition are delivered and not finished, for one reader.
 
-    Lives as long as one assignment of the partition: after a rebalance or a seek there is a new one.
+    Lives as long as one assignment of the partition: after a rebalance or a seek there is a new
+    one.
 
     Example:
         >>> tracker = AckTracker(10)
@@ -93,7 +97,7 @@ class AckTracker:
         self.high = offset + 1
 
     def deliver_many(self, offsets: Sequence[int]) -> None:
-        """Note that the records at *offsets* are handed out; same as `deliver` for each, and cheaper.
+        """Note that the records at *offsets* are handed out: `deliver` for each, but cheaper.
 
         Raises:
             ValueError: *offsets* do not ascend, or begin below `high`; then none of them is noted.
@@ -115,9 +119,10 @@ class AckTracker:
         self.high = offsets[-1] + 1
 
     def advance(self, next_offset: int) -> None:
-        """Move `high` to *next_offset*: the log holds nothing for us between the last delivery and there.
+        """Move `high` to *next_offset*: up to there the log holds nothing more for us.
 
-        A smaller *next_offset* changes nothing, since another actor may have been handed later records already.
+        A smaller *next_offset* changes nothing, since another actor may have been handed later
+        records already.
         """
         self.high = max(self.high, next_offset)
 
@@ -125,7 +130,8 @@ class AckTracker:
         """Finish the record at *offset*.
 
         Returns:
-            True when it was delivered and not finished before; False otherwise, and then nothing changes.
+            True when it was delivered and not finished before; False otherwise, and then nothing
+            changes.
         """
         pending = self._pending
         if offset not in pending:
@@ -139,7 +145,7 @@ class AckTracker:
         return True
 
     def ack_many(self, offsets: Iterable[int]) -> int:
-        """Finish the records at *offsets*; return how many of them were delivered and not finished before."""
+        """Finish the records at *offsets*; return for how many `ack` would have been true."""
         pending = self._pending
         before = len(pending)
         pending.difference_update(offsets)

@@ -1,14 +1,16 @@
 """Whose turn is it: fair choice among topics, and among the partitions of a topic.
 
-A worker that reads a busy topic and a quiet one, or a partition with a long backlog beside one that is up to date,
-must not let the loud ones drown the others. The rule is two nested round robins: topics take turns, and within a
-topic its partitions take turns. Nothing is weighted, and the order inside one partition is never touched.
+A worker that reads a busy topic and a quiet one, or a partition with a long backlog beside one that
+is up to date, must not let the loud ones drown the others. The rule is two nested round robins:
+topics take turns, and within a topic its partitions take turns. Nothing is weighted, and the order
+inside one partition is never touched.
 
-Both rings are `OrderedDict`: the head is whose turn it is, `move_to_end` passes the turn on, and any member can leave
-from the middle; each of these is O(1). Only keys that have something waiting are in a ring, so idle partitions cost
-nothing. Whoever comes (back) with something joins its ring at the end. That gives the promise that the tests check:
-between two turns of one partition every other partition of its topic that has work throughout gets a turn, and the
-same holds between topics.
+Both rings are `OrderedDict`: the head is whose turn it is, `move_to_end` passes the turn on, and
+any member can leave from the middle; each of these is O(1). Only keys that have something waiting
+are in a ring, so idle partitions cost nothing. Whoever comes (back) with something joins its ring
+at the end. That gives the promise that the tests check: between two turns of one partition every
+other partition of its topic that has work throughout gets a turn, and the same holds between
+topics.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ T = TypeVar("T")
 
 
 class FairQueue(Generic[T]):
-    """Items that wait per partition and are taken fairly. Every operation is O(1), `discard` and `clear` apart.
+    """Items that wait per partition and are taken fairly.
+
+    Every operation is O(1); `discard` and `clear` free what they drop.
 
     Example:
         >>> queue = FairQueue()
@@ -53,7 +57,10 @@ class FairQueue(Generic[T]):
         self._size += 1
 
     def put_front(self, tp: TP, item: T) -> None:
-        """Let *item* wait before everything of *tp*: it was taken and comes back. Takes no turn from other partitions."""
+        """Let *item*, which was taken and comes back, wait before everything of *tp*.
+
+        It takes no turn from other partitions.
+        """
         self._items(tp).appendleft(item)
         self._size += 1
 
@@ -111,10 +118,10 @@ class FairQueue(Generic[T]):
 
 
 class RoundRobin:
-    """The default ``ConsumerScheduler``: one record per topic in turn; within a topic one per partition in turn."""
+    """The default ``ConsumerScheduler``: topics in turn, and partitions of a topic in turn."""
 
     def iterate(self, records: Mapping[TP, Sequence[T]]) -> Iterator[tuple[TP, T]]:
-        """Yield all *records* with their partitions, fairly; the order inside a partition is kept."""
+        """Yield all *records* with their partitions, fairly; a partition keeps its order."""
         queue: FairQueue[T] = FairQueue()
         for tp, items in records.items():
             for item in items:
