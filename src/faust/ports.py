@@ -63,6 +63,11 @@ class AppT(Protocol):
         """The consumer service (`faust.transport.consumer.Consumer`)."""
         ...
 
+    @property
+    def started_producer(self) -> Any:
+        """The producer service if it is running, else None."""
+        ...
+
     def consumer_or_none(self) -> Any:
         """The consumer service if there is one already."""
         ...

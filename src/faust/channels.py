@@ -1,0 +1,393 @@
+"""Channel: an in-process broadcast queue of events.
+
+Iterating a channel makes a *clone* with a mailbox of its own; whatever is put on the channel goes to every clone that
+exists at that moment. A topic (`faust.topics`) is a channel whose messages come from the broker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Generic, TypeVar, cast
+from weakref import WeakSet
+
+from faust._core.lanes import Lane, PartitionTask
+from faust.events import Event
+from faust.mailbox import Mailbox
+from faust.messages import TP, HeadersArg, Message, RecordMetadata, Slice, prepare_headers
+from faust.ports import AppT
+
+__all__ = ["Channel", "FutureMessage", "PendingMessage"]
+
+T = TypeVar("T")
+
+
+class PendingMessage:
+    """What is to be sent; attribute ``message`` of a `FutureMessage`."""
+
+    __slots__ = (
+        "callback",
+        "channel",
+        "generation_id",
+        "headers",
+        "key",
+        "key_serializer",
+        "offset",
+        "partition",
+        "timestamp",
+        "topic",
+        "value",
+        "value_serializer",
+    )
+
+    def __init__(
+        self,
+        channel: Any,
+        key: Any = None,
+        value: Any = None,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        headers: HeadersArg = None,
+        key_serializer: Any = None,
+        value_serializer: Any = None,
+        callback: Callable[[Any], Any] | None = None,
+        topic: str | None = None,
+        offset: int | None = None,
+        generation_id: int | None = None,
+    ) -> None:
+        self.channel = channel
+        self.key = key
+        self.value = value
+        self.partition = partition
+        self.timestamp = timestamp
+        self.headers = headers
+        self.key_serializer = key_serializer
+        self.value_serializer = value_serializer
+        self.callback = callback
+        self.topic = topic
+        self.offset = offset
+        self.generation_id = generation_id
+
+    def __repr__(self) -> str:
+        return f"<PendingMessage: {self.channel} key={self.key!r}>"
+
+
+class FutureMessage(asyncio.Future[RecordMetadata]):
+    """A future for the `RecordMetadata` of a message that is being sent."""
+
+    def __init__(self, message: PendingMessage) -> None:
+        super().__init__(loop=asyncio.get_running_loop())
+        self.message = message
+
+
+class Channel(Generic[T]):
+    """An in-memory channel.
+
+    Arguments:
+        app: The application.
+        schema: How keys and values are read and written.
+        key_type: Type of keys.
+        value_type: Type of values.
+        maxsize: Records that may wait per iterator; None: setting ``stream_buffer_maxsize``.
+    """
+
+    def __init__(
+        self,
+        app: AppT,
+        *,
+        schema: Any = None,
+        key_type: Any = None,
+        value_type: Any = None,
+        is_iterator: bool = False,
+        maxsize: int | None = None,
+        root: Channel[T] | None = None,
+        active_partitions: set[TP] | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self.app = app
+        self.loop = loop
+        self.schema = schema
+        self.key_type = key_type
+        self.value_type = value_type
+        self.is_iterator = is_iterator
+        self.maxsize = maxsize
+        self.active_partitions = active_partitions
+        self._root = root
+        self._subscribers: WeakSet[Channel[T]] = WeakSet()
+        self._mailbox: Mailbox | None = None
+        self._lane: Lane | None = None
+
+    # -- iteration
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """Where this iterator's records wait; made on first use."""
+        if self._mailbox is None:
+            self._mailbox = Mailbox(maxsize=self.maxsize or self.app.conf.stream_buffer_maxsize)
+        return self._mailbox
+
+    def clone(self, *, is_iterator: bool | None = None, **overrides: Any) -> Channel[T]:
+        """Copy the description of this channel; the copy has a mailbox of its own."""
+        root = self._root if self._root is not None else self
+        clone = type(self)(
+            **{
+                **self.clone_arguments(),
+                "is_iterator": self.is_iterator if is_iterator is None else is_iterator,
+                "root": root,
+                **overrides,
+            }
+        )
+        if clone.is_iterator:
+            root._subscribers.add(clone)
+        return clone
+
+    def clone_arguments(self) -> dict[str, Any]:
+        """Return the constructor's arguments that describe this channel."""
+        return {
+            "app": self.app,
+            "schema": self.schema,
+            "key_type": self.key_type,
+            "value_type": self.value_type,
+            "maxsize": self.maxsize,
+            "active_partitions": self.active_partitions,
+            "loop": self.loop,
+        }
+
+    @property
+    def subscriber_count(self) -> int:
+        """Number of iterators that read this channel now."""
+        root = self._root if self._root is not None else self
+        return len(root._subscribers)
+
+    def stream(self, **options: Any) -> Any:
+        """Make a stream over this channel."""
+        return self.app.stream(self, **options)
+
+    def __aiter__(self) -> AsyncIterator[Event[Any, T]]:
+        return cast("Any", self if self.is_iterator else self.clone(is_iterator=True))
+
+    async def __anext__(self) -> Event[Any, T]:
+        return cast("Event[Any, T]", await self.get())
+
+    async def get(self, *, timeout: float | None = None) -> Any:
+        """Return the next event of this iterator.
+
+        Raises:
+            TimeoutError: Nothing came within *timeout* seconds.
+            RuntimeError: This is not an iterator: use ``async for`` or a stream.
+        """
+        if not self.is_iterator:
+            raise RuntimeError("only an iterator of a channel can be read: use `async for` or a stream")
+        mailbox = self.mailbox
+        async with asyncio.timeout(timeout or None):
+            while True:
+                if mailbox.errors:
+                    raise mailbox.errors.popleft()
+                work = mailbox.pop()
+                if work is not None:
+                    lane, batch = work
+                    records = batch.records
+                    if len(records) > 1:
+                        mailbox.queue.put_front(
+                            batch.tp, (lane, Slice(batch.tp, batch.generation, records[1:], batch.next_offset))
+                        )
+                        lane.queued += len(records) - 1
+                    if records:
+                        return self.make_event(lane, records[0], lane.decode_value(records[0]))
+                    continue
+                await mailbox.wait()
+
+    def empty(self) -> bool:
+        """Say whether nothing waits for this iterator."""
+        return not len(self.mailbox) and not self.mailbox.errors
+
+    async def put(self, event: Any) -> None:
+        """Give *event* to everyone who iterates this channel; with nobody there it is dropped.
+
+        Waits while a reader has ``maxsize`` events waiting.
+        """
+        root = self._root if self._root is not None else self
+        for subscriber in list(root._subscribers):
+            await subscriber.wait_room()
+            subscriber.put_nowait(event)
+
+    def put_nowait(self, event: Any) -> None:
+        """Append *event* to this iterator's mailbox."""
+        lane = self._own_lane()
+        tp = lane.task.tp
+        lane.inbox.put(lane, Slice(tp, -1, (event,), 0))
+
+    async def wait_room(self) -> None:
+        """Wait until fewer than ``maxsize`` events wait here."""
+        lane = self._own_lane()
+        while lane.queued >= self.mailbox.maxsize:
+            await asyncio.sleep(0.001)
+
+    def _own_lane(self) -> Lane:
+        """The lane of events that were put by hand; nothing of it is ever committed."""
+        if self._lane is None:
+            task = PartitionTask(TP(str(self), -1), -1)
+            self._lane = Lane(task, self.mailbox, _value_of, _key_of, acks=False)
+            self._lane.tracker = None
+        return self._lane
+
+    def make_event(self, lane: Lane, record: Any, value: Any) -> Any:
+        """Return the event that was put."""
+        if isinstance(record, Event):
+            record.value = value
+        return record
+
+    async def on_record_undecodable(self, _lane: Lane, _record: Any, exc: Exception) -> None:
+        """Throw the error into the reader."""
+        await self.throw(exc)
+
+    async def throw(self, exc: BaseException) -> None:
+        """Raise *exc* in whoever reads this channel."""
+        self._throw(exc)
+
+    def _throw(self, exc: BaseException) -> None:
+        if self.is_iterator:
+            self.mailbox.throw(exc)
+            return
+        for subscriber in list(self._subscribers):
+            subscriber.mailbox.throw(exc)
+
+    def on_stop_iteration(self) -> None:
+        """A stream has stopped reading this iterator for good."""
+        root = self._root if self._root is not None else self
+        root._subscribers.discard(self)
+
+    # -- sending
+
+    def get_topic_name(self) -> str:
+        """Return the topic's name; a channel has none.
+
+        Raises:
+            NotImplementedError: always, for a channel.
+        """
+        raise NotImplementedError("an in-memory channel has no topic name")
+
+    async def declare(self) -> None:
+        """Do nothing: a channel needs no declaration."""
+
+    async def maybe_declare(self) -> None:
+        """Do nothing: a channel needs no declaration."""
+
+    def derive(self, **_options: Any) -> Channel[T]:
+        """Return this channel: there is nothing to derive."""
+        return self
+
+    def derive_topic(self, name: str, **_options: Any) -> Any:
+        """Refuse: only topics have names.
+
+        Raises:
+            ValueError: always, for a channel.
+        """
+        raise ValueError(f"cannot derive a topic {name!r} from an in-memory channel")
+
+    def derive_repartition(self, **_options: Any) -> Channel[T]:
+        """Repartition onto the channel itself: in one process there is only one partition."""
+        return Channel(
+            self.app,
+            schema=self.schema,
+            key_type=self.key_type,
+            value_type=self.value_type,
+            maxsize=self.maxsize,
+        )
+
+    def bind_raw_send(self) -> Callable[[Any, Any, Any], Awaitable[None] | None]:
+        """Return ``(key, value, headers) -> None or something to await``, for `Stream.group_by`."""
+
+        def send(key: Any, value: Any, headers: HeadersArg) -> Awaitable[None]:
+            return self.put(self._event(key, value, None, None, headers))
+
+        return send
+
+    async def send(
+        self,
+        *,
+        key: Any = None,
+        value: Any = None,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        headers: HeadersArg = None,
+        schema: Any = None,
+        key_serializer: Any = None,
+        value_serializer: Any = None,
+        callback: Callable[[Any], Any] | None = None,
+        force: bool = False,
+    ) -> Awaitable[RecordMetadata]:
+        """Put a new event on the channel; key and value stay the objects they are.
+
+        Returns:
+            A resolved future of `RecordMetadata` (topic ``<anon>``, offset -1).
+        """
+        event = self._event(key, value, partition, timestamp, headers)
+        await self.put(event)
+        future = FutureMessage(PendingMessage(self, key, value, partition, timestamp, headers))
+        where = TP(str(self), -1 if partition is None else partition)
+        stamp = None if timestamp is None else round(timestamp * 1000)
+        future.set_result(RecordMetadata(where.topic, where.partition, where, -1, stamp, 1))
+        if callback is not None:
+            result = callback(future)
+            if inspect.isawaitable(result):
+                await result
+        return future
+
+    def send_soon(self, **_options: Any) -> FutureMessage:
+        """Refuse: an in-memory channel can only be sent to with ``await``.
+
+        Raises:
+            NotImplementedError: always, for a channel.
+        """
+        raise NotImplementedError("send_soon needs a topic; use `await channel.send(...)`")
+
+    def _event(
+        self,
+        key: Any,
+        value: Any,
+        partition: int | None,
+        timestamp: float | None,
+        headers: HeadersArg,
+    ) -> Any:
+        pairs = prepare_headers(headers)
+        message = Message(
+            cast("str", None),
+            partition or 0,
+            -1,
+            time.time() if timestamp is None else timestamp,
+            0 if timestamp is None else 1,
+            pairs,
+            key,
+            value,
+            serialized_key_size=0,
+            serialized_value_size=0,
+        )
+        return self.app.create_event(key, value, pairs, message)
+
+    # -- words
+
+    def __str__(self) -> str:
+        return "<ANON>"
+
+    def __repr__(self) -> str:
+        star = "(*)" if self.is_iterator else ""
+        return f"<{star}{type(self).__name__}: {self}{self._repr_partitions()}@{id(self):#x}>"
+
+    def _repr_partitions(self) -> str:
+        if self.active_partitions is None:
+            return ""
+        if not self.active_partitions:
+            return " active={<pending for assignment>}"
+        shown = ", ".join(f"{tp.topic}:{tp.partition}" for tp in sorted(self.active_partitions))
+        return f" active={{{shown}}}"
+
+
+def _value_of(item: Any) -> Any:
+    return item.value if isinstance(item, Event) else item
+
+
+def _key_of(item: Any) -> Any:
+    return item.key if isinstance(item, Event) else None

@@ -1,0 +1,493 @@
+"""Topic: a channel that has a name on the broker."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Generic, TypeVar, cast
+
+from faust._core.lanes import Lane, PartitionTask, message_of
+from faust.channels import Channel, FutureMessage, PendingMessage
+from faust.events import Event
+from faust.exceptions import KeyDecodeError, ValueDecodeError
+from faust.messages import TP, HeadersArg, Message, RecordMetadata, prepare_headers
+from faust.ports import AppT
+from faust.serializers.schemas import Schema, locate
+from faust.transport.base import Delivery, TopicSpec
+
+__all__ = ["Topic"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+MAX_TOPIC_NAME = 249
+
+
+class Topic(Channel[V], Generic[K, V]):
+    """A description of one or more topics, or of all topics whose names match a pattern.
+
+    Arguments:
+        app: The application.
+        topics: Names.
+        pattern: Regular expression instead of names.
+        schema: How keys and values are read and written.
+        key_type: Type of keys.
+        value_type: Type of values.
+        key_serializer: Codec of keys; None: that of the type, else setting ``key_serializer``.
+        value_serializer: Codec of values; None: that of the type, else setting ``value_serializer``.
+        partitions: Number of partitions when it is declared; None: setting ``topic_partitions``.
+        replicas: Replication factor when it is declared; None: setting ``topic_replication_factor``.
+        retention: Seconds that records are kept when it is declared.
+        compacting: Declare it with cleanup policy ``compact``.
+        deleting: Declare it with cleanup policy ``delete``.
+        config: Further topic options when it is declared; they win over the others.
+        acks: Whether offsets of this topic are committed.
+        internal: Owned by the app: declared when it is subscribed.
+        maxsize: Records that may wait per iterator; None: setting ``stream_buffer_maxsize``.
+        allow_empty: A message without value gives None instead of a decode error for typed topics.
+        has_prefix: The name carries the app's or agent's prefix already.
+
+    Raises:
+        TypeError: Names and pattern together.
+        ValueError: ``partitions=0``, or a name longer than 249 characters.
+    """
+
+    def __init__(
+        self,
+        app: AppT,
+        *,
+        topics: Iterable[str] | None = None,
+        pattern: str | re.Pattern[str] | None = None,
+        schema: Schema | None = None,
+        key_type: Any = None,
+        value_type: Any = None,
+        key_serializer: Any = None,
+        value_serializer: Any = None,
+        partitions: int | None = None,
+        replicas: int | None = None,
+        retention: float | timedelta | None = None,
+        compacting: bool | None = None,
+        deleting: bool | None = None,
+        config: Mapping[str, Any] | None = None,
+        acks: bool = True,
+        internal: bool = False,
+        maxsize: int | None = None,
+        allow_empty: bool | None = None,
+        has_prefix: bool = False,
+        is_iterator: bool = False,
+        root: Channel[V] | None = None,
+        active_partitions: set[TP] | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        names = tuple(topics or ())
+        if names and pattern:
+            raise TypeError("a topic has names or a pattern, not both")
+        if partitions == 0:
+            raise ValueError(f"topic {','.join(names)}: partitions must be at least 1")
+        for name in names:
+            if len(name) > MAX_TOPIC_NAME:
+                raise ValueError(f"topic name longer than {MAX_TOPIC_NAME} characters: {name!r}")
+        schema = _schema(app, schema, key_type, value_type, key_serializer, value_serializer, allow_empty)
+        super().__init__(
+            app,
+            schema=schema,
+            key_type=schema.key_type,
+            value_type=schema.value_type,
+            is_iterator=is_iterator,
+            maxsize=maxsize,
+            root=root,
+            active_partitions=active_partitions,
+            loop=loop,
+        )
+        self.topics = names
+        self.pattern = re.compile(pattern) if isinstance(pattern, str) else pattern
+        self.key_serializer = schema.key_serializer
+        self.value_serializer = schema.value_serializer
+        self.partitions = partitions
+        self.replicas = replicas
+        self.retention = retention
+        self.compacting = compacting
+        self.deleting = deleting
+        self.config = dict(config or {})
+        self.acks = acks
+        self.internal = internal
+        self.allow_empty = bool(schema.allow_empty)
+        self.has_prefix = has_prefix
+        self._declaration: asyncio.Task[None] | None = None
+
+    def clone_arguments(self) -> dict[str, Any]:
+        """Return the constructor's arguments that describe this topic."""
+        return {
+            **super().clone_arguments(),
+            "topics": self.topics,
+            "pattern": self.pattern,
+            "key_serializer": self.key_serializer,
+            "value_serializer": self.value_serializer,
+            "partitions": self.partitions,
+            "replicas": self.replicas,
+            "retention": self.retention,
+            "compacting": self.compacting,
+            "deleting": self.deleting,
+            "config": self.config,
+            "acks": self.acks,
+            "internal": self.internal,
+            "allow_empty": self.allow_empty,
+            "has_prefix": self.has_prefix,
+        }
+
+    def get_topic_name(self) -> str:
+        """Return the one name of this topic.
+
+        Raises:
+            TypeError: It is a pattern.
+            ValueError: It has several names.
+        """
+        if len(self.topics) == 1:
+            return self.topics[0]
+        if self.topics:
+            raise ValueError(f"topic with several names has no single one: {self}")
+        raise TypeError(f"topic pattern has no name: {self}")
+
+    # -- reading
+
+    def matches(self, name: str) -> bool:
+        """Say whether messages of the topic called *name* are for us."""
+        return name in self.topics if self.pattern is None else bool(self.pattern.fullmatch(name))
+
+    def __aiter__(self) -> Any:
+        if self.is_iterator:
+            return self
+        iterator = self.clone(is_iterator=True)
+        self.app.topics.add(iterator)
+        return iterator
+
+    def on_stop_iteration(self) -> None:
+        """A stream has stopped reading this iterator for good: nothing more is routed to it."""
+        super().on_stop_iteration()
+        self.app.topics.discard(self)
+
+    def open_lane(self, task: PartitionTask, limit: int) -> Lane:
+        """Begin to read a partition: decoders are chosen here, once."""
+        decode_key, decode_value = self.schema.compile_decoders(self.app)
+        if decode_key is not None:
+            decode_value = _with_key(decode_key, decode_value)
+        return Lane(task, self.mailbox, decode_value, decode_key, acks=self.acks, limit=limit)
+
+    def make_event(self, lane: Lane, record: Any, value: Any) -> Any:
+        """Build the event of a record."""
+        if isinstance(record, Event):
+            return super().make_event(lane, record, value)
+        key = record.key if lane.decode_key is None else lane.decode_key(record)
+        message = message_of(lane, record)
+        event = self.app.create_event(key, value, message.headers, message)
+        event._lane = lane
+        return event
+
+    async def decode(self, message: Message, *, propagate: bool = False) -> Any:
+        """Turn a message into an event; None when an error hook has swallowed the error."""
+        decode = self.schema.compile(
+            self.app,
+            on_key_decode_error=self.on_key_decode_error,
+            on_value_decode_error=self.on_value_decode_error,
+            default_propagate=propagate,
+        )
+        return await decode(message)
+
+    async def on_record_undecodable(self, lane: Lane, record: Any, exc: Exception) -> None:
+        """Hand the failure to the documented hooks."""
+        message = message_of(lane, record)
+        if isinstance(exc, KeyDecodeError):
+            await self.on_key_decode_error(locate(exc, message.tp, record), message)
+        elif isinstance(exc, ValueDecodeError):
+            await self.on_value_decode_error(locate(exc, message.tp, record), message)
+        else:
+            await self.throw(exc)
+
+    async def on_key_decode_error(self, exc: Exception, message: Message) -> None:
+        """Override to handle undecodable keys; the default raises in the stream. The message is skipped."""
+        await self.on_decode_error(exc, message)
+        await self.throw(exc)
+
+    async def on_value_decode_error(self, exc: Exception, message: Message) -> None:
+        """Override to handle undecodable values; the default raises in the stream. The message is skipped."""
+        await self.on_decode_error(exc, message)
+        await self.throw(exc)
+
+    async def on_decode_error(self, exc: Exception, message: Message) -> None:
+        """Override to be told of undecodable messages."""
+
+    # -- sending
+
+    async def send(
+        self,
+        *,
+        key: K | Any = None,
+        value: V | Any = None,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        headers: HeadersArg = None,
+        schema: Schema | None = None,
+        key_serializer: Any = None,
+        value_serializer: Any = None,
+        callback: Callable[[Any], Any] | None = None,
+        force: bool = False,
+    ) -> Awaitable[RecordMetadata]:
+        """Send a message; returns as soon as it is accepted for sending.
+
+        Arguments:
+            key: Key; None: no key, any partition.
+            value: Value.
+            partition: Send it there whatever the key is.
+            timestamp: Seconds since the epoch; None: now.
+            headers: Mapping or pairs of text and bytes.
+            schema: Use this instead of the topic's.
+            key_serializer: Codec for this key.
+            value_serializer: Codec for this value.
+            callback: Called with a done `FutureMessage` when the broker has it; may be ``async``.
+            force: Reserved for publish-on-commit; sending is immediate in any case.
+
+        Returns:
+            An awaitable of the `RecordMetadata`: ``metadata = await (await topic.send(...))``.
+
+        Raises:
+            faust.exceptions.RecordTooLarge: It does not fit a request.
+            TypeError: The serializers gave no bytes.
+        """
+        producer = self.app.started_producer
+        if producer is None:
+            producer = await self.app.maybe_start_producer()
+        raw_key, raw_value, pairs = self._encode(key, value, headers, schema, key_serializer, value_serializer)
+        stamp = None if not timestamp else round(timestamp * 1000)
+        delivery: Delivery = await producer.send(
+            self.get_topic_name(), raw_key, raw_value, partition, stamp, pairs
+        )
+        if callback is not None:
+            message = PendingMessage(self, key, value, partition, timestamp, headers, callback=callback)
+            return _with_callback(delivery, message)
+        return delivery
+
+    def send_soon(
+        self,
+        *,
+        key: K | Any = None,
+        value: V | Any = None,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        headers: HeadersArg = None,
+        schema: Schema | None = None,
+        key_serializer: Any = None,
+        value_serializer: Any = None,
+        callback: Callable[[Any], Any] | None = None,
+        force: bool = False,
+        eager_partitioning: bool = False,
+    ) -> FutureMessage:
+        """Send from synchronous code (on the app's loop, while the producer runs); see `send`.
+
+        With *eager_partitioning* ``future.message.partition`` is known at once (if the topic's partitions are).
+        """
+        raw_key, raw_value, pairs = self._encode(key, value, headers, schema, key_serializer, value_serializer)
+        name = self.get_topic_name()
+        producer = self.app.producer
+        if eager_partitioning and partition is None:
+            partitions = producer.partitions(name)
+            if partitions is not None:
+                partition = producer.partition_for(name, raw_key, partitions)
+        message = PendingMessage(
+            self, key, value, partition, timestamp, headers, key_serializer, value_serializer, callback, name
+        )
+        future = FutureMessage(message)
+        if callback is not None:
+            future.add_done_callback(_call_back)
+        stamp = None if not timestamp else round(timestamp * 1000)
+        producer.send_soon(name, raw_key, raw_value, partition, stamp, pairs, future)
+        return future
+
+    def _encode(
+        self,
+        key: Any,
+        value: Any,
+        headers: HeadersArg,
+        schema: Schema | None,
+        key_serializer: Any,
+        value_serializer: Any,
+    ) -> tuple[bytes | None, bytes | None, Any]:
+        pairs: Any = prepare_headers(headers)
+        chosen = schema if schema is not None else self.schema
+        app = self.app
+        if key is not None:
+            key, pairs = chosen.dumps_key(app, key, serializer=key_serializer, headers=pairs)
+        value, pairs = chosen.dumps_value(app, value, serializer=value_serializer, headers=pairs)
+        return key, value, pairs
+
+    def bind_raw_send(self) -> Callable[[Any, Any, Any], Awaitable[None] | None]:
+        """Return ``(key, value bytes, headers) -> None or something to await``, for `Stream.group_by`.
+
+        The record goes into its batch at once; what is returned must be awaited when the producer is full.
+        """
+        app, schema, name = self.app, self.schema, self.get_topic_name()
+        producer = app.producer
+        driver = producer.driver
+        append, partitions_of, partition_for = producer.append, producer.partitions, producer.partition_for
+        dumps_key = schema.dumps_key
+
+        def send(key: Any, value: bytes | None, headers: Any) -> Awaitable[None] | None:
+            raw = key
+            if key is not None and not isinstance(key, bytes):
+                raw, headers = dumps_key(app, key, headers=headers)
+            partitions = partitions_of(name)
+            if partitions is None:
+                return cast("Awaitable[None]", producer.send(name, raw, value, None, None, headers))
+            append(name, partition_for(name, raw, partitions), raw, value, None, headers)
+            return cast("Awaitable[None]", producer.wait_room()) if driver.full else None
+
+        return send
+
+    # -- declaring
+
+    async def declare(self) -> None:
+        """Create the topic on the broker unless it is there (or setting ``topic_allow_declare`` is off)."""
+        conf = self.app.conf
+        for name in self.topics:
+            await self.app.declare_topic(
+                TopicSpec(
+                    name=name,
+                    partitions=self.partitions or conf.topic_partitions,
+                    replication=self.replicas or conf.topic_replication_factor,
+                    config=self._broker_config(),
+                )
+            )
+
+    async def maybe_declare(self) -> None:
+        """Declare once; several callers share one attempt."""
+        if self._declaration is None or (self._declaration.done() and self._declaration.exception()):
+            self._declaration = asyncio.get_running_loop().create_task(self.declare())
+        await asyncio.shield(self._declaration)
+
+    def _broker_config(self) -> dict[str, str]:
+        config: dict[str, str] = {}
+        policy = [
+            name for name, wanted in (("compact", self.compacting), ("delete", self.deleting)) if wanted
+        ]
+        if policy:
+            config["cleanup.policy"] = ",".join(policy)
+        if self.retention:
+            seconds = (
+                self.retention.total_seconds() if isinstance(self.retention, timedelta) else self.retention
+            )
+            config["retention.ms"] = str(int(seconds * 1000))
+        return {**config, **{name: str(value) for name, value in self.config.items()}}
+
+    # -- deriving
+
+    def derive(self, **options: Any) -> Any:
+        """Make a topic like this one; see `derive_topic`."""
+        return self.derive_topic(**options)
+
+    def derive_topic(
+        self,
+        name: str | None = None,
+        *,
+        topics: Iterable[str] | None = None,
+        prefix: str = "",
+        suffix: str = "",
+        **options: Any,
+    ) -> Any:
+        """Make a topic like this one, with another name or other options (those of the constructor).
+
+        *prefix* and *suffix* are added to every name.
+
+        Raises:
+            ValueError: *prefix* or *suffix* on a pattern.
+        """
+        if self.pattern is not None and (prefix or suffix):
+            raise ValueError("cannot derive a name from a topic pattern")
+        names = [name] if name is not None else list(topics or self.topics)
+        changed = {key: value for key, value in options.items() if value is not None}
+        arguments = {
+            **self.clone_arguments(),
+            "topics": [f"{prefix}{name}{suffix}" for name in names],
+            "active_partitions": None,
+            "has_prefix": bool(prefix) or self.has_prefix,
+            "internal": False,
+            "schema": changed.pop("schema", None) or self.schema,
+            **changed,
+        }
+        if names and self.pattern is not None:
+            arguments["pattern"] = None
+        return type(self)(**arguments)
+
+    def derive_repartition(self, *, prefix: str, suffix: str, partitions: int) -> Any:  # type: ignore[override]
+        """Make the topic that `Stream.group_by` forwards to."""
+        return self.derive_topic(prefix=prefix, suffix=suffix, partitions=partitions, internal=True)
+
+    def __str__(self) -> str:
+        return ",".join(self.topics) if self.pattern is None else str(self.pattern)
+
+
+# -- helpers
+
+
+def _schema(
+    app: AppT,
+    schema: Schema | None,
+    key_type: Any,
+    value_type: Any,
+    key_serializer: Any,
+    value_serializer: Any,
+    allow_empty: bool | None,
+) -> Schema:
+    """Copy or make the schema of one topic, so that no two topics change each other's."""
+    import copy
+
+    made = app.conf.Schema() if schema is None else copy.copy(schema)
+    made.update(
+        key_type=key_type,
+        value_type=value_type,
+        key_serializer=key_serializer,
+        value_serializer=value_serializer,
+        allow_empty=allow_empty,
+    )
+    return cast("Schema", made)
+
+
+def _with_key(
+    decode_key: Callable[[Any], Any], decode_value: Callable[[Any], Any]
+) -> Callable[[Any], Any]:
+    """A bad key must be noticed also by who looks only at values."""
+
+    def decode(record: Any) -> Any:
+        decode_key(record)
+        return decode_value(record)
+
+    return decode
+
+
+def _with_callback(delivery: Delivery, message: PendingMessage) -> FutureMessage:
+    future = FutureMessage(message)
+    future.add_done_callback(_call_back)
+
+    def settle(metadata: RecordMetadata | None, error: Exception | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+            future.exception()
+        elif metadata is not None:
+            future.set_result(metadata)
+
+    delivery.add_done_callback(settle)
+    return future
+
+
+def _call_back(future: asyncio.Future[RecordMetadata]) -> None:
+    """Run the user's callback of a message that was delivered."""
+    if future.cancelled() or future.exception() is not None:
+        return
+    message = cast("FutureMessage", future).message
+    if message.callback is not None:
+        result = message.callback(future)
+        if inspect.isawaitable(result):
+            asyncio.ensure_future(result)  # noqa: RUF006 - fire and forget, as documented
