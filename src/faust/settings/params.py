@@ -46,6 +46,7 @@ __all__ = [
     "Dict",
     "Enum",
     "Holder",
+    "Id",
     "Int",
     "InvalidSetting",
     "LogHandlers",
@@ -136,7 +137,7 @@ def _error_class(cause: Exception) -> type[InvalidSetting]:
     return next(found, InvalidSetting)
 
 
-_PASSWORD = re.compile(r"(://[^:/\s]*):\S*@")
+_PASSWORD = re.compile(r"(://[^:/\s]*):.*@", re.DOTALL)
 
 
 def mask_password(text: str) -> str:
@@ -153,6 +154,8 @@ class Holder(Protocol):
     def _get(self, param: Param[Any, Any]) -> Any: ...
 
     def _set(self, param: Param[Any, Any], value: Any) -> None: ...
+
+    def _identify(self, id: str) -> None: ...
 
 
 class Param(Generic[IT, OT]):
@@ -280,6 +283,18 @@ class Param(Generic[IT, OT]):
 
 
 # -- kinds of settings
+
+
+class Id(Param[str, str]):
+    """The identity: assigned the name, it gives the name with the version."""
+
+    expected = "the name of the application, as text"
+
+    def __get__(self, obj: Any, owner: type | None = None) -> Any:
+        return self if obj is None else obj._id
+
+    def __set__(self, obj: Any, value: str) -> None:
+        obj._identify(value)
 
 
 class Str(Param["str | None", str]):

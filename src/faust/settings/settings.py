@@ -26,6 +26,7 @@ from faust.settings.params import (
     Credentials,
     Dict,
     Enum,
+    Id,
     Int,
     LogHandlers,
     Param,
@@ -76,18 +77,6 @@ class ProcessingGuarantee(enum.Enum):
 
     AT_LEAST_ONCE = "at_least_once"
     EXACTLY_ONCE = "exactly_once"
-
-
-class _Id(Param[str, str]):
-    """The identity: assigned the name, it gives the name with the version."""
-
-    expected = "the name of the application, as text"
-
-    def __get__(self, obj: Any, owner: type | None = None) -> Any:
-        return self if obj is None else obj._id
-
-    def __set__(self, obj: Any, value: str) -> None:
-        obj._identify(value)
 
 
 class _DataDir(Path):
@@ -184,7 +173,7 @@ class Settings(SettingsTable):
     }
     """Documented settings whose feature is still to come -> environment variable."""
 
-    id: _Id = _Id(kw_only=False)
+    id: Id = Id(kw_only=False)
 
     env: Mapping[str, str] | None = None
 

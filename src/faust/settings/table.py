@@ -67,6 +67,7 @@ def values_of(source: Any) -> tuple[Mapping[str, Any], bool]:
     kw_only_default=True,
     field_specifiers=(
         params.Param,
+        params.Id,
         params.Str,
         params.Bool,
         params.Int,
@@ -209,7 +210,7 @@ class SettingsTable:
                 given[name] = (value, f"{source} {written}")
             if name != written:
                 warnings.warn(
-                    f"setting {written!r} is now called {name!r}", FutureWarning, stacklevel=5
+                    f"setting {written!r} is now called {name!r}", FutureWarning, stacklevel=3
                 )
         return given
 
@@ -267,7 +268,7 @@ class SettingsTable:
                     f"environment variable {self._prefix}{variable} has no effect: "
                     f"setting {name!r} is not supported yet",
                     FaustWarning,
-                    stacklevel=4,
+                    stacklevel=3,
                 )
 
     def _identify(self, id: str) -> None:
@@ -306,7 +307,7 @@ class SettingsTable:
                 f"setting {param.name!r} was read before it is changed from {old!r} to "
                 f"{param.shown(value)!r}: whoever has read it keeps the old value",
                 AlreadyConfiguredWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
         self._store(param, value, "assignment")
 
