@@ -290,6 +290,12 @@ class Id(Param[str, str]):
 
     expected = "the name of the application, as text"
 
+    @overload
+    def __get__(self, obj: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, obj: object, owner: type | None = None) -> str: ...
+
     def __get__(self, obj: Any, owner: type | None = None) -> Any:
         return self if obj is None else obj._id
 

@@ -38,9 +38,9 @@ def test_keywords_of_the_app_are_checked() -> None:
 def test_attributes_have_the_type_that_is_read() -> None:
     """What may be written and what is read are two types."""
     conf = Settings("shop", broker_commit_interval="3", env={})
+    with pytest.raises(TypeError):
+        conf.broker_commit_interval = []  # type: ignore[assignment]
     assert_type(conf.broker_commit_interval, float)
     assert_type(conf.origin, str | None)
     assert_type(conf.datadir, Path)
     assert_type(conf.id, str)
-    with pytest.raises(TypeError):
-        conf.broker_commit_interval = []  # type: ignore[assignment]
