@@ -1,0 +1,1 @@
+"""Measurements, with their results checked; `README.md` says how to run them."""

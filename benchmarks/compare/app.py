@@ -1,0 +1,133 @@
+"""One worker program for both sides: the documented API is the same, so ``import faust`` decides who runs.
+
+Started by the runner, which tells by ``BENCH_*`` variables what to do. The settings are the defaults of each side;
+the reference alone gets two more, which switch off what the other side does not have (its web server, its leader
+topic).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from meter import Meter, environment
+
+import faust
+
+STARTED = time.perf_counter()
+SIDE = environment("SIDE")
+WORKLOAD = environment("WORKLOAD")
+
+meter = Meter(int(environment("COUNT")), Path(environment("RESULT")))
+extra = {"web_enabled": False, "topic_disable_leader": True} if SIDE == "reference" else {}
+app = faust.App(
+    environment("ID"),
+    broker=environment("BROKER"),
+    datadir=environment("DATADIR"),
+    topic_partitions=8,
+    topic_replication_factor=1,
+    **extra,
+)
+
+raw = {"value_type": bytes, "value_serializer": "raw"}
+events = app.topic(
+    environment("TOPIC"), key_type=str, **(raw if WORKLOAD in {"raw", "forward"} else {})
+)
+out = app.topic(
+    environment("OUT"),
+    key_type=str,
+    value_serializer="raw" if WORKLOAD == "forward" else "json",
+    value_type=bytes if WORKLOAD == "forward" else None,
+)
+
+
+async def count_raw(stream):
+    """Count the events and their bytes."""
+    number = total = 0
+    mark = 1
+    async for value in stream:
+        number += 1
+        total += len(value)
+        if number == mark:
+            mark = meter.mark(number, total)
+
+
+async def sum_json(stream):
+    """Decode each value to a dict and add one field up."""
+    number = total = 0
+    mark = 1
+    async for value in stream:
+        number += 1
+        total += value["n"]
+        if number == mark:
+            mark = meter.mark(number, total)
+
+
+async def count_in_table(stream):
+    """Count by key, in a table with a changelog."""
+    number = total = 0
+    mark = 1
+    async for key, value in stream.items():
+        counts[key] += 1
+        number += 1
+        total += value["n"]
+        if number == mark:
+            mark = meter.mark(number, total)
+
+
+async def map_and_send(stream):
+    """Change one field and send the value to another topic, under the same key."""
+    number = total = 0
+    mark = 1
+    async for key, value in stream.items():
+        number += 1
+        total += value["n"]
+        value["n"] += 1
+        await out.send(key=key, value=value)
+        if number == mark:
+            mark = meter.mark(number, total)
+
+
+async def forward(stream):
+    """Send every value on as it is: the latency of the chain."""
+    async for value in stream:
+        await out.send(value=value)
+
+
+async def settle() -> None:
+    """When the last event is done, commit, and report."""
+    await meter.done.wait()
+    await asyncio.sleep(0.01)  # the agent asks for the next event, which acknowledges the last
+    await app.commit(None)
+    meter.settled(table=sum(counts.values()) if WORKLOAD == "table" else None)
+
+
+async def ready() -> None:
+    """Report that the app is up, which includes recovery: app tasks start after it."""
+    meter.report |= {
+        "count": len(counts) if WORKLOAD == "recover" else 0,
+        "total": sum(counts.values()) if WORKLOAD == "recover" else 0,
+        "ready_seconds": time.perf_counter() - STARTED,
+        "cpu_seconds": time.process_time(),
+    }
+    meter.write()
+
+
+if WORKLOAD in {"table", "recover"}:
+    counts = app.Table("counts", default=int, partitions=8)
+
+JOBS = {
+    "raw": count_raw,
+    "json": sum_json,
+    "table": count_in_table,
+    "recover": count_in_table,
+    "map": map_and_send,
+    "forward": forward,
+    "idle": sum_json,
+}
+app.agent(events)(JOBS[WORKLOAD])
+app.task(ready if WORKLOAD in {"forward", "recover", "idle"} else settle)
+
+if __name__ == "__main__":
+    faust.Worker(app, loglevel="warn").execute_from_commandline()

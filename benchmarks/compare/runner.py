@@ -1,0 +1,95 @@
+"""Start one worker program, wait for its report, stop it, and say what it did."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["ROOT", "Worker", "python_of", "running"]
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = Path(__file__).parent
+
+
+@dataclass
+class Worker:
+    """A worker process of one side."""
+
+    process: subprocess.Popen[bytes]
+    result: Path
+    log: Path
+
+    def report(self, timeout: float) -> dict[str, Any]:
+        """Wait for its report; raise with the end of its log when it ends, or is not done in *timeout* seconds."""
+        deadline = time.monotonic() + timeout
+        while not self.result.exists():
+            if self.process.poll() is not None:
+                raise RuntimeError(f"ended with {self.process.returncode}:\n{self.tail()}")
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"did not finish in {timeout:.0f} s:\n{self.tail()}")
+            time.sleep(0.05)
+        report: dict[str, Any] = json.loads(self.result.read_text())
+        return report
+
+    def stop(self, *, ask: bool = True, timeout: float = 60.0) -> int:
+        """End it properly, or let it end, and return its exit status; kill it after *timeout* seconds."""
+        if ask and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+    def tail(self) -> str:
+        """Return the last lines of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
+
+
+@contextlib.contextmanager
+def running(
+    python: str | Path, program: str, scratch: Path, variables: Mapping[str, object]
+) -> Iterator[Worker]:
+    """Run ``compare/<program>`` with ``BENCH_*`` variables; it is gone when the block ends."""
+    name = str(variables["ID"])
+    result, log = scratch / f"{name}.json", scratch / f"{name}.log"
+    settings = {**variables, "RESULT": result, "DATADIR": variables.get("DATADIR", scratch / name)}
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith(("BENCH_", "PYTHONPATH"))},
+        **{f"BENCH_{key}": str(value) for key, value in settings.items()},
+    }
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [str(python), str(PROGRAMS / program)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            cwd=scratch,
+        )
+    worker = Worker(process, result, log)
+    try:
+        yield worker
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def python_of(side: str) -> Path:
+    """Return the interpreter of a side; the reference lives in a virtualenv of its own."""
+    if side != "reference":
+        return Path(sys.executable)
+    python = Path(os.environ.get("BENCH_REFERENCE_PYTHON", ROOT / ".venv-ref" / "bin" / "python"))
+    if not python.exists():
+        raise SystemExit(f"{python} is not there: run `make .venv-ref/ready`, or `make bench`")
+    return python
