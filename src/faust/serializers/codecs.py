@@ -353,7 +353,7 @@ def _one(name: str) -> Codec:
 
 @lru_cache(maxsize=64)
 def _chain(first: Codec, *rest: Codec) -> Codec:
-    """Join stages; the same stages give the same object, so that what is compiled for it is kept."""
+    """Join stages; the same stages give the same object, so what is compiled for it is kept."""
     for codec in rest:
         first |= codec
     return first

@@ -1,0 +1,521 @@
+"""Schema: how one channel reads and writes its messages.
+
+A schema is four facts (types and serializers of key and value) and a word on empty values. Users
+may subclass it: override `Schema.loads_key` or `Schema.loads_value` to look at the whole message,
+the header hooks to add headers, `Schema.decode` to do everything.
+
+The hot path never calls these methods. It asks once, with `Schema.compile_decoders`, for a function
+from a driver's record to a value, and with `Schema.compile_encoders` for functions from objects to
+bytes. Where a method is overridden the compiled function goes the long way through it.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Self, TypeVar
+
+from faust.exceptions import (
+    DecodeError,
+    ImproperlyConfigured,
+    KeyDecodeError,
+    ValueDecodeError,
+)
+from faust.messages import TP, Message, Record
+from faust.ports import AppT
+from faust.serializers.codecs import CodecArg, want_bytes, warn_if_unsafe
+from faust.serializers.registry import Registry, decode_error, null_error
+from faust.serializers.typed import (
+    BLESSED_KEY,
+    accepts_null,
+    loader,
+    model_serializer,
+    revive,
+    type_name,
+)
+from faust.utils.json import plain_loads
+
+__all__ = ["DecodeErrorHook", "RecordDecoder", "Schema", "locate"]
+
+logger = logging.getLogger(__name__)
+
+RecordDecoder = Callable[[Any], Any]
+"""From a driver's record to its decoded key or value."""
+
+DecodeErrorHook = Callable[[Exception, Message], Awaitable[None]]
+"""Awaited with what could not be decoded."""
+
+E = TypeVar("E", bound=Exception)
+
+
+class Schema:
+    """How keys and values of a channel are read and written.
+
+    Every argument may also be a class attribute of a subclass.
+
+    Arguments:
+        key_type: Type of keys, see `faust.serializers.typed`; None: what the codec gives.
+        value_type: The same for values.
+        key_serializer: Codec of keys; None: the serializer of the type when it is a model that has
+            one, else the application's.
+        value_serializer: The same for values.
+        allow_empty: A message without value has the value None, and is not an error.
+    """
+
+    key_type: Any = None
+    value_type: Any = None
+    key_serializer: CodecArg = None
+    value_serializer: CodecArg = None
+    allow_empty: bool = False
+
+    def __init__(
+        self,
+        *,
+        key_type: Any = None,
+        value_type: Any = None,
+        key_serializer: CodecArg = None,
+        value_serializer: CodecArg = None,
+        allow_empty: bool | None = None,
+    ) -> None:
+        self.update(
+            key_type=key_type,
+            value_type=value_type,
+            key_serializer=key_serializer,
+            value_serializer=value_serializer,
+            allow_empty=allow_empty,
+        )
+
+    def update(
+        self,
+        *,
+        key_type: Any = None,
+        value_type: Any = None,
+        key_serializer: CodecArg = None,
+        value_serializer: CodecArg = None,
+        allow_empty: bool | None = None,
+    ) -> None:
+        """Overwrite every fact that is given (not None).
+
+        A serializer that is still unset is then taken from the newly given type, if that is a model
+        that declares one.
+        """
+        if key_type is not None:
+            self.key_type = key_type
+        if value_type is not None:
+            self.value_type = value_type
+        if key_serializer is not None:
+            self.key_serializer = key_serializer
+        if value_serializer is not None:
+            self.value_serializer = value_serializer
+        if allow_empty is not None:
+            self.allow_empty = allow_empty
+        if self.key_serializer is None:
+            self.key_serializer = model_serializer(key_type)
+        if self.value_serializer is None:
+            self.value_serializer = model_serializer(value_type)
+        warn_if_unsafe(self.key_serializer, "a schema's key")
+        warn_if_unsafe(self.value_serializer, "a schema's value")
+
+    def copy(self) -> Self:
+        """Copy this schema, so that a topic can change its own."""
+        return copy.copy(self)
+
+    # -- reading, one message
+
+    def loads_key(
+        self,
+        app: AppT,
+        message: Message,
+        *,
+        loads: Callable[..., Any] | None = None,
+        serializer: CodecArg = None,
+    ) -> Any:
+        """Decode the key of *message*.
+
+        Raises:
+            KeyDecodeError: it is not what this schema expects.
+        """
+        return (loads or app.serializers.loads_key)(
+            self.key_type, message.key, serializer=serializer or self.key_serializer
+        )
+
+    def loads_value(
+        self,
+        app: AppT,
+        message: Message,
+        *,
+        loads: Callable[..., Any] | None = None,
+        serializer: CodecArg = None,
+    ) -> Any:
+        """Decode the value of *message*.
+
+        Raises:
+            ValueDecodeError: it is not what this schema expects.
+        """
+        return (loads or app.serializers.loads_value)(
+            self.value_type, message.value, serializer=serializer or self.value_serializer
+        )
+
+    async def decode(self, app: AppT, message: Message, *, propagate: bool = False) -> Any:
+        """Decode *message* to an event.
+
+        An undecodable message raises when *propagate*; else it is logged, and None is returned.
+
+        Raises:
+            KeyDecodeError: the key is not what this schema expects.
+            ValueDecodeError: the value is not.
+        """
+        try:
+            return self._event(app, message)
+        except DecodeError as exc:
+            if propagate:
+                raise
+            logger.error("Skipped a message: %s", exc)
+            return None
+
+    def compile(
+        self,
+        app: AppT,
+        *,
+        on_key_decode_error: DecodeErrorHook,
+        on_value_decode_error: DecodeErrorHook,
+        default_propagate: bool = False,
+    ) -> Callable[..., Awaitable[Any]]:
+        """Return a coroutine function ``decode(message, *, propagate=...)`` for a topic.
+
+        It returns the event; an undecodable message is raised when *propagate*, else the hook is
+        awaited and None returned.
+        """
+
+        async def decode(message: Message, *, propagate: bool = default_propagate) -> Any:
+            try:
+                if self._overrides("decode"):
+                    return await self.decode(app, message, propagate=True)
+                return self._event(app, message)
+            except KeyDecodeError as exc:
+                if propagate:
+                    raise
+                await on_key_decode_error(exc, message)
+            except ValueDecodeError as exc:
+                if propagate:
+                    raise
+                await on_value_decode_error(exc, message)
+            return None
+
+        return decode
+
+    def _event(self, app: AppT, message: Message) -> Any:
+        """Decode key, then value; raise what goes wrong, with its place."""
+        key = _guarded(KeyDecodeError, self.key_type, self.loads_key, app, message, message.key)
+        value = None
+        if message.value is not None or not self.allow_empty:
+            value = _guarded(
+                ValueDecodeError, self.value_type, self.loads_value, app, message, message.value
+            )
+        return app.create_event(key, value, message.headers, message)
+
+    # -- reading, many records
+
+    def compile_decoders(
+        self, app: AppT, tp: TP | None = None, generation: int = -1
+    ) -> tuple[RecordDecoder | None, RecordDecoder]:
+        """Return functions from a driver's record to its key and to its value.
+
+        The first is None when keys are the record's bytes. Both raise `KeyDecodeError` or
+        `ValueDecodeError` only, `MemoryError` excepted; topic and partition are filled in when *tp*
+        is given, else the caller does it with `locate`. *tp* and *generation* are also what
+        overridden methods see in their message.
+
+        Raises:
+            UnknownCodec: (a `KeyError`) there is no codec of the name of a serializer.
+            ImproperlyConfigured: nothing is known about how to build the key or value type.
+        """
+        if self._overrides("decode"):
+            return _decoders_by_event(self, app, tp, generation)
+        registry: Registry = app.serializers
+        if self._overrides("loads_key") or _overridden(registry, Registry, "loads_key"):
+            decode_key: RecordDecoder | None = self._slow_key(app, tp, generation)
+        else:
+            decode_key = self._fast_key(registry, tp)
+        if self._overrides("loads_value") or _overridden(registry, Registry, "loads_value"):
+            return decode_key, self._slow_value(app, tp, generation)
+        return decode_key, self._fast_value(registry, tp)
+
+    def _overrides(self, name: str) -> bool:
+        return _overridden(self, Schema, name)
+
+    def _fast_key(self, registry: Registry, tp: TP | None) -> RecordDecoder | None:
+        codec = registry.codec(self.key_type, self.key_serializer, key=True)
+        load = loader(self.key_type, codec)
+        if load is want_bytes:
+            return None
+        return _key_decoder(load, self.key_type, tp)
+
+    def _fast_value(self, registry: Registry, tp: TP | None) -> RecordDecoder:
+        codec = registry.codec(self.value_type, self.value_serializer)
+        load = loader(self.value_type, codec)
+        if load is want_bytes:
+            return _record_value
+        null = self.allow_empty or accepts_null(self.value_type)
+        if self.value_type is None and load is loader(None, registry.codec(None, "json")):
+            return _untyped_json_decoder(tp)
+        return _value_decoder(load, self.value_type, null=null, tp=tp)
+
+    def _slow_key(self, app: AppT, tp: TP | None, generation: int) -> RecordDecoder:
+        def decode_key(record: Any) -> Any:
+            message = _message(tp, record, generation)
+            return _guarded(KeyDecodeError, self.key_type, self.loads_key, app, message, record.key)
+
+        return decode_key
+
+    def _slow_value(self, app: AppT, tp: TP | None, generation: int) -> RecordDecoder:
+        def decode_value(record: Any) -> Any:
+            data = record.value
+            if data is None and self.allow_empty:
+                return None
+            message = _message(tp, record, generation)
+            return _guarded(ValueDecodeError, self.value_type, self.loads_value, app, message, data)
+
+        return decode_value
+
+    # -- writing
+
+    def dumps_key(
+        self, app: AppT, key: Any, *, serializer: CodecArg = None, headers: Any
+    ) -> tuple[bytes | None, Any]:
+        """Encode *key*; return the bytes and the headers to send with them.
+
+        Raises:
+            TypeError: the serializer cannot make bytes of it.
+        """
+        payload = app.serializers.dumps_key(
+            self.key_type, key, serializer=serializer or self.key_serializer
+        )
+        return payload, self.on_dumps_key_prepare_headers(key, headers)
+
+    def dumps_value(
+        self, app: AppT, value: Any, *, serializer: CodecArg = None, headers: Any
+    ) -> tuple[bytes | None, Any]:
+        """Encode *value*; return the bytes and the headers to send with them.
+
+        Raises:
+            TypeError: the serializer cannot make bytes of it.
+        """
+        payload = app.serializers.dumps_value(
+            self.value_type, value, serializer=serializer or self.value_serializer
+        )
+        return payload, self.on_dumps_value_prepare_headers(value, headers)
+
+    def on_dumps_key_prepare_headers(self, key: Any, headers: Any) -> Any:  # noqa: ARG002 - for overriders
+        """Return the headers to send with *key*; override to add some."""
+        return headers
+
+    def on_dumps_value_prepare_headers(self, value: Any, headers: Any) -> Any:  # noqa: ARG002 - for overriders
+        """Return the headers to send with *value*; override to add some."""
+        return headers
+
+    def compile_encoders(
+        self, app: AppT
+    ) -> tuple[
+        Callable[[Any], bytes | None] | None,
+        Callable[[Any], bytes | None] | None,
+    ]:
+        """Return functions from a key and from a value to bytes, without headers.
+
+        Either is None where a subclass has its own `dumps_key` (`dumps_value`) or header hook: then
+        call that method for every message. The function for keys leaves None alone.
+
+        Raises:
+            UnknownCodec: (a `KeyError`) there is no codec of the name of a serializer.
+        """
+        registry: Registry = app.serializers
+        by_hand_key = (
+            self._overrides("dumps_key")
+            or self._overrides("on_dumps_key_prepare_headers")
+            or _overridden(registry, Registry, "dumps_key")
+        )
+        by_hand_value = (
+            self._overrides("dumps_value")
+            or self._overrides("on_dumps_value_prepare_headers")
+            or _overridden(registry, Registry, "dumps_value")
+        )
+        return (
+            None
+            if by_hand_key
+            else registry.compile_dumps(self.key_type, self.key_serializer, key=True),
+            None
+            if by_hand_value
+            else registry.compile_dumps(self.value_type, self.value_serializer),
+        )
+
+    def __repr__(self) -> str:
+        def show(typ: Any, serializer: CodecArg) -> str:
+            name = "*default*" if typ is None else type_name(typ)
+            return f"{name} ({'*default*' if serializer is None else serializer})"
+
+        return (
+            f"<{type(self).__name__}: KT={show(self.key_type, self.key_serializer)} "
+            f"VT={show(self.value_type, self.value_serializer)}>"
+        )
+
+
+def locate(exc: E, tp: TP, record: Any) -> E:
+    """Fill in where an undecodable record is, as far as *exc* does not say it yet; return *exc*."""
+    if isinstance(exc, DecodeError):
+        if exc.topic is None:
+            exc.topic, exc.partition = tp
+        if exc.offset is None:
+            exc.offset = record.offset
+    return exc
+
+
+# -- decoders of records: one closure per kind, so that the loop pays for what it uses
+
+
+def _record_value(record: Record) -> Any:
+    return record.value
+
+
+def _where(tp: TP | None, record: Record) -> dict[str, Any]:
+    where: dict[str, Any] = {"offset": record.offset}
+    if tp is not None:
+        where["topic"], where["partition"] = tp
+    return where
+
+
+def _untyped_json_decoder(tp: TP | None) -> RecordDecoder:
+    """The commonest case, written out: the look-up of the blessed key is all that is added."""
+    loads = plain_loads
+
+    def decode_value(record: Record) -> Any:
+        data = record.value
+        if data is None:
+            return None
+        try:
+            obj = loads(data)
+            if type(obj) is dict and BLESSED_KEY in obj:
+                return revive(obj)
+            return obj
+        except MemoryError:
+            raise
+        except Exception as exc:
+            raise decode_error(ValueDecodeError, None, exc, data, **_where(tp, record)) from exc
+
+    return decode_value
+
+
+def _value_decoder(
+    load: Callable[[bytes], Any], typ: Any, *, null: bool, tp: TP | None
+) -> RecordDecoder:
+    def decode_value(record: Record) -> Any:
+        data = record.value
+        if data is None:
+            if null:
+                return None
+            raise null_error(ValueDecodeError, typ, **_where(tp, record))
+        try:
+            return load(data)
+        except MemoryError:
+            raise
+        except Exception as exc:
+            raise decode_error(ValueDecodeError, typ, exc, data, **_where(tp, record)) from exc
+
+    return decode_value
+
+
+def _key_decoder(load: Callable[[bytes], Any], typ: Any, tp: TP | None) -> RecordDecoder:
+    null = accepts_null(typ)
+
+    def decode_key(record: Record) -> Any:
+        data = record.key
+        if data is None:
+            if null:
+                return None
+            raise null_error(KeyDecodeError, typ, **_where(tp, record))
+        try:
+            return load(data)
+        except MemoryError:
+            raise
+        except Exception as exc:
+            raise decode_error(KeyDecodeError, typ, exc, data, **_where(tp, record)) from exc
+
+    return decode_key
+
+
+# -- the long way, through overridden methods
+
+
+def _overridden(obj: Any, base: type, name: str) -> bool:
+    return getattr(type(obj), name) is not getattr(base, name) or name in vars(obj)
+
+
+def _message(tp: TP | None, record: Record, generation: int) -> Message:
+    if tp is None:
+        tp = TP(getattr(record, "topic", ""), getattr(record, "partition", -1))
+    return Message.from_record(tp, record, generation)
+
+
+def _guarded(
+    kind: type[DecodeError],
+    typ: Any,
+    loads: Callable[[AppT, Message], Any],
+    app: AppT,
+    message: Message,
+    data: Any,
+) -> Any:
+    """Call a method that users may have written; whatever it raises is a decode error, located."""
+    try:
+        return loads(app, message)
+    except MemoryError:
+        raise
+    except DecodeError as exc:
+        raise locate(exc, message.tp, message)  # noqa: B904 - the same error, with its place
+    except Exception as exc:
+        error = decode_error(kind, typ, exc, data)
+        raise locate(error, message.tp, message) from exc
+
+
+def _decoders_by_event(
+    schema: Schema, app: AppT, tp: TP | None, generation: int
+) -> tuple[RecordDecoder, RecordDecoder]:
+    """Go through an overridden `Schema.decode`, which makes whole events."""
+
+    def event_of(kind: type[DecodeError], record: Record) -> Any:
+        message = _message(tp, record, generation)
+        try:
+            event = _at_once(schema.decode(app, message, propagate=True), schema)
+        except (MemoryError, DecodeError, ImproperlyConfigured) as exc:
+            raise locate(exc, message.tp, message)  # noqa: B904 - the same error, with its place
+        except Exception as exc:
+            raise locate(
+                decode_error(kind, schema.value_type, exc, record.value), message.tp, message
+            ) from exc
+        if event is None:
+            raise locate(
+                kind(f"{type(schema).__name__}.decode returned None", payload=record.value),
+                message.tp,
+                message,
+            )
+        return event
+
+    def decode_key(record: Record) -> Any:
+        return event_of(KeyDecodeError, record).key
+
+    def decode_value(record: Record) -> Any:
+        return event_of(ValueDecodeError, record).value
+
+    return decode_key, decode_value
+
+
+def _at_once(coro: Any, schema: Schema) -> Any:
+    """Run a coroutine that does not wait; decoding is part of a loop that cannot."""
+    try:
+        coro.send(None)
+    except StopIteration as done:
+        return done.value
+    coro.close()
+    raise ImproperlyConfigured(
+        f"{type(schema).__name__}.decode waits for something; messages are decoded between two "
+        "events of a stream, where nothing can be awaited: wait in the agent instead"
+    )
