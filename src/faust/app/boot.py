@@ -1,0 +1,78 @@
+"""Which services an application starts, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["BootStrategy"]
+
+
+class BootStrategy:
+    """Startup order of an application; subclass it and set ``App.BootStrategy`` to change it.
+
+    Arguments:
+        app: The application.
+        enable_kafka: Whether to connect to the broker at all.
+        enable_kafka_producer: Whether to start the producer; None: as *enable_kafka*.
+        enable_kafka_consumer: Whether to start the consumer; None: as *enable_kafka*.
+    """
+
+    enable_kafka: bool = True
+    enable_kafka_producer: bool | None = None
+    enable_kafka_consumer: bool | None = None
+
+    def __init__(
+        self,
+        app: Any,
+        *,
+        enable_kafka: bool | None = None,
+        enable_kafka_producer: bool | None = None,
+        enable_kafka_consumer: bool | None = None,
+    ) -> None:
+        self.app = app
+        if enable_kafka is not None:
+            self.enable_kafka = enable_kafka
+        if enable_kafka_producer is not None:
+            self.enable_kafka_producer = enable_kafka_producer
+        if enable_kafka_consumer is not None:
+            self.enable_kafka_consumer = enable_kafka_consumer
+
+    def server(self) -> Iterable[Any]:
+        """Return the services of a worker, in start order; they stop in the reverse order."""
+        yield from self.kafka_producer()
+        yield from self.kafka_consumer()
+        yield from self.agents()
+        yield from self.tables()
+        yield from self.kafka_conductor()
+
+    def producer_only(self) -> Iterable[Any]:
+        """Return the services of a program that only sends."""
+        yield from self.kafka_producer()
+
+    def kafka_producer(self) -> Iterable[Any]:
+        """Return the producer."""
+        if self._enabled(self.enable_kafka_producer):
+            yield self.app.producer
+
+    def kafka_consumer(self) -> Iterable[Any]:
+        """Return the consumer."""
+        if self._enabled(self.enable_kafka_consumer):
+            yield self.app.consumer
+
+    def agents(self) -> Iterable[Any]:
+        """Return the agents."""
+        yield self.app.agents
+
+    def tables(self) -> Iterable[Any]:
+        """Return the tables."""
+        if self._enabled(self.enable_kafka_consumer):
+            yield self.app.tables
+
+    def kafka_conductor(self) -> Iterable[Any]:
+        """Return the conductor, whose start subscribes: it comes last, when everybody has said what they read."""
+        if self._enabled(self.enable_kafka_consumer):
+            yield self.app.topics
+
+    def _enabled(self, flag: bool | None) -> bool:
+        return self.enable_kafka if flag is None else flag

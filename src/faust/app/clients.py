@@ -1,0 +1,67 @@
+"""From settings to the options of transport drivers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from yarl import URL
+
+from faust.drivers import transports
+from faust.settings.settings import Settings
+from faust.transport.base import ConsumerOptions, ProducerOptions, Transport
+
+__all__ = ["consumer_options", "make_transport", "producer_options"]
+
+
+def make_transport(urls: Sequence[URL], conf: Settings) -> Transport:
+    """Make the transport of the first URL's scheme."""
+    cls = transports.by_url(urls[0])
+    return cast("Transport", cls([_with_directory(url, conf) for url in urls]))
+
+
+def _with_directory(url: URL, conf: Settings) -> URL:
+    """``local://`` alone means a directory below the app's data directory."""
+    if url.scheme == "local" and not url.host and url.path in ("", "/"):
+        path = (conf.datadir / "broker").absolute()
+        return URL.build(scheme="local", host="", path=str(path), query=url.query)
+    return url
+
+
+def consumer_options(conf: Settings) -> ConsumerOptions:
+    """Return what the settings say about consuming."""
+    return ConsumerOptions(
+        group_id=conf.id,
+        client_id=conf.broker_client_id,
+        group_instance_id=conf.consumer_group_instance_id,
+        auto_offset_reset=conf.consumer_auto_offset_reset,
+        session_timeout=conf.broker_session_timeout,
+        rebalance_timeout=conf.broker_rebalance_timeout,
+        heartbeat_interval=conf.broker_heartbeat_interval,
+        max_poll_interval=conf.broker_max_poll_interval,
+        request_timeout=conf.broker_request_timeout,
+        check_crcs=conf.broker_check_crcs,
+        max_fetch_size=conf.consumer_max_fetch_size,
+        metadata_max_age=conf.consumer_metadata_max_age_ms / 1000,
+        connections_max_idle=conf.consumer_connections_max_idle_ms / 1000,
+        credentials=conf.broker_credentials,
+        connect_timeout=conf.broker_request_timeout,
+    )
+
+
+def producer_options(conf: Settings) -> ProducerOptions:
+    """Return what the settings say about producing."""
+    acks: Any = conf.producer_acks
+    return ProducerOptions(
+        client_id=conf.broker_client_id,
+        acks=acks,
+        linger=conf.producer_linger,
+        max_batch_size=conf.producer_max_batch_size,
+        max_request_size=conf.producer_max_request_size,
+        compression=conf.producer_compression_type,
+        request_timeout=conf.producer_request_timeout,
+        metadata_max_age=conf.producer_metadata_max_age_ms / 1000,
+        connections_max_idle=conf.producer_connections_max_idle_ms / 1000,
+        credentials=conf.broker_credentials,
+        connect_timeout=conf.broker_request_timeout,
+    )

@@ -1,0 +1,116 @@
+"""What happens when our partitions change: the order of steps, for revoke and for assign.
+
+Revoke: stop handing out, let what is in hand finish (for a bounded time), flush tables and producer, commit, and only
+then give the partitions back. So a worker that joins or leaves makes nobody process anything twice.
+
+Assign: new tasks, everything paused; tables recover; a partition flows as soon as the tables of its number are there.
+One recovery runs at a time; a new assignment cancels the former one and waits for its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection
+from typing import Any
+
+from faust.messages import TP
+
+__all__ = ["Rebalance"]
+
+logger = logging.getLogger(__name__)
+
+DRAIN_SHARE = 0.5
+"""Share of the rebalance timeout that events in hand may take to finish."""
+
+
+class Rebalance:
+    """The application's `RebalanceListener`."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.recovered = asyncio.Event()
+        self._recovery: asyncio.Task[None] | None = None
+
+    async def on_partitions_revoked(self, revoked: frozenset[TP], lost: bool) -> None:
+        """Finish, flush and commit what we hold."""
+        app = self.app
+        try:
+            app.on_rebalance_start()
+            await self.stop_recovery()
+            await self.release(revoked, lost=lost)
+            await app.tables.on_partitions_revoked(revoked, lost)
+            await app.on_partitions_revoked.send(set(revoked))
+        except Exception as exc:
+            logger.exception("Rebalance: giving back partitions failed")
+            await app.crash(exc)
+
+    async def release(self, revoked: Collection[TP], *, lost: bool) -> None:
+        """Stop handing out *revoked*, wait for what is in hand, and commit it."""
+        conf = self.app.conf
+        timeout = conf.broker_rebalance_timeout * DRAIN_SHARE if conf.stream_wait_empty else 0.0
+        stuck = await self.app.consumer.close_tasks(revoked, lost=lost, timeout=timeout)
+        if stuck and conf.stream_wait_empty:
+            logger.warning(
+                "Rebalance: events of %s were still being processed after %.0f s; they are not committed"
+                " and will be processed again",
+                ", ".join(f"{tp.topic}[{tp.partition}]" for tp in sorted(stuck)),
+                timeout,
+            )
+
+    async def on_partitions_assigned(self, assigned: frozenset[TP], generation: int) -> None:
+        """Prepare the new partitions and let them flow as their tables are recovered."""
+        app = self.app
+        try:
+            await self.stop_recovery()
+            consumer = app.consumer
+            consumer.pause(assigned)
+            changelogs = app.tables.changelog_topics
+            sources = frozenset(
+                tp for tp in assigned if tp.topic not in changelogs and tp.topic in app.topics
+            )
+            tasks = consumer.open_tasks(sources, generation)
+            app.topics.open_lanes(tasks)
+            app.consumer_generation_id = generation
+            app.unassigned = not assigned
+            self._recovery = asyncio.get_running_loop().create_task(
+                self._recover(assigned, sources, generation), name=f"recovery of generation {generation}"
+            )
+            await app.on_partitions_assigned.send(set(assigned))
+        except Exception as exc:
+            logger.exception("Rebalance: taking over partitions failed")
+            await app.crash(exc)
+
+    async def _recover(
+        self, assigned: frozenset[TP], sources: frozenset[TP], generation: int
+    ) -> None:
+        app = self.app
+        waiting = set(sources)
+
+        def on_ready(partitions: Collection[int]) -> None:
+            ready = [tp for tp in waiting if tp.partition in partitions]
+            if ready:
+                waiting.difference_update(ready)
+                app.consumer.resume(ready)
+
+        try:
+            app.in_recovery = True
+            await app.tables.recover(assigned, generation, on_ready)
+            app.in_recovery = False
+            await app.on_rebalance_complete.send()
+            if waiting:
+                app.consumer.resume(list(waiting))
+            app.on_rebalance_end()
+            self.recovered.set()
+        except asyncio.CancelledError:
+            raise
+        except Exception as exc:
+            logger.exception("Recovery of tables failed")
+            await app.crash(exc)
+
+    async def stop_recovery(self) -> None:
+        """Cancel the recovery that is running, if any, and wait for its end."""
+        recovery, self._recovery = self._recovery, None
+        if recovery is not None:
+            recovery.cancel()
+            await asyncio.gather(recovery, return_exceptions=True)
