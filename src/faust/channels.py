@@ -179,7 +179,9 @@ class Channel(Generic[T]):
             RuntimeError: This is not an iterator: use ``async for`` or a stream.
         """
         if not self.is_iterator:
-            raise RuntimeError("only an iterator of a channel can be read: use `async for` or a stream")
+            raise RuntimeError(
+                "only an iterator of a channel can be read: use `async for` or a stream"
+            )
         mailbox = self.mailbox
         async with asyncio.timeout(timeout or None):
             while True:
@@ -191,7 +193,11 @@ class Channel(Generic[T]):
                     records = batch.records
                     if len(records) > 1:
                         mailbox.queue.put_front(
-                            batch.tp, (lane, Slice(batch.tp, batch.generation, records[1:], batch.next_offset))
+                            batch.tp,
+                            (
+                                lane,
+                                Slice(batch.tp, batch.generation, records[1:], batch.next_offset),
+                            ),
                         )
                         lane.queued += len(records) - 1
                     if records:

@@ -96,7 +96,9 @@ class Conductor(Service, MutableSet[Any]):
     def subscription(self) -> tuple[frozenset[str], str | None]:
         """Return the names and the pattern to subscribe to."""
         names = {name for topic in self._topics for name in topic.topics}
-        patterns = sorted({topic.pattern.pattern for topic in self._topics if topic.pattern is not None})
+        patterns = sorted(
+            {topic.pattern.pattern for topic in self._topics if topic.pattern is not None}
+        )
         pattern = "|".join(f"(?:{one})" for one in patterns) or None
         return frozenset(names | set(self._also())), pattern
 

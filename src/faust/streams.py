@@ -15,7 +15,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+)
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from faust._core.batching import batches
@@ -225,9 +232,7 @@ class Stream(Generic[T]):
             yield number, value
             number += 1
 
-    async def take(
-        self, max_: int, within: float | None = None
-    ) -> AsyncGenerator[list[T], None]:
+    async def take(self, max_: int, within: float | None = None) -> AsyncGenerator[list[T], None]:
         """Iterate over lists of at most *max_* values.
 
         A list is handed out when it is full, or when *within* seconds have passed since the first of its values arrived
@@ -248,7 +253,9 @@ class Stream(Generic[T]):
         if max_ < 1:
             raise ValueError(f"take: max_ must be at least 1, got {max_}")
         if self._source is None:
-            raise ImproperlyConfigured("take needs events: use it on a stream over a topic or channel")
+            raise ImproperlyConfigured(
+                "take needs events: use it on a stream over a topic or channel"
+            )
         self._begin()
         if self.on_start is not None:
             await self.on_start()
@@ -364,7 +371,9 @@ class Stream(Generic[T]):
         if name is None:
             name = getattr(key, "ident", None)
             if name is None:
-                raise TypeError("group_by with a function needs name=: it names the repartition topic")
+                raise TypeError(
+                    "group_by with a function needs name=: it names the repartition topic"
+                )
         if topic is None:
             topic = self._repartition_topic(name, partitions)
         get_key = _key_function(key)
@@ -379,7 +388,9 @@ class Stream(Generic[T]):
                     if awaits:
                         new_key = await new_key
                 except Exception:
-                    logger.exception("group_by %r: the key function failed; %s is skipped", name, _where(cursor))
+                    logger.exception(
+                        "group_by %r: the key function failed; %s is skipped", name, _where(cursor)
+                    )
                     continue
                 record = cursor.record
                 room = send_raw(new_key, record.value, record.headers)
@@ -437,14 +448,18 @@ class Stream(Generic[T]):
     ) -> Stream[T]:
         """Make the stream that reads back what *forward* sends to *topic*."""
         at = next((i for i, p in enumerate(self._processors) if not p.is_filter), None)
-        kept, moved = (self._processors, []) if at is None else (self._processors[:at], self._processors[at:])
+        kept, moved = (
+            (self._processors, []) if at is None else (self._processors[:at], self._processors[at:])
+        )
         derived = self._derive(topic.__aiter__(), processors=moved, enable_acks=self.enable_acks)
         self._processors = kept
         derived._drain_to = forward
         self._link(derived)
         return cast("Stream[T]", derived)
 
-    def _derive(self, channel: Any, *, processors: list[Processor], enable_acks: bool) -> Stream[Any]:
+    def _derive(
+        self, channel: Any, *, processors: list[Processor], enable_acks: bool
+    ) -> Stream[Any]:
         stream: Stream[Any] = type(self)(
             channel,
             app=self.app,
@@ -465,7 +480,11 @@ class Stream(Generic[T]):
 
     async def _start_draining(self) -> None:
         forward, source = self._drain_to, self._prev
-        if forward is None or source is None or (self._drain is not None and not self._drain.done()):
+        if (
+            forward is None
+            or source is None
+            or (self._drain is not None and not self._drain.done())
+        ):
             return
         await source._start_draining()
         self._drain = asyncio.get_running_loop().create_task(

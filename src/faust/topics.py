@@ -90,7 +90,9 @@ class Topic(Channel[V], Generic[K, V]):
         for name in names:
             if len(name) > MAX_TOPIC_NAME:
                 raise ValueError(f"topic name longer than {MAX_TOPIC_NAME} characters: {name!r}")
-        schema = _schema(app, schema, key_type, value_type, key_serializer, value_serializer, allow_empty)
+        schema = _schema(
+            app, schema, key_type, value_type, key_serializer, value_serializer, allow_empty
+        )
         super().__init__(
             app,
             schema=schema,
@@ -259,13 +261,17 @@ class Topic(Channel[V], Generic[K, V]):
         producer = self.app.started_producer
         if producer is None:
             producer = await self.app.maybe_start_producer()
-        raw_key, raw_value, pairs = self._encode(key, value, headers, schema, key_serializer, value_serializer)
+        raw_key, raw_value, pairs = self._encode(
+            key, value, headers, schema, key_serializer, value_serializer
+        )
         stamp = None if not timestamp else round(timestamp * 1000)
         delivery: Delivery = await producer.send(
             self.get_topic_name(), raw_key, raw_value, partition, stamp, pairs
         )
         if callback is not None:
-            message = PendingMessage(self, key, value, partition, timestamp, headers, callback=callback)
+            message = PendingMessage(
+                self, key, value, partition, timestamp, headers, callback=callback
+            )
             return _with_callback(delivery, message)
         return delivery
 
@@ -288,7 +294,9 @@ class Topic(Channel[V], Generic[K, V]):
 
         With *eager_partitioning* ``future.message.partition`` is known at once (if the topic's partitions are).
         """
-        raw_key, raw_value, pairs = self._encode(key, value, headers, schema, key_serializer, value_serializer)
+        raw_key, raw_value, pairs = self._encode(
+            key, value, headers, schema, key_serializer, value_serializer
+        )
         name = self.get_topic_name()
         producer = self.app.producer
         if eager_partitioning and partition is None:
@@ -296,7 +304,16 @@ class Topic(Channel[V], Generic[K, V]):
             if partitions is not None:
                 partition = producer.partition_for(name, raw_key, partitions)
         message = PendingMessage(
-            self, key, value, partition, timestamp, headers, key_serializer, value_serializer, callback, name
+            self,
+            key,
+            value,
+            partition,
+            timestamp,
+            headers,
+            key_serializer,
+            value_serializer,
+            callback,
+            name,
         )
         future = FutureMessage(message)
         if callback is not None:
@@ -330,7 +347,11 @@ class Topic(Channel[V], Generic[K, V]):
         app, schema, name = self.app, self.schema, self.get_topic_name()
         producer = app.producer
         driver = producer.driver
-        append, partitions_of, partition_for = producer.append, producer.partitions, producer.partition_for
+        append, partitions_of, partition_for = (
+            producer.append,
+            producer.partitions,
+            producer.partition_for,
+        )
         dumps_key = schema.dumps_key
 
         def send(key: Any, value: bytes | None, headers: Any) -> Awaitable[None] | None:
@@ -362,20 +383,26 @@ class Topic(Channel[V], Generic[K, V]):
 
     async def maybe_declare(self) -> None:
         """Declare once; several callers share one attempt."""
-        if self._declaration is None or (self._declaration.done() and self._declaration.exception()):
+        if self._declaration is None or (
+            self._declaration.done() and self._declaration.exception()
+        ):
             self._declaration = asyncio.get_running_loop().create_task(self.declare())
         await asyncio.shield(self._declaration)
 
     def _broker_config(self) -> dict[str, str]:
         config: dict[str, str] = {}
         policy = [
-            name for name, wanted in (("compact", self.compacting), ("delete", self.deleting)) if wanted
+            name
+            for name, wanted in (("compact", self.compacting), ("delete", self.deleting))
+            if wanted
         ]
         if policy:
             config["cleanup.policy"] = ",".join(policy)
         if self.retention:
             seconds = (
-                self.retention.total_seconds() if isinstance(self.retention, timedelta) else self.retention
+                self.retention.total_seconds()
+                if isinstance(self.retention, timedelta)
+                else self.retention
             )
             config["retention.ms"] = str(int(seconds * 1000))
         return {**config, **{name: str(value) for name, value in self.config.items()}}

@@ -151,7 +151,14 @@ class Agent(Generic[T]):
             index = number if self.concurrency > 1 else None
             stream = self.stream(iterator, concurrency_index=index)
             actor = Actor(
-                self.name, index, stream, self._run, self._failed, crash, restart=restart, budget=budget
+                self.name,
+                index,
+                stream,
+                self._run,
+                self._failed,
+                crash,
+                restart=restart,
+                budget=budget,
             )
             self._actors.append(actor)
             actor.start()

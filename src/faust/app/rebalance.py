@@ -74,7 +74,8 @@ class Rebalance:
             app.consumer_generation_id = generation
             app.unassigned = not assigned
             self._recovery = asyncio.get_running_loop().create_task(
-                self._recover(assigned, sources, generation), name=f"recovery of generation {generation}"
+                self._recover(assigned, sources, generation),
+                name=f"recovery of generation {generation}",
             )
             await app.on_partitions_assigned.send(set(assigned))
         except Exception as exc:

@@ -96,7 +96,9 @@ class Consumer(Service):
     def _spawn(self, part: Callable[[], Awaitable[None]], name: str) -> None:
         """Run a part of the consumer; when it ends in an error the worker crashes."""
         self._running.append(
-            asyncio.get_running_loop().create_task(self._guard(part, name), name=f"consumer: {name}")
+            asyncio.get_running_loop().create_task(
+                self._guard(part, name), name=f"consumer: {name}"
+            )
         )
 
     async def _guard(self, part: Callable[[], Awaitable[None]], name: str) -> None:

@@ -66,7 +66,9 @@ class Producer(Service):
             if self._waiting:
                 await asyncio.wait_for(self._settle(), 5.0)
         except TimeoutError:
-            logger.error("Producer: gave up waiting for the partitions of %s", sorted(self._waiting))
+            logger.error(
+                "Producer: gave up waiting for the partitions of %s", sorted(self._waiting)
+            )
         finally:
             await self.driver.close()
 
