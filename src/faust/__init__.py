@@ -1,0 +1,52 @@
+"""Stream processing for Python: agents, tables and Kafka, with nothing lost.
+
+This is the face of the library: names only, each at home in a module of its own.
+"""
+
+from __future__ import annotations
+
+from faust._version import __version__ as __version__
+from faust.agents.agent import Agent as Agent
+from faust.app.base import App as App
+from faust.app.boot import BootStrategy as BootStrategy
+from faust.channels import Channel as Channel
+from faust.events import Event as Event
+from faust.events import current_event as current_event
+from faust.exceptions import ImproperlyConfigured as ImproperlyConfigured
+from faust.exceptions import ValidationError as ValidationError
+from faust.messages import TP as TP
+from faust.models.base import Model as Model
+from faust.models.record import Record as Record
+from faust.serializers.codecs import Codec as Codec
+from faust.serializers.schemas import Schema as Schema
+from faust.settings.settings import Settings as Settings
+from faust.streams import Stream as Stream
+from faust.tables.manager import TableManager as TableManager
+from faust.tables.table import Table as Table
+from faust.topics import Topic as Topic
+from faust.utils.ids import uuid as uuid
+from faust.worker import Worker as Worker
+
+__all__ = [
+    "TP",
+    "Agent",
+    "App",
+    "BootStrategy",
+    "Channel",
+    "Codec",
+    "Event",
+    "ImproperlyConfigured",
+    "Model",
+    "Record",
+    "Schema",
+    "Settings",
+    "Stream",
+    "Table",
+    "TableManager",
+    "Topic",
+    "ValidationError",
+    "Worker",
+    "__version__",
+    "current_event",
+    "uuid",
+]

@@ -1,0 +1,1 @@
+"""Drivers: found by the scheme of the broker URL, imported by nobody."""
