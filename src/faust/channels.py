@@ -166,7 +166,10 @@ class Channel(Generic[T]):
         return self.app.stream(self, **options)
 
     def __aiter__(self) -> AsyncIterator[Event[Any, T]]:
-        return cast("Any", self if self.is_iterator else self.clone(is_iterator=True))
+        return cast(
+            "AsyncIterator[Event[Any, T]]",
+            self if self.is_iterator else self.clone(is_iterator=True),
+        )
 
     async def __anext__(self) -> Event[Any, T]:
         return cast("Event[Any, T]", await self.get())
@@ -342,7 +345,7 @@ class Channel(Generic[T]):
                 await result
         return future
 
-    def send_soon(self, **_options: Any) -> FutureMessage:
+    def send_soon(self, **options: Any) -> FutureMessage:  # noqa: ARG002
         """Refuse: an in-memory channel can only be sent to with ``await``.
 
         Raises:

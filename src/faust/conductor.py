@@ -47,7 +47,7 @@ class Conductor(Service, MutableSet[Any]):
         super().__init__(**kwargs)
         self._subscribe = subscribe
         self._also = also
-        self._tasks = tasks
+        self._open_tasks = tasks
         self._relieved = relieved
         self._topics: dict[Topic[Any, Any], None] = {}
         self._changed: asyncio.Event | None = None
@@ -62,7 +62,7 @@ class Conductor(Service, MutableSet[Any]):
             return
         self._topics[value] = None
         value.mailbox.relieved = self._relieved
-        for task in self._tasks():
+        for task in self._open_tasks():
             self._open_lane(value, task)
         self._note_change()
 
@@ -70,7 +70,7 @@ class Conductor(Service, MutableSet[Any]):
         """Stop reading a topic iterator; what it has not finished no longer holds back commits."""
         if self._topics.pop(value, _MISSING) is _MISSING:
             return
-        for task in self._tasks():
+        for task in self._open_tasks():
             task.lanes[:] = [lane for lane in task.lanes if lane.inbox is not value.mailbox]
         self._note_change()
 

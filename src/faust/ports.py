@@ -108,7 +108,8 @@ class AppT(Protocol):
         """Make an event."""
         ...
 
-    def send(self, channel: Any, key: Any = None, value: Any = None, **options: Any) -> Awaitable[Any]:
+    @property
+    def send(self) -> Callable[..., Awaitable[Any]]:
         """Send a value to a channel, topic or topic name."""
         ...
 
@@ -123,6 +124,3 @@ class AppT(Protocol):
     def lease_until(self) -> float:
         """Until when (monotonic seconds) the partitions we hold are certainly ours."""
         ...
-
-
-LeaseT = Callable[[], float]

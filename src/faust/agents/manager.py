@@ -50,7 +50,7 @@ class AgentManager(Service, MutableMapping[str, Agent[Any]]):
     async def on_start(self) -> None:
         """Start all agents, in the order of their definition."""
         for agent in self._agents.values():
-            await agent.start(self._crash)
+            await agent.start(self._crash_worker)
         for agent in self._agents.values():
             try:
                 await agent.wait_until_reading(READING_TIMEOUT)
@@ -64,5 +64,5 @@ class AgentManager(Service, MutableMapping[str, Agent[Any]]):
         """Stop all agents."""
         await asyncio.gather(*(agent.stop() for agent in self._agents.values()))
 
-    async def _crash(self, error: BaseException) -> None:
+    async def _crash_worker(self, error: BaseException) -> None:
         await self.crash(error)

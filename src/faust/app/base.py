@@ -22,7 +22,7 @@ from faust._core.lanes import PartitionTask
 from faust.agents.agent import Agent
 from faust.agents.manager import AgentManager
 from faust.app import clients
-from faust.app.boot import BootStrategy
+from faust.app.boot import BootStrategy as _BootStrategy
 from faust.app.discovery import discover, modules_of
 from faust.app.rebalance import Rebalance
 from faust.app.tasks import Task, as_task, run_timer
@@ -31,10 +31,11 @@ from faust.conductor import Conductor
 from faust.events import Event
 from faust.exceptions import ConsumerNotStarted, ImproperlyConfigured
 from faust.messages import TP, HeadersArg, Message, RecordMetadata
-from faust.settings.settings import Settings, options_of
+from faust.settings.settings import Settings as _Settings
+from faust.settings.settings import options_of
 from faust.streams import Stream
 from faust.tables.manager import TableManager
-from faust.tables.table import Table
+from faust.tables.table import Table as _Table
 from faust.topics import Topic
 from faust.transport.base import AdminDriver, TopicSpec, Transport
 from faust.transport.consumer import Consumer
@@ -69,22 +70,22 @@ class App(Service):
         "faust.service",
         "faust.task",
     ]
-    BootStrategy: ClassVar[type[BootStrategy]] = BootStrategy
-    Settings: ClassVar[type[Settings]] = Settings
+    BootStrategy: ClassVar[type[_BootStrategy]] = _BootStrategy
+    Settings: ClassVar[type[_Settings]] = _Settings
 
     client_only: bool = False
     producer_only: bool = False
 
-    on_before_configured: SyncSignal = SyncSignal()
-    on_configured: SyncSignal = SyncSignal()
-    on_after_configured: SyncSignal = SyncSignal()
-    on_worker_init: SyncSignal = SyncSignal()
-    on_partitions_revoked: Signal = Signal()
-    on_partitions_assigned: Signal = Signal()
-    on_rebalance_complete: Signal = Signal()
-    on_before_shutdown: Signal = Signal()
+    on_before_configured: SyncSignal[Any] = SyncSignal()
+    on_configured: SyncSignal[Any] = SyncSignal()
+    on_after_configured: SyncSignal[Any] = SyncSignal()
+    on_worker_init: SyncSignal[Any] = SyncSignal()
+    on_partitions_revoked: Signal[Any] = Signal()
+    on_partitions_assigned: Signal[Any] = Signal()
+    on_rebalance_complete: Signal[Any] = Signal()
+    on_before_shutdown: Signal[Any] = Signal()
 
-    @options_of(Settings)
+    @options_of(_Settings)
     def __init__(
         self,
         id: str,
@@ -97,7 +98,7 @@ class App(Service):
         self._given_id = id
         self._options = options
         self._config_source = config_source
-        self._conf: Settings | None = None
+        self._conf: _Settings | None = None
         self.configured = False
         self.finalized = False
         self.in_worker = False
@@ -118,7 +119,7 @@ class App(Service):
         self._assignor: Any = None
         self._leader: Any = None
         self._admin: AdminDriver | None = None
-        self._tasks: list[Task] = []
+        self._declared_tasks: list[Task] = []
         self._running_tasks: list[asyncio.Task[Any]] = []
         self._worker_initialized = False
         self._producer_lock: asyncio.Lock | None = None
@@ -144,7 +145,7 @@ class App(Service):
     # -- configuration
 
     @property
-    def conf(self) -> Settings:
+    def conf(self) -> _Settings:
         """The settings; read on first use."""
         if self._conf is None:
             self._configure()
@@ -152,7 +153,7 @@ class App(Service):
         return self._conf
 
     @conf.setter
-    def conf(self, conf: Settings) -> None:
+    def conf(self, conf: _Settings) -> None:
         self._conf = conf
 
     def _configure(self) -> None:
@@ -261,13 +262,13 @@ class App(Service):
 
     actor = agent
 
-    def Table(self, name: str, **options: Any) -> Table[Any, Any]:  # noqa: N802 - the documented name
+    def Table(self, name: str, **options: Any) -> _Table[Any, Any]:  # noqa: N802 - the documented name
         """Make a table; see `faust.Table` for the options."""
-        table: Table[Any, Any] = self.conf.Table(self, name=name, **options)
+        table: _Table[Any, Any] = self.conf.Table(self, name=name, **options)
         self.tables.add(table)
         return table
 
-    def task(
+    def task(  # type: ignore[override]  # mode's decorator of the same name is for services
         self,
         fun: Callable[..., Awaitable[Any]] | None = None,
         *,
@@ -283,7 +284,7 @@ class App(Service):
         if fun is None:
             return self.task
         task = as_task(fun, self)
-        self._tasks.append(task)
+        self._declared_tasks.append(task)
         return task
 
     def _leader_task(self, fun: Callable[..., Awaitable[Any]] | None) -> Any:
@@ -293,12 +294,12 @@ class App(Service):
             async def task() -> Any:
                 return await body() if self.is_leader() else None
 
-            self._tasks.append(task)
+            self._declared_tasks.append(task)
             return task
 
         return decorate if fun is None else decorate(fun)
 
-    def timer(
+    def timer(  # type: ignore[override]  # as above
         self,
         interval: float | timedelta,
         on_leader: bool = False,
@@ -323,13 +324,13 @@ class App(Service):
                 await run_timer(
                     call,
                     interval,
-                    name=name or getattr(fun, "__qualname__", repr(fun)),
+                    name=name or str(getattr(fun, "__qualname__", fun)),
                     should_stop=lambda: self.should_stop,
                     may_call=self.is_leader if on_leader else lambda: True,
                     max_drift_correction=max_drift_correction,
                 )
 
-            self._tasks.append(timer)
+            self._declared_tasks.append(timer)
             return timer
 
         return decorate
@@ -589,7 +590,7 @@ class App(Service):
         )
         if not self.producer_only and await self._wait_recovered():
             return
-        for task in self._tasks:
+        for task in self._declared_tasks:
             self._running_tasks.append(
                 asyncio.get_running_loop().create_task(
                     self._guard(task), name=f"task {task.__name__}"
@@ -602,7 +603,7 @@ class App(Service):
         """Wait for the first recovery; True when the app was stopped meanwhile."""
         if self._consumer is None or not len(self.topics.subscription()[0]):
             return False
-        result = await self.wait_for_stopped(self._rebalance.recovered)
+        result = await self.wait_for_stopped(self._rebalance.recovered.wait())
         return bool(result)
 
     async def _guard(self, task: Task) -> None:
