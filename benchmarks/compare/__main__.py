@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from benchmarks.compare import report, throughput
+from benchmarks.compare import latency, recovery, report, throughput
 from benchmarks.compare.on_kafka import OnKafka
 
 
@@ -105,6 +105,101 @@ def _show_throughput(rows: list[dict[str, Any]], failures: list[dict[str, Any]])
         ],
     )
     report.keep("throughput", {"rows": rows, "targets": judged, "failures": failures})
+
+
+@main.command("latency")
+@click.option("--seconds", default=8.0, show_default=True, help="Length of one measurement.")
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--side", "sides", multiple=True, type=click.Choice(["reference", "kafka"]))
+@click.pass_obj
+def _latency(obj: dict[str, Any], seconds: float, rounds: int, sides: tuple[str, ...]) -> None:
+    """Producer to agent to topic to consumer, beside the same chain without a worker."""
+    rows = []
+    for number in range(1, rounds + 1):
+        for rate in latency.RATES:
+            for side in (None, *(sides or ("kafka",))):
+                row = latency.measure(obj["kafka"], side, rate, seconds, obj["scratch"])
+                rows.append({"round": number, **row})
+                print(f"  round {number} {rate:6}/s {row}", flush=True)
+    report.show(
+        "latency in milliseconds; the median (and the spread) of the rounds",
+        ["rate", "side", "p50", "p99", "max", "arrived"],
+        latency.summary(rows),
+    )
+    judged = latency.judge(rows)
+    report.show(
+        "latency above the chain without a worker",
+        ["rate", "what", "is", "at most", "holds"],
+        [[f"{each['rate']}", each["what"], f"{each['is']:.2f}", f"{each['most']:.2f}", "yes" if each["holds"] else "MISSED"] for each in judged],
+    )
+    report.keep("latency", {"rows": rows, "targets": judged})
+
+
+@main.command("recovery")
+@click.option("--keys", default=1_000_000, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--side", "sides", multiple=True, type=click.Choice(["reference", "kafka", "local"]))
+@click.pass_obj
+def _recovery(obj: dict[str, Any], keys: int, rounds: int, sides: tuple[str, ...]) -> None:
+    """Recovery of a large table; at least 500,000 records a second."""
+    chosen = sides or ("kafka", "local")
+    brokers = _brokers(obj, chosen)
+    rows = []
+    for number in range(1, rounds + 1):
+        for side in chosen:
+            row = recovery.recover(brokers[side], side, keys, obj["scratch"])
+            rows.append({"round": number, **row})
+            print(f"  round {number} {side:10} {row['rate']:12,.0f}/s", flush=True)
+    lines = []
+    for side in chosen:
+        mine = [row for row in rows if row["side"] == side]
+        middle = sorted(row["rate"] for row in mine)[len(mine) // 2]
+        lines.append(
+            [
+                side,
+                report.spread([row["rate"] for row in mine], "{:,.0f}"),
+                report.spread([row["seconds"] for row in mine], "{:.2f}"),
+                report.spread([row["cpu_seconds"] for row in mine], "{:.2f}"),
+                f"{max(row['max_rss_kb'] for row in mine) / 1024:.0f}",
+                "-" if side == "reference" else "yes" if middle >= recovery.LEAST else "MISSED",
+            ]
+        )
+    report.show(
+        f"recovery of {keys:,} keys (at least {recovery.LEAST:,} a second)",
+        ["side", "keys/s", "seconds", "CPU seconds", "RSS MiB", "holds"],
+        lines,
+    )
+    report.keep("recovery", {"rows": rows})
+
+
+@main.command("idle")
+@click.option("--seconds", default=20.0, show_default=True)
+@click.option("--side", "sides", multiple=True, type=click.Choice(["reference", "kafka", "local"]))
+@click.pass_obj
+def _idle(obj: dict[str, Any], seconds: float, sides: tuple[str, ...]) -> None:
+    """CPU and memory of a worker with nothing to do; under 1 % of a core."""
+    chosen = sides or ("reference", "kafka", "local")
+    brokers = _brokers(obj, chosen)
+    rows = [recovery.idle(brokers[side], side, seconds, obj["scratch"]) for side in chosen]
+    report.show(
+        "an idle worker: 1 agent, 8 partitions",
+        ["side", "CPU % of a core", "RSS MiB", "under 1 %"],
+        [
+            [
+                row["side"],
+                f"{row['cpu_percent']:.2f}",
+                f"{row['rss_mb']:.0f}",
+                "yes" if row["cpu_percent"] < 1 else "MISSED" if row["side"] != "reference" else "-",
+            ]
+            for row in rows
+        ],
+    )
+    report.keep("idle", {"rows": rows})
+
+
+def _brokers(obj: dict[str, Any], sides: tuple[str, ...]) -> dict[str, Any]:
+    local = _on_local(obj["scratch"]) if "local" in sides else None
+    return {"reference": obj["kafka"], "kafka": obj["kafka"], "local": local}
 
 
 def _on_local(scratch: Path) -> Any:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ROOT", "Worker", "python_of", "running"]
+__all__ = ["ROOT", "Worker", "python_of", "running", "wait_for"]
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(__file__).parent
@@ -30,13 +30,7 @@ class Worker:
 
     def report(self, timeout: float) -> dict[str, Any]:
         """Wait for its report; raise with the end of its log when it ends, or is not done in *timeout* seconds."""
-        deadline = time.monotonic() + timeout
-        while not self.result.exists():
-            if self.process.poll() is not None:
-                raise RuntimeError(f"ended with {self.process.returncode}:\n{self.tail()}")
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"did not finish in {timeout:.0f} s:\n{self.tail()}")
-            time.sleep(0.05)
+        wait_for(self.result, self, timeout)
         report: dict[str, Any] = json.loads(self.result.read_text())
         return report
 
@@ -55,11 +49,23 @@ class Worker:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
 
 
+def wait_for(file: Path, worker: Worker, timeout: float) -> None:
+    """Wait until *worker* has written *file*; raise when it ends first, or needs more than *timeout* seconds."""
+    deadline = time.monotonic() + timeout
+    while not file.exists():
+        if worker.process.poll() is not None and not file.exists():
+            raise RuntimeError(f"ended with {worker.process.returncode}:\n{worker.tail()}")
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"did not finish in {timeout:.0f} s:\n{worker.tail()}")
+        time.sleep(0.05)
+
+
 @contextlib.contextmanager
 def running(
     python: str | Path, program: str, scratch: Path, variables: Mapping[str, object]
 ) -> Iterator[Worker]:
-    """Run ``compare/<program>`` with ``BENCH_*`` variables; it is gone when the block ends."""
+    """Run ``compare/<program>`` (a file name and its arguments) with ``BENCH_*`` variables; it is gone when the block ends."""
+    file, *arguments = program.split()
     name = str(variables["ID"])
     result, log = scratch / f"{name}.json", scratch / f"{name}.log"
     settings = {**variables, "RESULT": result, "DATADIR": variables.get("DATADIR", scratch / name)}
@@ -69,7 +75,7 @@ def running(
     }
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(python), str(PROGRAMS / program)],
+            [str(python), str(PROGRAMS / file), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
