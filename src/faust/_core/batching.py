@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from faust._core.iteration import TURN, Cursor
 from faust._core.lanes import Lane
 from faust.exceptions import Skip
+from faust.messages import Slice
 
 __all__ = ["Item", "batches"]
 
@@ -76,6 +77,7 @@ async def batches(
             _finish(items, enable_acks=cursor.enable_acks)
         else:
             _let_go(items)
+            _give_back(items, cursor)
 
 
 async def _next(cursor: Cursor) -> Item | None:
@@ -141,6 +143,23 @@ def _let_go(items: list[Item]) -> None:
         if lane.tracker is None:
             lane.done = record.offset
             lane.current = None
+
+
+def _give_back(items: list[Item], cursor: Cursor) -> None:
+    """Put what was not handed out back in front, so that the next loop reads it again, in order."""
+    by_lane: dict[Lane, list[Any]] = {}
+    for lane, record, _ in items:
+        if lane.task.alive:
+            by_lane.setdefault(lane, []).append(record)
+    for lane, records in by_lane.items():
+        if lane is cursor.lane:
+            cursor.put_back(records)
+        else:
+            tp = lane.task.tp
+            end = max(lane.closed, records[-1].offset + 1)
+            again = Slice(tp, lane.task.generation, records, end)
+            lane.queued += len(records)
+            cursor.inbox.queue.put_front(tp, (lane, again))
 
 
 def _finish(items: list[Item], *, enable_acks: bool) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
+from itertools import chain
 from time import monotonic
 from typing import Any
 
@@ -168,6 +169,10 @@ class Cursor:
     def next_record(self) -> Any:
         """Return the next record of the open slice; None at its end."""
         return next(self._records, None)
+
+    def put_back(self, records: list[Any]) -> None:
+        """Read *records* of the open slice again, before the rest of it."""
+        self._records = chain(records, self._records)
 
     def lease_expired(self) -> bool:
         """Say whether our partitions may have been given to somebody else."""
