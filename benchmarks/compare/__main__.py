@@ -35,6 +35,18 @@ def main(ctx: click.Context, server: str | None) -> None:
     ctx.obj = {"kafka": ctx.with_resource(_cluster(server)), "scratch": scratch}
 
 
+@main.command("all")
+@click.option("--short", is_flag=True, help="Once each, with fewer events.")
+@click.pass_context
+def _all(ctx: click.Context, *, short: bool) -> None:
+    """Run every comparison on one cluster."""
+    rounds = 1 if short else 3
+    ctx.invoke(_throughput, rounds=rounds, smaller=4 if short else 1)
+    ctx.invoke(_latency, rounds=rounds, seconds=5.0 if short else 8.0)
+    ctx.invoke(_recovery, rounds=rounds, keys=200_000 if short else 1_000_000)
+    ctx.invoke(_idle, seconds=10.0 if short else 20.0)
+
+
 @main.command("throughput")
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--smaller", default=1, help="Divide the sizes of the fast sides by this.")
