@@ -173,7 +173,7 @@ class Topic(Channel[V], Generic[K, V]):
 
     def open_lane(self, task: PartitionTask, limit: int) -> Lane:
         """Begin to read a partition: decoders are chosen here, once."""
-        decode_key, decode_value = self.schema.compile_decoders(self.app)
+        decode_key, decode_value = self.schema.compile_decoders(self.app, task.tp, task.generation)
         if decode_key is not None:
             decode_value = _with_key(decode_key, decode_value)
         return Lane(task, self.mailbox, decode_value, decode_key, acks=self.acks, limit=limit)

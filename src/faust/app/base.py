@@ -29,7 +29,7 @@ from faust.app.tasks import Task, as_task, run_timer
 from faust.channels import Channel
 from faust.conductor import Conductor
 from faust.events import Event
-from faust.exceptions import ConsumerNotStarted, ImproperlyConfigured
+from faust.exceptions import ConsumerNotStarted, ImproperlyConfigured, UnknownTopic
 from faust.messages import TP, HeadersArg, Message, RecordMetadata
 from faust.settings.settings import Settings as _Settings
 from faust.settings.settings import options_of
@@ -556,6 +556,7 @@ class App(Service):
                 )
             )
         changelogs = self.tables.changelog_topics
+        await self._look_for(topics - changelogs)
         await self.consumer.driver.subscribe(
             topics,
             pattern=pattern,
@@ -563,6 +564,22 @@ class App(Service):
             assignor=self.assignor,
             earliest_topics=lambda topic: topic in changelogs,
         )
+
+    async def _look_for(self, topics: Iterable[str]) -> None:
+        """Ask for the topics we are going to read: brokers that create topics by themselves do so now."""
+        missing = []
+        for topic in sorted(topics):
+            try:
+                await self.producer.load_partitions(topic)
+            except UnknownTopic:
+                missing.append(topic)
+        if missing:
+            logger.error(
+                "Topics that agents read do not exist, and the broker does not create them by itself: %s."
+                " Nothing is read from them until somebody creates them (kafka-topics --create, or"
+                " app.topic(..., internal=True) to let this app do it)",
+                ", ".join(missing),
+            )
 
     # -- life
 
