@@ -1,0 +1,1 @@
+"""Where tables keep their data: one driver per URL scheme."""

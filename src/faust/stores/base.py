@@ -1,0 +1,120 @@
+"""The contract of table storage, on one page.
+
+A *store* belongs to one table and is found by the scheme of its URL (setting ``store``, or ``store=`` of the table).
+It opens one *partition store* per partition that this worker holds; the two share nothing, so giving a partition away
+is closing one object.
+
+A partition store maps the changelog's key bytes to the changelog's value bytes. It knows nothing of types, so
+recovery and standbys move bytes in bulk and decode nothing. With its entries it keeps the *persisted offset*: the
+next changelog offset to be read, everything below being contained. `PartitionStore.write` changes entries and offset
+together or not at all; a process that is killed finds either the old pair or the new one.
+
+All methods but `Store.open`, `Store.close` and `Store.destroy` are synchronous and called on the application's loop.
+Callers bound what they hand over (some thousand entries), so that one call takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from yarl import URL
+
+__all__ = ["Change", "PartitionStore", "Store"]
+
+Change = tuple[bytes, bytes | None]
+"""Key and new value; a value of None deletes the key."""
+
+
+class PartitionStore(abc.ABC):
+    """The entries of one partition of one table."""
+
+    @property
+    @abc.abstractmethod
+    def persisted_offset(self) -> int | None:
+        """Next changelog offset to be read; None: nothing is known, read from the beginning."""
+
+    @abc.abstractmethod
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value of *key*; None when there is none."""
+
+    @abc.abstractmethod
+    def write(self, changes: Iterable[Change], next_offset: int | None) -> None:
+        """Apply *changes* strictly in order, and set the persisted offset, atomically.
+
+        A *next_offset* of None leaves the offset as it is. Deleting a key that is not there is no error.
+        """
+
+    @abc.abstractmethod
+    def keys(self) -> Iterator[bytes]:
+        """Iterate over the keys as they are now; later writes neither disturb the iteration nor show in it."""
+
+    @abc.abstractmethod
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over the entries as they are now; later writes neither disturb the iteration nor show in it."""
+
+    @abc.abstractmethod
+    def __len__(self) -> int:
+        """Return the number of keys; may have to scan."""
+
+    def is_empty(self) -> bool:
+        """Say that there is certainly nothing in it. Cheap; False when that is not known."""
+        return False
+
+    @abc.abstractmethod
+    def clear(self) -> None:
+        """Remove every entry and forget the persisted offset."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Release files and locks. Idempotent; nothing else is called afterwards."""
+
+
+class Store(abc.ABC):
+    """The storage of one table.
+
+    Arguments:
+        url: The URL that chose this driver.
+        table: Name of the table.
+        directory: Where drivers that have files put them; each below a name of its own made from *table*.
+        options: ``options=`` of the table. A driver raises `faust.exceptions.ImproperlyConfigured` for those it
+            does not know.
+    """
+
+    volatile: ClassVar[bool] = False
+    """True: nothing survives the process.
+
+    The table then keeps what it has read or written in decoded form only, and takes it out of the partition store,
+    which so holds just what was recovered and not looked at yet.
+    """
+
+    def __init__(
+        self,
+        url: URL,
+        *,
+        table: str,
+        directory: Path | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.url = url
+        self.table = table
+        self.directory = directory
+        self.options = dict(options or {})
+
+    @abc.abstractmethod
+    async def open(self, partition: int) -> PartitionStore:
+        """Open one partition, with what an earlier process left of it.
+
+        Waits for another process that still has it open, as happens when a partition moves between two workers of
+        one machine.
+        """
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Close what is still open. Idempotent."""
+
+    @abc.abstractmethod
+    async def destroy(self) -> None:
+        """Delete everything kept for this table, of every partition, and of no other table."""

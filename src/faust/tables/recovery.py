@@ -1,0 +1,376 @@
+"""Carries the plan of recovery out: one cancellable run per assignment.
+
+The run reads the changelogs with the application's own consumer: it seeks, resumes the partitions that are behind,
+takes their slices through `Reader.route`, and pauses each again when `faust.tables.plan` says that it is ready. Source
+partitions need not wait for all of them: as soon as every table partition of a number is ready, that number is
+announced, and the streams of it flow.
+
+A request that times out or fails for a reason that may pass is repeated for ever, with growing pauses, and said in
+the log each time; a run that makes no progress says that, too. Whatever else goes wrong ends the run with an error,
+which the caller makes the worker's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import random
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from functools import partial
+from time import monotonic
+from typing import Protocol, TypeVar
+
+from faust.exceptions import AuthenticationFailed, AuthorizationFailed, BrokerError
+from faust.messages import TP, Slice
+from faust.tables.partition import TablePartition
+from faust.tables.plan import Bounds, PartitionPlan, Phase, Verdict, start_of
+
+__all__ = ["OnReady", "Reader", "Recovery", "retried"]
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+OnReady = Callable[[frozenset[int]], Awaitable[None] | None]
+"""Called with partition numbers that may flow now; each number once per run."""
+
+FIRST_POLL = 0.02
+LAST_POLL = 0.5
+"""Seconds between two looks at partitions that send nothing; it doubles from the first to the last."""
+STALLED_AFTER = 5.0
+"""Seconds without a slice after which a partition's bounds are asked for again."""
+REPORT_EVERY = 5.0
+"""Seconds between two progress reports in the log."""
+SETTLE = 0.005
+"""Seconds in which slices taken before a seek have certainly come by."""
+FIRST_RETRY = 0.1
+LAST_RETRY = 10.0
+
+
+class Reader(Protocol):
+    """What is asked of the consumer service."""
+
+    def pause(self, tps: Collection[TP]) -> None:
+        """Stop fetching."""
+        ...
+
+    def resume(self, tps: Collection[TP]) -> None:
+        """Fetch again."""
+        ...
+
+    async def seek(self, offsets: Mapping[TP, int]) -> None:
+        """Go on at other offsets."""
+        ...
+
+    async def position(self, tp: TP) -> int:
+        """Return the next offset to be handed over."""
+        ...
+
+    async def beginning_offsets(self, tps: Collection[TP]) -> dict[TP, int]:
+        """Return log start offsets."""
+        ...
+
+    async def end_offsets(self, tps: Collection[TP]) -> dict[TP, int]:
+        """Return next offsets to be written."""
+        ...
+
+    def route(self, topic: str, sink: Callable[[Slice], None] | None) -> None:
+        """Give the slices of a topic to *sink*, synchronously and as soon as they are taken; None: undo."""
+        ...
+
+
+async def retried(what: str, call: Callable[[], Awaitable[T]], timeout: float) -> T:
+    """Await *call*, again and again until it succeeds; each attempt may take *timeout* seconds.
+
+    Raises:
+        AuthenticationFailed: Another attempt would not help.
+        AuthorizationFailed: The same.
+    """
+    pause = FIRST_RETRY
+    attempt = 1
+    while True:
+        try:
+            async with asyncio.timeout(timeout):
+                return await call()
+        except (AuthenticationFailed, AuthorizationFailed):
+            raise
+        except (TimeoutError, BrokerError) as exc:
+            why = f"no answer within {timeout:g} s" if isinstance(exc, TimeoutError) else exc
+            logger.warning("Recovery: cannot %s (attempt %d): %s; trying again", what, attempt, why)
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+        pause = min(pause * 2, LAST_RETRY)
+        attempt += 1
+
+
+class Recovery:
+    """One run: brings the partitions of one assignment up to the end of their changelogs.
+
+    Arguments:
+        partitions: Table partitions by changelog partition.
+        numbers: Partition numbers of everything assigned; those without tables are ready at once.
+        reader: The consumer.
+        generation: Generation of the assignment; slices of another one are dropped.
+        on_ready: Told which partition numbers may flow.
+        check: A store ahead of its changelog is an error.
+        timeout: Seconds that one request may take.
+    """
+
+    def __init__(
+        self,
+        partitions: Mapping[TP, TablePartition],
+        *,
+        numbers: frozenset[int],
+        reader: Reader,
+        generation: int,
+        on_ready: OnReady,
+        check: bool = True,
+        timeout: float = 90.0,
+    ) -> None:
+        self.partitions = dict(partitions)
+        self.reader = reader
+        self.generation = generation
+        self.check = check
+        self.timeout = timeout
+        self.plans: dict[TP, PartitionPlan] = {}
+        self.records = 0
+        self._on_ready = on_ready
+        self._unannounced = set(numbers) | {tp.partition for tp in self.partitions}
+        self._pending: set[TP] = set(self.partitions)
+        self._hearing: set[TP] = set()
+        self._heard: dict[TP, float] = {}
+        self._checked: dict[TP, float] = {}
+        self._failure: Exception | None = None
+        self._look = asyncio.Event()
+        self._started = self._reported = monotonic()
+
+    # -- the run
+
+    async def run(self) -> None:
+        """Read until every partition is ready.
+
+        Raises:
+            ConsistencyError: A store is ahead of its changelog.
+            DecodeError: A key in a changelog could not be decoded (only where decoded state had to be corrected).
+        """
+        topics = {tp.topic for tp in self.partitions}
+        self.reader.pause(self._pending)
+        try:
+            await self._announce()
+            await self._begin(topics)
+            await self._read_all()
+        finally:
+            for topic in topics:
+                self.reader.route(topic, None)
+        if self.records:
+            logger.info(
+                "Recovered %d records of %d table partitions in %.1f s",
+                self.records,
+                len(self.partitions),
+                monotonic() - self._started,
+            )
+
+    async def _begin(self, topics: Iterable[str]) -> None:
+        for tp, bounds in (await self._bounds(self.partitions)).items():
+            partition = self.partitions[tp]
+            local = partition.store.persisted_offset
+            position, wipe, reason = start_of(tp, local, bounds, check=self.check)
+            if reason:
+                logger.warning("Recovery: rebuilding %s[%d]: %s", *tp, reason)
+            partition.begin()
+            if wipe:
+                partition.wipe()
+            self.plans[tp] = PartitionPlan(position, bounds.end)
+        await self._finish(tp for tp, plan in self.plans.items() if plan.phase is Phase.READY)
+        for topic in topics:
+            self.reader.route(topic, self.take)
+        await self._read_from_here(self._pending)
+
+    async def _read_all(self) -> None:
+        poll = FIRST_POLL
+        while self._pending:
+            records = self.records
+            self._look.clear()
+            reached = self._reached()
+            if not reached and self._failure is None:
+                poll = await self._wait(poll)
+            if self._failure is not None:
+                raise self._failure
+            self._report()
+            reached = self._reached() or self._stalled()
+            if reached:
+                await self._confirm(reached)
+            elif self.records == records:
+                await self._poll()
+            else:
+                poll = FIRST_POLL
+
+    async def _wait(self, poll: float) -> float:
+        """Wait until a partition has reached its end, or for *poll* seconds; return how long to wait next."""
+        try:
+            async with asyncio.timeout(poll):
+                await self._look.wait()
+        except TimeoutError:
+            return min(poll * 2, LAST_POLL)
+        return FIRST_POLL
+
+    def _reached(self) -> list[TP]:
+        return [tp for tp in self._pending if self.plans[tp].phase is Phase.REACHED]
+
+    def _stalled(self) -> list[TP]:
+        now = monotonic()
+        return [
+            tp
+            for tp in self._pending
+            if now - max(self._heard[tp], self._checked[tp]) >= STALLED_AFTER
+        ]
+
+    async def _poll(self) -> None:
+        """Ask the consumer where it is with partitions of which nothing comes."""
+        now = monotonic()
+        for tp in [tp for tp in self._pending if now - self._heard[tp] >= FIRST_POLL]:
+            what = f"ask for the position in {tp.topic}[{tp.partition}]"
+            where = await retried(what, partial(self.reader.position, tp), self.timeout)
+            self.plans[tp].polled(where)
+
+    # -- slices
+
+    def take(self, batch: Slice) -> None:
+        """Apply a slice of a changelog; what is not ours (any more) is dropped."""
+        tp = batch.tp
+        if batch.generation != self.generation or tp not in self._hearing:
+            return
+        records = batch.records
+        plan = self.plans[tp]
+        self._heard[tp] = monotonic()
+        try:
+            if plan.slice(records[0].offset if records else batch.next_offset, batch.next_offset):
+                keyless = self.partitions[tp].apply(records, batch.next_offset)
+                self.records += len(records)
+                if keyless:
+                    logger.error(
+                        "Changelog %s[%d] has %d records without a key below offset %d; they say nothing about "
+                        "the table and are left out",
+                        *tp,
+                        keyless,
+                        batch.next_offset,
+                    )
+        except Exception as exc:
+            self._failure = exc
+        if self._failure is not None or plan.phase is Phase.REACHED:
+            self._look.set()
+
+    # -- steps
+
+    async def _bounds(self, tps: Collection[TP]) -> dict[TP, Bounds]:
+        tps = frozenset(tps)
+        if not tps:
+            return {}
+        reader = self.reader
+        beginning = await retried(
+            "ask where the changelogs begin", lambda: reader.beginning_offsets(tps), self.timeout
+        )
+        end = await retried(
+            "ask where the changelogs end", lambda: reader.end_offsets(tps), self.timeout
+        )
+        return {tp: Bounds(beginning[tp], end[tp]) for tp in tps}
+
+    async def _read_from_here(self, tps: Collection[TP]) -> None:
+        """Seek to the plans' positions, and go on; the partitions are paused.
+
+        Slices that were taken before the seek may still be on their way through the loop; until they have come by,
+        nothing of these partitions is listened to.
+        """
+        offsets = {tp: self.plans[tp].position for tp in tps}
+        if not offsets:
+            return
+        self._hearing.difference_update(offsets)
+        await retried("seek in the changelogs", lambda: self.reader.seek(offsets), self.timeout)
+        await asyncio.sleep(SETTLE)
+        self._hearing.update(offsets)
+        now = monotonic()
+        self._heard.update(dict.fromkeys(offsets, now))
+        self._checked.update(dict.fromkeys(offsets, now))
+        self.reader.resume(offsets)
+
+    async def _confirm(self, tps: Collection[TP]) -> None:
+        rebuild: list[TP] = []
+        ready: list[TP] = []
+        for tp, bounds in (await self._bounds(tps)).items():
+            self._checked[tp] = monotonic()
+            verdict = self.plans[tp].confirm(bounds)
+            if verdict is Verdict.REBUILD:
+                rebuild.append(tp)
+            elif verdict is Verdict.READY:
+                ready.append(tp)
+        if rebuild:
+            self.reader.pause(rebuild)
+            for tp in rebuild:
+                logger.warning(
+                    "Recovery: the log of %s[%d] was truncated or made anew while it was read; reading it again "
+                    "from offset %d",
+                    *tp,
+                    self.plans[tp].position,
+                )
+                self.partitions[tp].wipe()
+            await self._read_from_here(rebuild)
+        await self._finish(ready)
+
+    async def _finish(self, tps: Iterable[TP]) -> None:
+        """These partitions are ready: open them to the events of this generation."""
+        ready = list(tps)
+        if not ready:
+            return
+        self.reader.pause(ready)
+        for tp in ready:
+            partition = self.partitions[tp]
+            partition.write_out(self.plans[tp].position)
+            partition.complete = True
+            partition.generation = self.generation
+        self._pending.difference_update(ready)
+        self._hearing.difference_update(ready)
+        await self._announce()
+
+    async def _announce(self) -> None:
+        """Tell which numbers have no table left to wait for."""
+        waiting = {tp.partition for tp in self._pending}
+        numbers = frozenset(self._unannounced - waiting)
+        if numbers:
+            self._unannounced -= numbers
+            result = self._on_ready(numbers)
+            if inspect.isawaitable(result):
+                await result
+
+    # -- words
+
+    @property
+    def remaining(self) -> int:
+        """Offsets that are still to be read."""
+        return sum(self.plans[tp].remaining for tp in self._pending if tp in self.plans)
+
+    def _report(self) -> None:
+        now = monotonic()
+        if now - self._reported < REPORT_EVERY:
+            return
+        self._reported = now
+        rate = self.records / (now - self._started)
+        done = len(self.partitions) - len(self._pending)
+        about = f"about {self.remaining / rate:.0f} s" if rate else "nothing has come yet"
+        logger.info(
+            "Recovering tables: %d of %d partitions ready, %d records to go (%d/s, %s)",
+            done,
+            len(self.partitions),
+            self.remaining,
+            rate,
+            about,
+        )
+        silent = [tp for tp in self._pending if now - self._heard[tp] >= REPORT_EVERY * 0.9]
+        for tp in silent[:5]:
+            plan = self.plans[tp]
+            logger.warning(
+                "Recovering tables: nothing has come from %s[%d] for %.0f s, at offset %d of %d",
+                *tp,
+                now - self._heard[tp],
+                plan.position,
+                plan.end,
+            )
