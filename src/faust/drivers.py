@@ -1,0 +1,146 @@
+"""The plug-in tables: which class stands behind a URL scheme.
+
+A driver is named by the scheme of a URL (``kafka://``), found here or among the entry points of the
+table's group, and imported on first use; so nothing heavy is imported unless it is used. A full
+dotted path (``my.package:Transport``) is accepted wherever a name is.
+
+=============  ================================  ====================  =========================
+table          built-in schemes                  entry points          contract
+=============  ================================  ====================  =========================
+`transports`   kafka, aiokafka, memory, local    ``faust.transports``  `faust.transport.base`
+`stores`       memory                            ``faust.stores``      `faust.stores.base`
+=============  ================================  ====================  =========================
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from functools import cached_property
+from importlib.metadata import entry_points
+from typing import Any
+
+from yarl import URL
+
+from faust.exceptions import ImproperlyConfigured
+
+__all__ = ["Drivers", "stores", "transports"]
+
+
+class Drivers:
+    """Driver classes by scheme.
+
+    Arguments:
+        kind: What is being driven, for messages: ``"transport"``.
+        group: Group of entry points that add schemes (or replace built-in ones).
+        builtin: Dotted path of the class, by scheme.
+        install: What to install, by scheme, where a driver needs a library that is optional.
+        planned: Schemes that are promised and not there yet, with what to use instead.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        group: str,
+        builtin: Mapping[str, str],
+        *,
+        install: Mapping[str, str] | None = None,
+        planned: Mapping[str, str] | None = None,
+    ) -> None:
+        self.kind = kind
+        self.group = group
+        self.builtin = dict(builtin)
+        self.install = dict(install or {})
+        self.planned = dict(planned or {})
+
+    @cached_property
+    def paths(self) -> dict[str, str]:
+        """Dotted paths by scheme: the built-in ones and those of entry points."""
+        found = {point.name: point.value for point in entry_points(group=self.group)}
+        return {**self.builtin, **found}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self.paths))
+
+    def by_url(self, url: str | URL) -> Any:
+        """Return the class that drives *url*, chosen by its scheme.
+
+        Raises:
+            ImproperlyConfigured: no driver has that scheme, or it cannot be imported.
+        """
+        scheme, mark, _ = str(url).partition("://")
+        if not mark:
+            scheme = scheme.partition(":")[0] if ":/" in scheme else scheme
+        return self.by_name(scheme)
+
+    def by_name(self, name: str) -> Any:
+        """Return the class of a scheme, or of a full dotted path.
+
+        Raises:
+            ImproperlyConfigured: no driver has that name, or it cannot be imported.
+        """
+        path = self.paths.get(name)
+        if path is None:
+            if "." not in name and ":" not in name:
+                raise ImproperlyConfigured(self._unknown(name))
+            path = name
+        return self._import(name, path)
+
+    def _unknown(self, name: str) -> str:
+        if name in self.planned:
+            return f"{self.kind} {name}:// is not part of this release: {self.planned[name]}"
+        near = get_close_matches(name, self.paths, n=1)
+        hint = f"; did you mean {near[0]}://?" if near else ""
+        known = ", ".join(f"{scheme}://" for scheme in self)
+        return f"there is no {self.kind} for {name}://; known are {known}{hint}"
+
+    def _import(self, name: str, path: str) -> Any:
+        module, mark, attribute = path.partition(":")
+        if not mark:
+            module, _, attribute = path.rpartition(".")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as exc:
+            missing = exc.name or ""
+            if module == missing or module.startswith(f"{missing}."):
+                raise ImproperlyConfigured(
+                    f"the {self.kind} {name!r} is said to be {path}, and there is no module "
+                    f"{missing!r}"
+                ) from exc
+            package = self.install.get(name, missing.partition(".")[0])
+            raise ImproperlyConfigured(
+                f"the {self.kind} {name!r} needs the library {missing.partition('.')[0]!r}, which "
+                f"is not installed. Install it with: pip install '{package}'"
+            ) from exc
+        except AttributeError as exc:
+            raise ImproperlyConfigured(
+                f"the {self.kind} {name!r} is said to be {path}, and that module has no "
+                f"{attribute!r}"
+            ) from exc
+
+
+transports = Drivers(
+    "transport",
+    "faust.transports",
+    {
+        "kafka": "faust.transport.drivers.aiokafka:Transport",
+        "aiokafka": "faust.transport.drivers.aiokafka:Transport",
+        "memory": "faust.transport.drivers.local:Transport",
+        "local": "faust.transport.drivers.local:Transport",
+    },
+    planned={"confluent": "use kafka://"},
+)
+"""Ways to a broker."""
+
+stores = Drivers(
+    "table store",
+    "faust.stores",
+    {"memory": "faust.stores.memory:Store"},
+    install={"rocksdb": "faust[rocksdb]"},
+    planned={
+        "rocksdb": "it comes later; use memory://, which recovers from the changelog",
+        "aerospike": "it comes later; use memory://, which recovers from the changelog",
+    },
+)
+"""Where the contents of tables are kept."""

@@ -1,0 +1,122 @@
+"""Set up logging for a process that is ours.
+
+A library adds no handlers; the worker does, because the process is its own. One line per record::
+
+    [2026-01-31 12:00:00,123] [4711] [INFO] [^-App]: Starting...
+
+to standard error, coloured when that is a terminal (and ``NO_COLOR`` is not set, see
+https://no-color.org), or to a file. The handlers that the root logger had are removed; other
+loggers are left alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+__all__ = ["LineFormatter", "create_config", "set_up"]
+
+STREAM_FORMAT = "[%(asctime)s] [%(process)s] [%(levelname)s] %(message)s"
+FILE_FORMAT = "[%(asctime)s] [%(process)s] [%(levelname)s]: %(message)s"
+
+_COLOURS = {
+    logging.DEBUG: "\033[34m",
+    logging.INFO: "\033[37m",
+    logging.WARNING: "\033[33m",
+    logging.ERROR: "\033[31m",
+    logging.CRITICAL: "\033[1;31m",
+}
+_PLAIN = "\033[0m"
+_MERGED = ("formatters", "filters", "handlers", "loggers", "root")
+
+
+class LineFormatter(logging.Formatter):
+    """One line per record, followed by the data given as ``extra={"data": {...}}``.
+
+    Arguments:
+        format: Format text.
+        colour: Whether to colour the message by level.
+    """
+
+    def __init__(self, format: str = STREAM_FORMAT, *, colour: bool = False) -> None:
+        super().__init__(format)
+        self.colour = colour
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - of the base class
+        """Lay out the line."""
+        data = getattr(record, "data", None)
+        if data:
+            pairs = ", ".join(f"{key}={value!r}" for key, value in data.items())
+            record.message = f"{record.message} {pairs}"
+        if self.colour:
+            record.message = f"{_COLOURS.get(record.levelno, '')}{record.message}{_PLAIN}"
+        return super().formatMessage(record)
+
+
+def create_config(
+    level: int, *, stream: IO[str] | None = None, filename: str | Path | None = None
+) -> dict[str, Any]:
+    """Return what `logging.config.dictConfig` takes: one handler, for the stream or the file."""
+    handler: dict[str, Any] = {"level": level, "formatter": "default"}
+    if filename is not None:
+        layout, colour = FILE_FORMAT, False
+        handler |= {"class": "logging.FileHandler", "filename": str(filename), "encoding": "utf-8"}
+    else:
+        layout, colour = STREAM_FORMAT, _is_terminal(stream) and not os.environ.get("NO_COLOR")
+        handler |= {"class": "logging.StreamHandler", "stream": stream}
+    formatter = {"()": f"{__name__}.{LineFormatter.__name__}", "format": layout, "colour": colour}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"default": formatter},
+        "handlers": {"default": handler},
+        "root": {"level": level, "handlers": ["default"]},
+    }
+
+
+def set_up(
+    level: int,
+    *,
+    stream: IO[str] | None = None,
+    filename: str | Path | None = None,
+    config: Mapping[str, Any] | None = None,
+    handlers: Iterable[logging.Handler] = (),
+) -> None:
+    """Configure the root logger.
+
+    Arguments:
+        level: Level of the root logger and of our handler.
+        stream: Where lines go; None: standard error.
+        filename: File to append to instead.
+        config: Mapping for `logging.config.dictConfig` to take instead of ours; with a true item
+            ``merge`` it is laid over ours.
+        handlers: Further handlers of the root logger.
+
+    Raises:
+        OSError: the file cannot be opened.
+        ValueError: the mapping cannot be understood.
+    """
+    ours = create_config(level, stream=stream, filename=filename)
+    logging.root.handlers.clear()
+    logging.config.dictConfig(ours if config is None else _merged(ours, config))
+    for handler in handlers:
+        logging.root.addHandler(handler)
+
+
+def _merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    given = {key: value for key, value in theirs.items() if key != "merge"}
+    if not theirs.get("merge"):
+        return given
+    parts = {part: {**ours.get(part, {}), **given.get(part, {})} for part in _MERGED}
+    return {**ours, **given, **parts}
+
+
+def _is_terminal(stream: IO[str] | None) -> bool:
+    target = sys.stderr if stream is None else stream
+    isatty = getattr(target, "isatty", None)
+    return bool(isatty and isatty())
