@@ -1,0 +1,394 @@
+"""Connections to the brokers: aiokafka's client, made to tell what it sees.
+
+What is added to `AIOKafkaClient`:
+
+* a refused password or permission reaches the driver at once instead of looking like a lost connection (C14);
+* attempts to reconnect are spaced per node, growing and jittered (0.05 to 1 s), for ever (C13), and when no known node
+  answers the bootstrap servers are asked again (KIP-899), so a cluster may change all its addresses;
+* `DriverState` and the log tell of it: the first time, then at growing intervals, and when it is over;
+* fetches have a connection of their own: the broker answers one connection in order, and a fetch that waits for data
+  would hold up everything behind it;
+* asking for metadata creates no topics, and asks for all topics only when a pattern is subscribed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import logging
+import random
+import time
+from collections.abc import Callable, Collection
+from typing import Any
+
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
+from aiokafka.conn import CloseReason, create_conn
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.util import create_task
+
+from faust.exceptions import BrokerUnavailable, FaustError
+from faust.transport.base import DriverState
+from faust.transport.drivers.aiokafka.errors import is_refusal, translate
+
+__all__ = ["Backoff", "KafkaClient", "Watch"]
+
+logger = logging.getLogger(__name__)
+
+FETCH_GROUP = "fetch"
+SETUP_TIMEOUT = 10.0
+"""Seconds to set up one connection, including authentication."""
+METADATA_BURST = 5
+METADATA_WINDOW = 0.5
+"""At most so many metadata requests in so many seconds: aiokafka asks in a busy loop while a leader is missing."""
+
+_NETWORK = (OSError, KafkaError, asyncio.TimeoutError)
+
+
+class Backoff:
+    """Growing, jittered pauses between attempts.
+
+    Arguments:
+        first: Shortest pause in seconds.
+        longest: Longest one.
+    """
+
+    def __init__(self, first: float = 0.05, longest: float = 1.0) -> None:
+        self._first = first
+        self._longest = longest
+        self._pause = 0.0
+
+    def next(self) -> float:
+        """Return the next pause in seconds, 50 to 100 % of the nominal one."""
+        self._pause = min(self._pause * 2 or self._first, self._longest)
+        return self._pause * random.uniform(0.5, 1.0)
+
+    def reset(self) -> None:
+        """Begin again with the shortest."""
+        self._pause = 0.0
+
+
+class Watch:
+    """Which nodes do not answer; keeps a `DriverState` and the log up to date."""
+
+    def __init__(self, state: DriverState, name: str) -> None:
+        self._state = state
+        self._name = name
+        self._down: dict[Any, str] = {}
+        self._since = 0.0
+        self._report_at = 0.0
+        self._interval = 0.0
+        state.since = time.monotonic()
+
+    @property
+    def down(self) -> Collection[Any]:
+        """Nodes whose last attempt failed."""
+        return self._down
+
+    def reasons(self) -> list[str]:
+        """Return why those do not answer."""
+        return sorted(set(self._down.values()))
+
+    def answered(self, node: Any) -> None:
+        """Note that *node* has answered."""
+        if self._down:
+            self._down.pop(node, None)
+        if self._state.connected:
+            return
+        now = time.monotonic()
+        if self._since:
+            logger.warning(
+                "%s: connected to Kafka again after %.1f s", self._name, now - self._since
+            )
+        self._since = self._interval = 0.0
+        self._set(connected=True)
+        self._state.last_error = ""
+
+    def failed(self, node: Any, error: BaseException, *, nodes: int) -> None:
+        """Note that *node*, one of *nodes* known ones, could not be reached or did not answer."""
+        reason = str(error) or type(error).__name__
+        self._down[node] = reason
+        self._state.last_error = reason
+        if len(self._down) >= nodes and self._state.connected:
+            self._set(connected=False)
+        now = time.monotonic()
+        self._since = self._since or now
+        if now >= self._report_at or not self._interval:
+            self._interval = min(self._interval * 2 or 5.0, 300.0)
+            self._report_at = now + self._interval
+            logger.warning(
+                "%s: no answer from Kafka node %s (%s); trying again, for %.0f s so far",
+                self._name,
+                node,
+                reason,
+                now - self._since,
+            )
+
+    def _set(self, *, connected: bool) -> None:
+        self._state.connected = connected
+        self._state.since = time.monotonic()
+
+
+class KafkaClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is untyped
+    """aiokafka's client with the additions above. Lives in the client thread.
+
+    Arguments:
+        servers: ``host:port`` of the bootstrap servers.
+        state: Kept up to date.
+        name: Begins log lines.
+        refused: Called when a broker refuses our credentials.
+        options: Keyword arguments of `AIOKafkaClient`.
+    """
+
+    def __init__(
+        self,
+        servers: list[str],
+        *,
+        state: DriverState,
+        name: str,
+        refused: Callable[[FaustError], None] = lambda _error: None,
+        **options: Any,
+    ) -> None:
+        super().__init__(bootstrap_servers=servers, **options)
+        self.watch = Watch(state, name)
+        self.all_topics = False
+        """Ask for every topic of the cluster: a pattern is subscribed."""
+        self.answer_timeouts: dict[Any, float] = {}
+        """Seconds to wait for an answer, per connection group; else the request timeout."""
+        self._synchronizer: asyncio.Task[None] | None = None
+        self._refused = refused
+        self._connecting: dict[Any, asyncio.Lock] = collections.defaultdict(asyncio.Lock)
+        self._backoff: dict[Any, Backoff] = {}
+        self._retry_at: dict[Any, float] = {}
+        self._updates: collections.deque[float] = collections.deque(maxlen=METADATA_BURST)
+        self._ask_again = Backoff(0.5, 5.0)
+        self._ask_again_at = 0.0
+
+    # -- the first connection
+
+    async def connect(self, timeout: float | None) -> None:
+        """Reach any of the bootstrap servers.
+
+        Arguments:
+            timeout: Seconds; None: for ever.
+
+        Raises:
+            AuthenticationFailed: at once when refused.
+            BrokerUnavailable: when none answered in time.
+        """
+        began = time.monotonic()
+        pauses = Backoff(0.1, 5.0)
+        errors: dict[str, str] = {}
+        while True:
+            left = None if timeout is None else timeout - (time.monotonic() - began)
+            try:
+                async with asyncio.timeout(left):
+                    if await self._ask_servers(errors):
+                        break
+                    await asyncio.sleep(pauses.next())
+            except TimeoutError:
+                raise self._unreachable(errors, timeout or 0.0) from None
+            for server, reason in errors.items():
+                self.watch.failed(server, BrokerUnavailable(reason), nodes=1)
+        self.watch._down.clear()
+        self.watch.answered(None)
+        if self._synchronizer is None:
+            self._synchronizer = self._sync_task = create_task(self._md_synchronizer())
+
+    async def bootstrap(self) -> None:
+        """Do as aiokafka's own: one attempt."""
+        await self.connect(0.0)
+
+    async def _ask_servers(self, errors: dict[str, str]) -> bool:
+        """Ask the bootstrap servers in turn for the nodes of the cluster; note who failed in *errors*."""
+        for host, port, _ in self.hosts:
+            server = f"{host}:{port}"
+            errors.setdefault(server, "no answer yet")
+            connection = None
+            try:
+                async with asyncio.timeout(SETUP_TIMEOUT):
+                    connection = await self._open(host, port)
+                    metadata = await connection.send(MetadataRequest([], False))
+            except _NETWORK as error:
+                if is_refusal(error):
+                    raise translate(error, f"Kafka at {server} refused us") from error
+                errors[server] = _describe(error)
+                continue
+            finally:
+                if connection is not None:
+                    connection.close()
+            if metadata.brokers:
+                self.cluster.update_metadata(metadata)
+                return True
+            errors[server] = "it knows no brokers yet"
+        return False
+
+    def _unreachable(self, errors: dict[str, str], timeout: float) -> BrokerUnavailable:
+        tried = "; ".join(f"{server} ({reason})" for server, reason in errors.items())
+        return BrokerUnavailable(
+            f"no Kafka broker could be reached within {timeout:g} s. Tried {tried}. Check that the broker runs, that "
+            "the address in the broker setting is right, and that it speaks the protocol of broker_credentials "
+            f"({self._security_protocol})"
+        )
+
+    async def _open(self, host: str, port: int) -> Any:
+        return await create_conn(
+            host,
+            port,
+            client_id=self._client_id,
+            request_timeout_ms=self._request_timeout_ms,
+            ssl_context=self._ssl_context,
+            security_protocol=self._security_protocol,
+            on_close=self._on_connection_closed,
+            max_idle_ms=self._connections_max_idle_ms,
+            sasl_mechanism=self._sasl_mechanism,
+            sasl_plain_username=self._sasl_plain_username,
+            sasl_plain_password=self._sasl_plain_password,
+            sasl_kerberos_service_name=self._sasl_kerberos_service_name,
+            sasl_kerberos_domain_name=self._sasl_kerberos_domain_name,
+            sasl_oauth_token_provider=self._sasl_oauth_token_provider,
+        )
+
+    # -- connections
+
+    async def _get_conn(
+        self, node_id: Any, *, group: Any = ConnectionGroup.DEFAULT, no_hint: bool = False
+    ) -> Any:
+        """Return a connection to a node, or None when it cannot be had now. Replaces aiokafka's."""
+        del no_hint
+        key = (node_id, group)
+        connection = self._conns.get(key)
+        if connection is not None and connection.connected():
+            return connection
+        async with self._connecting[key]:
+            connection = self._conns.get(key)
+            if connection is not None and connection.connected():
+                return connection
+            self._conns.pop(key, None)
+            broker = self.cluster.broker_metadata(node_id)
+            if broker is None:
+                self.force_metadata_update()
+                return None
+            await asyncio.sleep(max(0.0, self._retry_at.get(node_id, 0.0) - time.monotonic()))
+            try:
+                async with asyncio.timeout(SETUP_TIMEOUT):
+                    connection = await self._open(broker.host, broker.port)
+            except _NETWORK as error:
+                self._note_failure(node_id, f"{broker.host}:{broker.port}", error)
+                return None
+            connection._request_timeout = self.answer_timeouts.get(
+                group, connection._request_timeout
+            )
+            self._conns[key] = connection
+            self._backoff.pop(node_id, None)
+            self._retry_at.pop(node_id, None)
+            return connection
+
+    def drop_connection(self, node_id: Any, group: Any) -> None:
+        """Close a connection on which an answer is overdue; the next request opens another."""
+        connection = self._conns.pop((node_id, group), None)
+        if connection is not None:
+            connection.close(reason=CloseReason.CONNECTION_TIMEOUT)
+
+    def _note_failure(self, node_id: Any, address: str, error: BaseException) -> None:
+        if is_refusal(error):
+            self._refused(translate(error, f"Kafka at {address} refused us"))
+        backoff = self._backoff.setdefault(node_id, Backoff())
+        self._retry_at[node_id] = time.monotonic() + backoff.next()
+        self.watch.failed(node_id, error, nodes=self._known_nodes())
+        self.force_metadata_update()
+
+    async def send(
+        self, node_id: Any, request: Any, *, group: Any = ConnectionGroup.DEFAULT
+    ) -> Any:
+        """Send a request and wait for its answer; notes in `watch` how that went."""
+        if isinstance(request, FetchRequest):
+            group = FETCH_GROUP
+        try:
+            answer = await super().send(node_id, request, group=group)
+        except KafkaError as error:
+            if error.retriable:
+                self.watch.failed(node_id, error, nodes=self._known_nodes())
+            raise
+        self.watch.answered(node_id)
+        return answer
+
+    def _known_nodes(self) -> int:
+        return max(1, len(self.cluster.brokers()))
+
+    # -- metadata
+
+    async def _metadata_update(self, cluster_metadata: Any, topics: Any) -> bool:
+        """Ask any node about *topics* (None: all) and update *cluster_metadata*. Replaces aiokafka's."""
+        await self._space_updates()
+        wanted: list[str] | None = list(topics or ())
+        if topics is None or (self.all_topics and cluster_metadata is self.cluster):
+            wanted = None
+        answer = await self.ask_any(MetadataRequest(wanted, False))
+        if answer is None:
+            await self._find_cluster_again()
+            return False
+        if not answer.brokers:
+            return False
+        cluster_metadata.update_metadata(answer)
+        return True
+
+    async def ask_any(self, request: Any) -> Any:
+        """Send *request* to some node that answers; None when none does."""
+        nodes = [broker.nodeId for broker in self.cluster.brokers()]
+        random.shuffle(nodes)
+        nodes.sort(key=lambda node: node in self.watch.down)
+        for node_id in nodes:
+            connection = await self._get_conn(node_id)
+            if connection is None:
+                continue
+            try:
+                answer = await connection.send(request)
+            except (TimeoutError, KafkaError) as error:
+                self.watch.failed(node_id, error, nodes=len(nodes))
+                continue
+            self.watch.answered(node_id)
+            return answer
+        return None
+
+    async def _find_cluster_again(self) -> None:
+        """No known node answers: perhaps all of them have moved."""
+        if time.monotonic() >= self._ask_again_at:
+            self._ask_again_at = time.monotonic() + self._ask_again.next()
+            try:
+                if await self._ask_servers({}):
+                    self._ask_again.reset()
+            except FaustError as error:
+                self._refused(error)
+
+    async def _space_updates(self) -> None:
+        now = time.monotonic()
+        if len(self._updates) == METADATA_BURST:
+            await asyncio.sleep(max(0.0, self._updates[0] + METADATA_WINDOW - now))
+        self._updates.append(time.monotonic())
+
+    async def topic_metadata(
+        self, topics: Collection[str], *, create: bool = False
+    ) -> dict[str, Any]:
+        """Ask about *topics* without remembering them; retries for as long as no node answers.
+
+        Arguments:
+            topics: Their names.
+            create: Let the broker create missing ones, if it is configured so.
+
+        Returns:
+            By name ``(error code, [(error code, partition, leader, replicas, in-sync replicas, ...), ...])``.
+        """
+        pauses = Backoff()
+        while True:
+            answer = await self.ask_any(MetadataRequest(list(topics), create))
+            if answer is not None:
+                return {name: (code, rows) for code, name, _internal, rows in answer.topics}
+            await asyncio.sleep(pauses.next())
+
+
+def _describe(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer in {SETUP_TIMEOUT:g} s"
+    return str(error) or type(error).__name__

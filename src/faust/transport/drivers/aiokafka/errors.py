@@ -1,0 +1,202 @@
+"""From aiokafka's errors to ours, saying who must act.
+
+Three kinds of failure matter to the driver. *Refused* ones (credentials, permissions) are reported at once and never
+retried. *Passing* ones (connection lost, leader or coordinator moved, replicas missing) are retried for ever. What
+is left is a fault of the request itself, and belongs to whoever made it.
+
+aiokafka 0.14 knows Kafka's error codes up to 72 and 79; a code it does not know becomes ``UnknownError``, which it
+never retries. The codes that a broker may answer today and that a later attempt cures are added to its table here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+from aiokafka import errors as kafka
+
+from faust.exceptions import (
+    AuthenticationFailed,
+    AuthorizationFailed,
+    BrokerError,
+    BrokerUnavailable,
+    CommitRefused,
+    FaustError,
+    ImproperlyConfigured,
+    OffsetOutOfRange,
+    ProducerFenced,
+    ProducerSendError,
+    RecordTooLarge,
+    UnknownTopic,
+)
+
+__all__ = [
+    "FENCED_INSTANCE_ID",
+    "UNSTABLE_OFFSET_COMMIT",
+    "is_generation_error",
+    "is_passing",
+    "is_refusal",
+    "translate",
+    "translate_send",
+]
+
+FENCED_INSTANCE_ID = 82
+UNSTABLE_OFFSET_COMMIT = 88
+
+
+class _Code(kafka.BrokerResponseError):  # type: ignore[misc]  # aiokafka is untyped
+    """A code that aiokafka does not know yet."""
+
+    errno = 0
+    message = ""
+
+
+class _LaterCode(_Code):
+    """One that passes by itself."""
+
+    retriable = True
+
+
+class _MetadataCode(_LaterCode):
+    """One that passes when the client has looked again who leads the partition."""
+
+    invalid_metadata = True
+
+
+_MISSING = {
+    74: ("FENCED_LEADER_EPOCH", _MetadataCode),
+    75: ("UNKNOWN_LEADER_EPOCH", _MetadataCode),
+    76: ("UNSUPPORTED_COMPRESSION_TYPE", _Code),
+    78: ("OFFSET_NOT_AVAILABLE", _LaterCode),
+    81: ("GROUP_MAX_SIZE_REACHED", _Code),
+    FENCED_INSTANCE_ID: ("FENCED_INSTANCE_ID", _Code),
+    83: ("ELIGIBLE_LEADERS_NOT_AVAILABLE", _MetadataCode),
+    87: ("INVALID_RECORD", _Code),
+    UNSTABLE_OFFSET_COMMIT: ("UNSTABLE_OFFSET_COMMIT", _LaterCode),
+    89: ("THROTTLING_QUOTA_EXCEEDED", _LaterCode),
+}
+
+for _number, (_name, _base) in _MISSING.items():
+    if _number not in kafka.kafka_errors:
+        kafka.kafka_errors[_number] = type(_name, (_base,), {"errno": _number, "message": _name})
+
+_AUTHENTICATION = (
+    kafka.AuthenticationFailedError,
+    kafka.AuthenticationMethodNotSupported,
+    kafka.SaslAuthenticationFailed,
+    kafka.UnsupportedSaslMechanismError,
+    kafka.IllegalSaslStateError,
+    ssl.SSLCertVerificationError,
+)
+_AUTHORIZATION = (
+    kafka.TopicAuthorizationFailedError,
+    kafka.GroupAuthorizationFailedError,
+    kafka.ClusterAuthorizationFailedError,
+    kafka.TransactionalIdAuthorizationFailed,
+)
+_FENCED = (kafka.ProducerFenced, kafka.InvalidProducerEpoch)
+_GENERATION = (
+    kafka.CommitFailedError,
+    kafka.IllegalGenerationError,
+    kafka.UnknownMemberIdError,
+    kafka.RebalanceInProgressError,
+)
+_TOO_LARGE = (kafka.MessageSizeTooLargeError, kafka.RecordListTooLargeError)
+_CONFIGURATION = (
+    kafka.InconsistentGroupProtocolError,
+    kafka.InvalidSessionTimeoutError,
+    kafka.InvalidGroupIdError,
+    kafka.InvalidTransactionTimeout,
+    kafka.IncompatibleBrokerVersion,
+    kafka.UnsupportedCodecError,
+)
+_HINTS: dict[type[BaseException], str] = {
+    kafka.InconsistentGroupProtocolError: (
+        "the members of this group use different assignors: give the application another id, or stop the others"
+    ),
+    kafka.InvalidSessionTimeoutError: (
+        "the broker allows other session timeouts (group.min.session.timeout.ms, group.max.session.timeout.ms): "
+        "change broker_session_timeout"
+    ),
+    kafka.InvalidTransactionTimeout: (
+        "the broker allows shorter transactions only (transaction.max.timeout.ms): shorten the transaction timeout"
+    ),
+}
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Say whether the broker refused credentials or permission: an error at once, never a retry (C14)."""
+    return isinstance(error, (*_AUTHENTICATION, *_AUTHORIZATION))
+
+
+def is_generation_error(error: BaseException) -> bool:
+    """Say whether the group has moved on without this member or generation."""
+    return isinstance(error, _GENERATION)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Say whether a later attempt may succeed without anybody acting (C13)."""
+    if is_refusal(error):
+        return False
+    if isinstance(error, kafka.KafkaError):
+        return bool(error.retriable) or isinstance(error, kafka.KafkaTimeoutError)
+    return isinstance(error, (OSError, asyncio.TimeoutError))
+
+
+def translate(error: BaseException, where: str) -> FaustError:
+    """Return our error for *error* of the client.
+
+    Arguments:
+        error: What aiokafka, or the network, raised. Our own errors are returned as they are.
+        where: What was being done, naming topic, partition, group or server; begins the message.
+    """
+    if isinstance(error, FaustError):
+        return error
+    reason = _reason(error)
+    kind: type[FaustError] = BrokerError
+    if isinstance(error, _AUTHENTICATION):
+        kind = AuthenticationFailed
+        reason += "; check broker_credentials (mechanism, user name, password, certificates)"
+    elif isinstance(error, _AUTHORIZATION):
+        kind = AuthorizationFailed
+        reason += "; give this user the permission (ACL) on the broker"
+    elif isinstance(error, _FENCED):
+        kind = ProducerFenced
+    elif isinstance(error, _GENERATION):
+        kind = CommitRefused
+        reason = f"the group has moved on ({reason})"
+    elif isinstance(error, (kafka.OffsetOutOfRangeError, kafka.NoOffsetForPartitionError)):
+        kind = OffsetOutOfRange
+    elif isinstance(error, kafka.UnknownTopicOrPartitionError):
+        kind = UnknownTopic
+        reason = "the broker does not know the topic or partition"
+    elif isinstance(error, _CONFIGURATION):
+        kind = ImproperlyConfigured
+    elif is_passing(error):
+        kind = BrokerUnavailable
+    return kind(f"{where}: {reason}")
+
+
+def translate_send(
+    error: BaseException, topic: str, partition: int, *, records: int, size: int
+) -> FaustError:
+    """Return our error for a batch that was not accepted, naming the partition and the batch's size in bytes."""
+    where = f"cannot write {records} record(s), {size} bytes, to {topic}[{partition}]"
+    if isinstance(error, _TOO_LARGE):
+        return RecordTooLarge(
+            f"{where}: larger than the broker allows; raise the topic's max.message.bytes "
+            "or lower producer_max_batch_size"
+        )
+    translated = translate(error, where)
+    if type(translated) is BrokerError or isinstance(translated, BrokerUnavailable):
+        return ProducerSendError(str(translated))
+    return translated
+
+
+def _reason(error: BaseException) -> str:
+    description = getattr(error, "description", "")
+    text = str(error) or type(error).__name__
+    if description and description not in text:
+        text = f"{text}: {description}"
+    hint = _HINTS.get(type(error))
+    return f"{text}; {hint}" if hint else text

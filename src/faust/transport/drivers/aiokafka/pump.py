@@ -1,0 +1,325 @@
+"""From the client thread to the application's: slices through a bounded queue.
+
+The *pump* runs in the client thread. It takes fetched records of the partitions in turn, one slice each, and puts
+them into the *hand-over*, as many as there is room for; the application is woken once per batch of slices. `take`
+empties the hand-over, and wakes the pump when that had run out of room. So the client's buffers stay full while the application
+works, and no more is held than the queue's bound plus what the client has fetched.
+
+A `Track` is one partition between two jumps: a seek or a new assignment ends it and begins another. What was fetched
+on a track that has ended is dropped wherever it is found, on either side; this alone makes seeks exact (C1) and
+keeps old generations out (C2). Partitions that are paused keep their slices on the track until they are resumed (C3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from aiokafka import errors as kafka
+from aiokafka.consumer.fetcher import OffsetResetStrategy
+from aiokafka.structs import TopicPartition
+
+from faust.exceptions import BrokerError, FaustError, OffsetOutOfRange
+from faust.messages import TP, Slice
+from faust.transport.drivers.aiokafka.errors import translate
+from faust.transport.drivers.aiokafka.reader import Reader
+
+__all__ = ["CAPACITY", "HandOver", "Pump", "Track"]
+
+logger = logging.getLogger(__name__)
+
+CAPACITY = 64
+"""Slices in the hand-over at most."""
+TURN = 16
+"""Slices built before other work of the client thread gets its turn."""
+CORRUPT_RETRIES = 3
+
+
+class Track:
+    """One partition between two jumps.
+
+    Attributes:
+        tp: The partition.
+        generation: The group generation, -1 outside a group.
+        alive: False after the next jump. Written in the application's thread, except at the end of an assignment.
+        paused: Asked for by the application; its thread's.
+        position: Offset of the next record to be handed over; None while unknown.
+        kept: Slices that were ready when the partition was paused; the application's thread's.
+        corrupt: How often in a row a batch was damaged; the client thread's.
+    """
+
+    __slots__ = ("alive", "corrupt", "generation", "kept", "paused", "position", "tp")
+
+    def __init__(self, tp: TP, generation: int, position: int | None = None) -> None:
+        self.tp = tp
+        self.generation = generation
+        self.alive = True
+        self.paused = False
+        self.position = position
+        self.kept: deque[Slice] = deque()
+        self.corrupt = 0
+
+    def successor(self, position: int) -> Track:
+        """End here and go on at *position*."""
+        self.alive = False
+        track = Track(self.tp, self.generation, position)
+        track.paused = self.paused
+        return track
+
+
+class HandOver:
+    """The bounded queue between the two threads; appends and pops of a deque are atomic.
+
+    Arguments:
+        wake_application: Called in the client thread when slices came while the application waited.
+        wake_pump: Called in the application's thread when there is room again and the pump waited for it.
+        capacity: Bound, in slices.
+    """
+
+    def __init__(
+        self,
+        wake_application: Callable[[], None],
+        wake_pump: Callable[[], None],
+        capacity: int = CAPACITY,
+    ) -> None:
+        self._queue: deque[tuple[Track, Slice]] = deque()
+        self._resumed: deque[tuple[Track, Slice]] = deque()
+        self._wake_application = wake_application
+        self._wake_pump = wake_pump
+        self._capacity = capacity
+        self.application_waits = False
+        self.pump_waits = False
+
+    # -- the client thread's side
+
+    def room(self) -> int:
+        """Return how many slices fit in."""
+        return self._capacity - len(self._queue)
+
+    def put(self, ready: list[tuple[Track, Slice]]) -> None:
+        """Hand over *ready*."""
+        self._queue.extend(ready)
+        if self.application_waits:
+            self.application_waits = False
+            self._wake_application()
+
+    # -- the application's side
+
+    def collect(self) -> list[Slice]:
+        """Take everything that may be handed out now."""
+        found: list[Slice] = []
+        for queue in (self._resumed, self._queue):
+            while queue:
+                track, some = queue.popleft()
+                if not track.alive:
+                    continue
+                if track.paused:
+                    track.kept.append(some)
+                    continue
+                track.position = some.next_offset
+                found.append(some)
+        if self.pump_waits and self.room() > 0:
+            self.pump_waits = False
+            self._wake_pump()
+        return found
+
+    def resume(self, track: Track) -> None:
+        """Hand out first what was kept while *track* was paused."""
+        self._resumed.extend((track, some) for some in track.kept)
+        track.kept.clear()
+
+    def clear(self) -> None:
+        """Drop everything: the assignment is over."""
+        self._queue.clear()
+        self._resumed.clear()
+
+
+class PumpHost(Protocol):
+    """What the pump needs of its consumer, in the client thread."""
+
+    def client_tracks(self) -> Mapping[Any, Track]:
+        """Return the tracks by aiokafka's TopicPartition."""
+        ...
+
+    def reset_policy(self, topic: str) -> str:
+        """Return ``earliest``, ``latest`` or ``none``."""
+        ...
+
+    def fail(self, error: FaustError) -> None:
+        """Make the next `take` raise *error*."""
+        ...
+
+    def check(self) -> None:
+        """Raise what the client's background tasks have run into."""
+        ...
+
+
+class Pump:
+    """Fills the hand-over. Lives in the client thread.
+
+    Arguments:
+        host: The consumer.
+        consumer: aiokafka's consumer, started.
+        reader: Reads what it has fetched.
+        hand_over: Where slices go.
+        slice_size: Records per slice at most.
+    """
+
+    def __init__(
+        self, host: PumpHost, consumer: Any, reader: Reader, hand_over: HandOver, slice_size: int
+    ) -> None:
+        self._host = host
+        self._consumer = consumer
+        self._reader = reader
+        self._hand_over = hand_over
+        self._slice_size = slice_size
+        self._signal = asyncio.Event()
+        self._data: asyncio.Future[None] | None = None
+        self._last: Any = None
+        self._resets: set[asyncio.Task[None]] = set()
+
+    def wake(self) -> None:
+        """Look again: room, a resumed partition, a new assignment."""
+        self._signal.set()
+
+    async def run(self) -> None:
+        """Pump until cancelled; whatever ends it otherwise is told to the host."""
+        try:
+            while True:
+                self._signal.clear()
+                self._listen()
+                self._host.check()
+                if await self._fill():
+                    await asyncio.sleep(0)
+                else:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._signal.wait(), 1.0)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self._host.fail(translate(error, "the Kafka consumer cannot go on"))
+
+    def _listen(self) -> None:
+        """Have the fetcher wake us when it has more."""
+        if self._data is None or self._data.done():
+            self._data = self._consumer._fetcher._create_fetch_waiter()
+            self._data.add_done_callback(self._data_came)
+
+    def _data_came(self, future: asyncio.Future[None]) -> None:
+        if not future.cancelled():
+            future.exception()  # coordination errors come this way, too; `check` raises them
+        self._signal.set()
+
+    async def _fill(self) -> bool:
+        """Build slices, a turn's worth at most; say whether there may be more to do at once."""
+        room = min(self._hand_over.room(), TURN)
+        if room <= 0:
+            self._hand_over.pump_waits = True
+            room = min(self._hand_over.room(), TURN)
+            if room <= 0:
+                return False
+            self._hand_over.pump_waits = False
+        ready: list[tuple[Track, Slice]] = []
+        before = -1
+        while len(ready) < room and len(ready) > before:
+            before = len(ready)
+            await self._round(ready, room)
+        if ready:
+            self._hand_over.put(ready)
+        return bool(ready)
+
+    async def _round(self, ready: list[tuple[Track, Slice]], room: int) -> None:
+        """Build one slice of each partition that has something."""
+        tracks = self._host.client_tracks()
+        for tp in self._in_turn():
+            if len(ready) >= room:
+                break
+            track = tracks.get(tp)
+            if track is not None:
+                self._last = tp
+                await self._read(tp, track, ready)
+
+    def _in_turn(self) -> Iterable[Any]:
+        """Return the partitions with something to read, beginning after the one read last."""
+        waiting = list(self._reader.waiting())
+        if self._last in waiting:
+            cut = waiting.index(self._last) + 1
+            return waiting[cut:] + waiting[:cut]
+        return waiting
+
+    async def _read(self, tp: Any, track: Track, ready: list[tuple[Track, Slice]]) -> None:
+        try:
+            chunk = await self._reader.read(tp, self._slice_size)
+        except kafka.KafkaError as error:
+            self._partition_error(tp, track, error)
+            return
+        if chunk is None or not track.alive:
+            return
+        track.corrupt = 0
+        if track.position is None:
+            track.position = chunk.start
+        ready.append((track, Slice(track.tp, track.generation, chunk.records, chunk.next_offset)))
+
+    # -- partitions that cannot be read on
+
+    def _partition_error(self, tp: Any, track: Track, error: kafka.KafkaError) -> None:
+        if isinstance(error, (kafka.OffsetOutOfRangeError, kafka.NoOffsetForPartitionError)):
+            self._reset(tp, track, error)
+        elif isinstance(error, kafka.CorruptRecordException) and track.corrupt < CORRUPT_RETRIES:
+            track.corrupt += 1
+            logger.warning("%s; fetching it again", error)
+        else:
+            raise translate(error, f"cannot read {tp.topic}[{tp.partition}]") from error
+
+    def _reset(self, tp: Any, track: Track, error: kafka.KafkaError) -> None:
+        policy = self._host.reset_policy(tp.topic)
+        offset = None
+        if isinstance(error, kafka.OffsetOutOfRangeError) and error.args:
+            offset = error.args[0].get(tp)
+        place = f"{tp.topic}[{tp.partition}]"
+        if policy == "none":
+            if offset is None:
+                reason = "there is no committed offset"
+            else:
+                reason = f"offset {offset} is not in the log (any more)"
+            raise OffsetOutOfRange(
+                f"cannot read {place}: {reason}, and the reset policy is 'none'; seek, commit an offset, or set "
+                "consumer_auto_offset_reset to 'earliest' or 'latest'"
+            )
+        if offset is not None:
+            logger.warning(
+                "%s: offset %d is not in the log (any more), going on at the %s",
+                place,
+                offset,
+                policy,
+            )
+        task = asyncio.get_running_loop().create_task(self._seek_to_end_of_log(tp, track, policy))
+        self._resets.add(task)
+        task.add_done_callback(self._reset_done)
+
+    async def _seek_to_end_of_log(self, tp: TopicPartition, track: Track, policy: str) -> None:
+        strategy = (
+            OffsetResetStrategy.EARLIEST if policy == "earliest" else OffsetResetStrategy.LATEST
+        )
+        assignment = self._consumer._subscription.subscription.assignment
+        state = None if assignment is None else assignment.state_value(tp)
+        if state is None or not track.alive:
+            return
+        done = self._consumer._fetcher.request_offset_reset([tp], strategy)
+        await asyncio.wait([done, assignment.unassign_future], return_when=asyncio.FIRST_COMPLETED)
+        done.cancel()
+        if track.alive and track.position is not None and state.has_valid_position:
+            # Somebody waits for this partition to get somewhere: tell where it is now.
+            here = Slice(track.tp, track.generation, (), state.position)
+            self._hand_over.put([(track, here)])
+
+    def _reset_done(self, task: asyncio.Task[None]) -> None:
+        self._resets.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._host.fail(
+                error if isinstance(error, FaustError) else BrokerError(f"offset reset: {error!r}")
+            )

@@ -1,0 +1,576 @@
+"""Finished batches on their way to the brokers. Everything here runs in the client thread.
+
+Batches are filled in the application's thread (`batching.Accumulator`) and come here closed. aiokafka's sender takes
+them from its accumulator as if they were its own: it numbers them (idempotence, KIP-98), groups them by leader, sends
+one request per node at a time and at most one batch per partition, and repeats what fails in passing. Here are:
+
+* `SentBatch`, one of our batches as aiokafka wants to see a batch;
+* `Sending`, which submits them, holds back those of topics whose leaders are not known yet, gives up on those that are
+  overdue, and tells the application the answers of one turn of the loop together;
+* what aiokafka's idempotence lacks: after a batch that the broker has refused its sequence numbers are used again, and
+  after one whose fate is unknown the producer gets a new id. Without that, one refused batch would make the
+  broker refuse everything after it as out of order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from aiokafka import errors as kafka
+from aiokafka.client import CoordinationType
+from aiokafka.producer.message_accumulator import MessageAccumulator
+from aiokafka.producer.sender import Sender, TxnOffsetCommitHandler
+from aiokafka.producer.transaction_manager import PidAndEpoch, TransactionManager
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from aiokafka.util import INTEGER_MAX_VALUE
+
+from faust.exceptions import (
+    BrokerError,
+    BrokerUnavailable,
+    CommitRefused,
+    FaustError,
+    ProducerFenced,
+    ProducerSendError,
+    UnknownTopic,
+)
+from faust.messages import TP
+from faust.transport.base import DriverState, ProducerOptions
+from faust.transport.drivers.aiokafka.client import Backoff, KafkaClient
+from faust.transport.drivers.aiokafka.credentials import client_security
+from faust.transport.drivers.aiokafka.errors import (
+    FENCED_INSTANCE_ID,
+    is_generation_error,
+    translate,
+    translate_send,
+)
+from faust.transport.drivers.aiokafka.protocol import TransactionOffsetCommit
+from faust.transport.drivers.batching import Batch
+
+__all__ = ["Answer", "GroupMetadata", "Sending"]
+
+logger = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT = 30.0
+"""Seconds to wait for one answer; batches are sent again until their own time is over."""
+MISSING_TOPIC_PATIENCE = 3.0
+"""Seconds until a topic that no broker knows is believed not to exist."""
+
+_DOUBTFUL = (
+    kafka.OutOfOrderSequenceNumber,
+    kafka.UnknownProducerId,
+    kafka.InvalidProducerIdMapping,
+    kafka.ProducerFenced,
+    kafka.InvalidProducerEpoch,
+)
+
+
+class Answer(NamedTuple):
+    """What became of a batch: where it is, or why not."""
+
+    batch: Batch
+    offset: int
+    timestamp: int
+    error: Exception | None
+
+
+class GroupMetadata(NamedTuple):
+    """Who commits offsets with a transaction (KIP-447)."""
+
+    group_id: str
+    generation: int
+    member_id: str
+    instance_id: str | None
+
+
+class SentBatch:
+    """One of our batches, with the face of aiokafka's ``MessageBatch``."""
+
+    __slots__ = ("_data", "_owner", "batch", "deadline", "future", "producer", "retry_count", "tp")
+
+    def __init__(self, owner: Sending, tp: Any, batch: Batch, deadline: float) -> None:
+        self._owner = owner
+        self._data: Any = None
+        self.batch = batch
+        self.tp = tp
+        self.deadline = deadline
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.retry_count = 0
+        self.producer = -1
+
+    @property
+    def record_count(self) -> int:
+        return self.batch.count
+
+    @property
+    def _builder(self) -> SentBatch:
+        return self
+
+    def close(self) -> None:
+        """Nothing: it is closed."""
+
+    def is_empty(self) -> bool:
+        return False
+
+    def remaining_linger(self) -> None:
+        """Say that it has lingered long enough."""
+
+    def set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
+        self.producer = producer_id
+        self.batch.set_producer_state(producer_id, producer_epoch, base_sequence)
+
+    def drain_ready(self) -> None:
+        self.retry_count += 1
+
+    def reset_drain(self) -> None:
+        """Nothing: nobody waits for a batch to be taken."""
+
+    def get_data_buffer(self) -> Any:
+        if self._data is None:
+            self._data = self.batch.build()
+        return self._data
+
+    def expired(self) -> bool:
+        """Say whether to give up; aiokafka asks when a leader is missing, and without idempotence before each retry."""
+        return time.monotonic() > self.deadline or self._owner.is_missing(self.tp.topic)
+
+    def done(self, base_offset: int, timestamp: int | None = None, _start: Any = None) -> None:
+        self._owner.answer(self, base_offset, -1 if timestamp is None else timestamp)
+
+    def done_noack(self) -> None:
+        self._owner.answer(self, -1, -1)
+
+    def failure(self, exception: BaseException) -> None:
+        self._owner.refuse(self, exception)
+
+
+class _Numbering(TransactionManager):  # type: ignore[misc]  # aiokafka is untyped
+    """aiokafka's manager, whose sequence numbers wrap as the broker expects: to 0 after 2**31 - 1 (KIP-98)."""
+
+    def increment_sequence_number(self, tp: Any, increment: int) -> None:
+        self._sequence_numbers[tp] = (self._sequence_numbers[tp] + increment) % 2**31
+
+
+class _TransactionSender(Sender):  # type: ignore[misc]  # aiokafka is untyped
+    """aiokafka's sender, whose offset commits carry the group's generation (KIP-447)."""
+
+    group: GroupMetadata | None = None
+
+    async def _do_txn_offset_commit(self, offsets: Any, group_id: str) -> None:
+        try:
+            node_id = await self._find_coordinator(CoordinationType.GROUP, group_id)
+        except kafka.GroupAuthorizationFailedError as error:
+            self._txn_manager.error_transaction(error)
+            return
+        assert self.group is not None
+        await _OffsetCommitHandler(self, offsets, self.group).do(node_id)
+
+
+class _OffsetCommitHandler(TxnOffsetCommitHandler):  # type: ignore[misc]
+    """Commits offsets in a transaction, fenced by member and generation."""
+
+    def __init__(self, sender: Any, offsets: Any, group: GroupMetadata) -> None:
+        super().__init__(sender, offsets, group.group_id)
+        self._group = group
+
+    def create_request(self) -> TransactionOffsetCommit:
+        by_topic: dict[str, list[tuple[int, int, str]]] = {}
+        for tp, offset in sorted(self._offsets.items()):
+            by_topic.setdefault(tp.topic, []).append((tp.partition, offset.offset, ""))
+        manager = self._sender._txn_manager
+        return TransactionOffsetCommit(
+            (manager.transactional_id, manager.producer_id, manager.producer_epoch),
+            self._group.group_id,
+            (self._group.generation, self._group.member_id, self._group.instance_id),
+            list(by_topic.items()),
+        )
+
+    def handle_response(self, response: Any) -> Any:
+        rows = TransactionOffsetCommit.read(response)
+        for _topic, _number, code in rows:
+            if code == FENCED_INSTANCE_ID or is_generation_error(kafka.for_code(code)()):
+                self._sender._txn_manager.error_transaction(kafka.CommitFailedError())
+                return None
+        plain = SimpleNamespace(errors=[(topic, [(number, code)]) for topic, number, code in rows])
+        return super().handle_response(plain)
+
+
+class Sending:
+    """The client of one producer.
+
+    Arguments:
+        options: Of the producer.
+        deliver: Called with the answers of one turn of the loop.
+    """
+
+    def __init__(self, options: ProducerOptions, deliver: Callable[[list[Answer]], None]) -> None:
+        self.partitions: dict[str, tuple[int, ...]] = {}
+        """Partition numbers by topic. Replaced as a whole, so that any thread may read it."""
+        self.available: dict[str, tuple[int, ...]] = {}
+        """The same, of those with a leader."""
+        self.connection: KafkaClient
+        self._options = options
+        self._deliver = deliver
+        self._answers: list[Answer] = []
+        self._held: dict[str, list[SentBatch]] = {}
+        self._lookups: set[asyncio.Task[None]] = set()
+        self._missing_since: dict[str, float] = {}
+        self._reaper: asyncio.Task[None] | None = None
+        self._refusal: FaustError | None = None
+
+    # -- life
+
+    async def start(self, servers: list[str], state: DriverState) -> None:
+        """Connect; get a producer id."""
+        options = self._options
+        self.connection = KafkaClient(
+            servers,
+            state=state,
+            name=f"producer {options.transactional_id or options.client_id}",
+            refused=self._refused,
+            client_id=options.client_id,
+            request_timeout_ms=self._request_timeout(),
+            metadata_max_age_ms=round(options.metadata_max_age * 1000),
+            retry_backoff_ms=random.randint(80, 120),
+            connections_max_idle_ms=round(options.connections_max_idle * 1000),
+            **client_security(options.credentials),
+        )
+        try:
+            async with asyncio.timeout(options.connect_timeout):
+                await self.connection.connect(options.connect_timeout)
+                self._make_sender()
+                await self._sender.start()
+        except BaseException as error:
+            await self.connection.close()
+            if isinstance(error, TimeoutError):
+                raise BrokerUnavailable(
+                    f"Kafka gave no producer id within {options.connect_timeout:g} s: is the broker still starting?"
+                ) from error
+            if isinstance(error, kafka.KafkaError):
+                raise translate(error, "cannot start the producer") from error
+            raise
+        self.connection.cluster.add_listener(self._metadata_changed)
+        self._reaper = asyncio.get_running_loop().create_task(self._give_up_overdue())
+
+    def _request_timeout(self) -> int:
+        return round(min(self._options.request_timeout, REQUEST_TIMEOUT) * 1000)
+
+    def _make_sender(self) -> None:
+        options = self._options
+        self._transactions: Any = None
+        if options.transactional_id is not None:
+            self._transactions = _Numbering(
+                options.transactional_id, round(options.transaction_timeout * 1000)
+            )
+        elif options.acks == -1:
+            self._transactions = _Numbering(None, INTEGER_MAX_VALUE)
+        self._queue = MessageAccumulator(
+            self.connection.cluster,
+            options.max_batch_size,
+            0,
+            options.request_timeout,
+            txn_manager=self._transactions,
+        )
+        self._sender = _TransactionSender(
+            self.connection,
+            acks=options.acks,
+            txn_manager=self._transactions,
+            message_accumulator=self._queue,
+            retry_backoff_ms=random.randint(80, 120),
+            request_timeout_ms=self._request_timeout(),
+        )
+
+    async def close(self, timeout: float) -> None:
+        """End in about *timeout* seconds; what is not sent yet is not sent any more."""
+        if self._reaper is not None:
+            self._reaper.cancel()
+        for lookup in self._lookups:
+            lookup.cancel()
+        task = self._sender.sender_task
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=timeout / 2)
+        if task is not None and task.done() and not task.cancelled():
+            task.exception()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout / 2):
+                await self.connection.close()
+
+    def abort(self) -> None:
+        """Drop the connections, without a word to anybody."""
+        for connection in list(self.connection._conns.values()):
+            connection.close()
+
+    def _refused(self, error: FaustError) -> None:
+        """The broker refuses our credentials: nothing will ever be accepted."""
+        self._refusal = error
+        self._queue.fail_all(error)
+        for batch in self._take_unsent():
+            self.refuse(batch, error)
+
+    # -- batches in
+
+    def submit(self, batches: Iterable[Batch]) -> None:
+        """Send closed *batches*, in order within a partition."""
+        cluster = self.connection.cluster
+        for batch in batches:
+            tp = TopicPartition(*batch.tp)
+            sent = SentBatch(self, tp, batch, batch.born + self._options.request_timeout)
+            if tp.topic in self._held:
+                self._held[tp.topic].append(sent)
+            elif cluster.leader_for_partition(tp) is None:
+                self._held[tp.topic] = [sent]
+                self._look_up(tp.topic)
+            else:
+                self._enqueue(sent)
+        self._wake_sender()
+
+    def _enqueue(self, sent: SentBatch) -> None:
+        fatal = self._refusal or self._queue._exception
+        if fatal is not None:
+            self.refuse(sent, fatal)
+            return
+        if self._transactions is not None:
+            if self._transactions.transactional_id and not self._transactions.is_in_transaction():
+                self.refuse(sent, ProducerSendError("the transaction is over"))
+                return
+            self._transactions.maybe_add_partition_to_txn(sent.tp)
+        self._queue._batches[sent.tp].append(sent)
+
+    def _wake_sender(self) -> None:
+        waiter = self._queue._waiter_future
+        if not waiter.done():
+            waiter.set_result(None)
+
+    def _look_up(self, topic: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._release_held(topic))
+        self._lookups.add(task)
+        task.add_done_callback(self._lookups.discard)
+
+    async def _release_held(self, topic: str) -> None:
+        """Learn who leads *topic*, then send what was held back for it."""
+        error: FaustError | None = None
+        numbers: tuple[int, ...] = ()
+        try:
+            numbers = await self.load(topic)
+        except FaustError as failure:
+            error = failure
+        for sent in self._held.pop(topic, ()):
+            if error is None and sent.tp.partition in numbers:
+                self._enqueue(sent)
+            else:
+                self.refuse(
+                    sent,
+                    error
+                    or UnknownTopic(
+                        f"topic {topic} has no partition {sent.tp.partition}; it has {len(numbers)}"
+                    ),
+                )
+        self._wake_sender()
+
+    async def load(self, topic: str) -> tuple[int, ...]:
+        """Return the partitions of *topic*, created if the broker does so by itself.
+
+        Raises:
+            UnknownTopic: no broker knows it, or it has no leader, for some seconds.
+            AuthorizationFailed: it may not be looked at.
+        """
+        pauses = Backoff(0.02, 0.5)
+        deadline = time.monotonic() + MISSING_TOPIC_PATIENCE
+        while True:
+            code, rows = (await self.connection.topic_metadata([topic], create=True))[topic]
+            error = kafka.for_code(code)
+            if error is kafka.NoError:
+                await self._remember(topic)
+                if topic in self.partitions:
+                    return self.partitions[topic]
+            elif not error.retriable:
+                raise translate(error(topic), f"cannot look up topic {topic}")
+            if time.monotonic() > deadline:
+                raise UnknownTopic(
+                    f"topic {topic} does not exist and the broker does not create it by itself ({error.message}, "
+                    f"{len(rows)} partitions): create it first"
+                )
+            await asyncio.sleep(pauses.next())
+
+    async def _remember(self, topic: str) -> None:
+        self.connection._topics.add(topic)
+        await self.connection.force_metadata_update()
+
+    def _metadata_changed(self, cluster: Any) -> None:
+        partitions = dict(self.partitions)
+        available = dict(self.available)
+        now = time.monotonic()
+        for topic in self.connection._topics:
+            known = cluster.partitions_for_topic(topic)
+            if known is None:
+                self._missing_since.setdefault(topic, now)
+                continue
+            self._missing_since.pop(topic, None)
+            partitions[topic] = tuple(sorted(known))
+            available[topic] = tuple(sorted(cluster.available_partitions_for_topic(topic)))
+        self.partitions = partitions
+        self.available = available
+
+    def is_missing(self, topic: str) -> bool:
+        """Say whether no broker has known *topic* for a while."""
+        since = self._missing_since.get(topic)
+        return since is not None and time.monotonic() > since + MISSING_TOPIC_PATIENCE
+
+    # -- answers out
+
+    def answer(self, sent: SentBatch, offset: int, timestamp: int, error: Any = None) -> None:
+        """Tell the application, with the other answers of this turn."""
+        if sent.future.done():
+            return
+        sent.future.set_result(None)
+        if not self._answers:
+            asyncio.get_running_loop().call_soon(self._deliver_answers)
+        self._answers.append(Answer(sent.batch, offset, timestamp, error))
+
+    def _deliver_answers(self) -> None:
+        answers, self._answers = self._answers, []
+        self._deliver(answers)
+
+    def refuse(self, sent: SentBatch, error: BaseException) -> None:
+        """Tell that *sent* was not accepted and will not be tried again."""
+        if sent.future.done():
+            return
+        topic, number = sent.tp
+        if isinstance(error, kafka.NotLeaderForPartitionError) and self.is_missing(topic):
+            error = UnknownTopic(f"topic {topic} does not exist (any more)")
+        self._mend_sequence(sent, error)
+        told = translate_send(error, topic, number, records=sent.batch.count, size=sent.batch.size)
+        if told is not error:
+            told.__cause__ = error
+        self.answer(sent, -1, -1, told)
+
+    def _mend_sequence(self, sent: SentBatch, error: BaseException) -> None:
+        """See to it that the broker accepts what comes after a failed batch."""
+        manager = self._transactions
+        if manager is None or sent.retry_count == 0 or sent.producer != manager.producer_id:
+            return
+        doubtful = not isinstance(error, kafka.BrokerResponseError) or isinstance(error, _DOUBTFUL)
+        if not doubtful:
+            # Only one batch of a partition travels at a time: its numbers are the last ones given.
+            manager.increment_sequence_number(sent.tp, -sent.batch.count)
+        elif manager.transactional_id is None:
+            manager._pid_and_epoch = PidAndEpoch(-1, -1)
+            manager._pid_waiter = asyncio.get_running_loop().create_future()
+            manager._sequence_numbers.clear()
+            self._wake_sender()
+        elif self._queue._exception is None:
+            self._queue._exception = ProducerFenced(
+                f"transactional id {manager.transactional_id}: it is unknown whether a batch was written ({error}); "
+                "start a new producer with this id, which aborts the transaction"
+            )
+
+    async def _give_up_overdue(self) -> None:
+        """Fail what was not acknowledged in time; in flight batches when they come back."""
+        pause = min(1.0, max(0.05, self._options.request_timeout / 10))
+        while True:
+            await asyncio.sleep(pause)
+            now = time.monotonic()
+            for sent in self._take_unsent(lambda sent: now > sent.deadline):  # noqa: B023 - used at once
+                self.refuse(sent, self._overdue(sent))
+
+    def _overdue(self, sent: SentBatch) -> ProducerSendError:
+        return ProducerSendError(
+            f"{sent.batch.count} record(s) for {sent.tp.topic}[{sent.tp.partition}] were not acknowledged within "
+            f"{self._options.request_timeout:g} s (producer_request_timeout); last trouble: "
+            f"{', '.join(self.connection.watch.reasons()) or 'none'}"
+        )
+
+    def _take_unsent(
+        self, wanted: Callable[[SentBatch], bool] = lambda _sent: True
+    ) -> list[SentBatch]:
+        """Take back batches that are not in flight, in order."""
+        found: list[SentBatch] = []
+        for queues in (self._queue._batches, self._held):
+            for key, queue in list(queues.items()):
+                taken = [sent for sent in queue if wanted(sent)]
+                if taken:
+                    found += taken
+                    rest = [sent for sent in queue if not wanted(sent)]
+                    if rest or queues is self._held:
+                        queue.clear()
+                        queue.extend(rest)
+                    else:
+                        del queues[key]
+        return found
+
+    # -- transactions
+
+    async def begin(self) -> None:
+        """Open a transaction."""
+        self._check_usable()
+        if self._transactions.is_in_transaction():
+            raise BrokerError("a transaction is open already: commit or abort it first")
+        self._transactions.begin_transaction()
+
+    async def send_offsets(self, offsets: dict[TP, int], group: GroupMetadata) -> None:
+        """Make *offsets* part of the open transaction."""
+        self._check_usable()
+        if not self._transactions.is_in_transaction():
+            raise BrokerError("there is no open transaction: begin one first")
+        self._sender.group = group
+        wanted = {
+            TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()
+        }
+        done = self._transactions.add_offsets_to_txn(wanted, group.group_id)
+        try:
+            await asyncio.shield(done)
+        except kafka.KafkaError as error:
+            self._see_waiter()
+            if isinstance(error, kafka.CommitFailedError):
+                raise CommitRefused(
+                    f"group {group.group_id} has refused the offsets of generation {group.generation}: it has moved "
+                    "on; abort the transaction"
+                ) from error
+            raise translate(error, f"cannot commit offsets of group {group.group_id}") from error
+
+    async def end(self, *, commit: bool) -> None:
+        """Commit or abort the open transaction."""
+        self._check_usable()
+        manager = self._transactions
+        what = f"cannot {'commit' if commit else 'abort'} the transaction of {manager.transactional_id}"
+        try:
+            if commit:
+                if not manager.is_in_transaction():
+                    manager.committing_transaction()  # raises what has failed
+                manager.committing_transaction()
+            else:
+                for sent in self._take_unsent(lambda sent: sent.retry_count == 0):
+                    self.refuse(sent, ProducerSendError("the transaction was aborted"))
+                manager.aborting_transaction()
+            await asyncio.shield(manager.wait_for_transaction_end())
+        except kafka.KafkaError as error:
+            raise translate(error, what) from error
+        except AssertionError as error:
+            raise BrokerError(f"{what}: {error}") from error
+
+    def in_transaction(self) -> bool:
+        """Say whether a transaction is open, or failed and not aborted yet."""
+        return self._transactions is not None and self._transactions.state.name in {
+            "IN_TRANSACTION",
+            "ABORTABLE_ERROR",
+        }
+
+    def _check_usable(self) -> None:
+        fatal = self._refusal or self._queue._exception
+        if fatal is not None:
+            raise translate(fatal, f"transactional id {self._options.transactional_id}")
+        if self._transactions is None or self._transactions.transactional_id is None:
+            raise BrokerError("this producer has no transactional id")
+
+    def _see_waiter(self) -> None:
+        """Look at the failed transaction's future, so that asyncio does not report it as forgotten."""
+        waiter = self._transactions._transaction_waiter
+        if waiter is not None and waiter.done() and not waiter.cancelled():
+            waiter.exception()
