@@ -46,6 +46,7 @@ __all__ = [
     "Stage",
     "fast_options",
     "open_transport",
+    "take_for",
     "until",
 ]
 
@@ -93,6 +94,13 @@ async def until(
             return
         assert time.monotonic() < deadline, f"waited {timeout} s in vain until {what}"
         await asyncio.sleep(0.02)
+
+
+async def take_for(consumer: ConsumerDriver, seconds: float) -> None:
+    """Take and forget for about *seconds*, or until something is raised."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        await consumer.take(0.1)
 
 
 # -- group membership

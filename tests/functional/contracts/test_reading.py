@@ -11,7 +11,7 @@ import pytest
 from faust.exceptions import OffsetOutOfRange
 from faust.messages import TP
 from faust.transport.base import TopicSpec
-from tests.support.driving import Reader, Recorder, Stage, until
+from tests.support.driving import Reader, Recorder, Stage, take_for, until
 
 # -- C1: order
 
@@ -252,7 +252,7 @@ async def test_C06_offset_out_of_range_follows_the_policy(
     await reader.consumer.seek({tp: wanted})
     if policy == "none":
         with pytest.raises(OffsetOutOfRange, match=rf"{tp.topic}.*\b0\b.*\b{wanted}\b"):
-            await _take_for(reader, 10)
+            await take_for(reader.consumer, 10)
         return
     first = 50
     if policy == "latest":
@@ -284,7 +284,7 @@ async def test_C06_without_a_committed_offset_the_policy_decides(stage: Stage) -
     await stage.fill({tp: 5})
     nowhere = await stage.reader([tp], auto_offset_reset="none")
     with pytest.raises(OffsetOutOfRange, match=tp.topic):
-        await _take_for(nowhere, 10)
+        await take_for(nowhere.consumer, 10)
     late = await stage.reader([tp], auto_offset_reset="latest")
     assert await late.consumer.position(tp) == 5
 
@@ -310,12 +310,6 @@ async def test_C06_changelogs_always_start_at_the_beginning(stage: Stage) -> Non
     reader.next.clear()
     await reader.read(5)
     assert reader.values(TP(usual, 0)) == []
-
-
-async def _take_for(reader: Reader, seconds: float) -> None:
-    """Take until something is raised, *seconds* at most."""
-    for _ in range(int(seconds * 10)):
-        await reader.take(0.1)
 
 
 # -- C12: patterns
