@@ -69,10 +69,10 @@ class Drivers:
         Raises:
             ImproperlyConfigured: no driver has that scheme, or it cannot be imported.
         """
+        if isinstance(url, URL) and url.scheme:
+            return self.by_name(url.scheme)
         scheme, mark, _ = str(url).partition("://")
-        if not mark:
-            scheme = scheme.partition(":")[0] if ":/" in scheme else scheme
-        return self.by_name(scheme)
+        return self.by_name(scheme if mark else scheme.removesuffix(":"))
 
     def by_name(self, name: str) -> Any:
         """Return the class of a scheme, or of a full dotted path.
