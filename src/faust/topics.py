@@ -174,8 +174,6 @@ class Topic(Channel[V], Generic[K, V]):
     def open_lane(self, task: PartitionTask, limit: int) -> Lane:
         """Begin to read a partition: decoders are chosen here, once."""
         decode_key, decode_value = self.schema.compile_decoders(self.app, task.tp, task.generation)
-        if decode_key is not None:
-            decode_value = _with_key(decode_key, decode_value)
         return Lane(task, self.mailbox, decode_value, decode_key, acks=self.acks, limit=limit)
 
     def make_event(self, lane: Lane, record: Any, value: Any) -> Any:
@@ -478,18 +476,6 @@ def _schema(
         allow_empty=allow_empty,
     )
     return cast("Schema", made)
-
-
-def _with_key(
-    decode_key: Callable[[Any], Any], decode_value: Callable[[Any], Any]
-) -> Callable[[Any], Any]:
-    """A bad key must be noticed also by who looks only at values."""
-
-    def decode(record: Any) -> Any:
-        decode_key(record)
-        return decode_value(record)
-
-    return decode
 
 
 def _with_callback(delivery: Delivery, message: PendingMessage) -> FutureMessage:

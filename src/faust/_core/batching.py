@@ -101,6 +101,8 @@ async def _next(cursor: Cursor) -> Item | None:
         elif lane.current is None:
             lane.current = record
         try:
+            if lane.decode_key is not None:
+                lane.decode_key(record)
             value = lane.decode_value(record)
             if cursor.process is not None:
                 value = cursor.process(value)

@@ -56,6 +56,7 @@ class Cursor:
         "breathe",
         "clock",
         "count",
+        "decoded_key",
         "enable_acks",
         "inbox",
         "lane",
@@ -96,6 +97,7 @@ class Cursor:
         self.lane: Lane | None = None
         self.record: Any = None
         self.value: Any = None
+        self.decoded_key: Any = None
         self._batch: Slice | None = None
         self._records: Iterator[Any] = iter(())
         self._claims = 0
@@ -119,7 +121,7 @@ class Cursor:
         lane, record = self.lane, self.record
         if lane is None:
             return None
-        return record.key if lane.decode_key is None else lane.decode_key(record)
+        return record.key if lane.decode_key is None else self.decoded_key
 
     def finish(self) -> None:
         """Count the record in hand as finished (unless acknowledgement is by hand)."""
@@ -187,7 +189,7 @@ class Cursor:
         current_cursor.set(self)
         return self._claims
 
-    async def values(self) -> AsyncGenerator[Any, None]:  # noqa: C901 - one loop, on purpose
+    async def values(self) -> AsyncGenerator[Any, None]:
         """Hand out values, one at a time, for ever."""
         inbox = self.inbox
         clock = self.clock
@@ -208,7 +210,7 @@ class Cursor:
                     lane = self.lane
                     assert lane is not None
                 task = lane.task
-                decode = lane.decode_value
+                decode_key, decode = lane.decode_key, lane.decode_value
                 tracker = lane.tracker
                 for record in self._records:
                     if clock() >= turn_ends:
@@ -224,6 +226,8 @@ class Cursor:
                         tracker.deliver(record.offset)
                     self.record = record
                     try:
+                        if decode_key is not None:  # a bad key is noticed also by who looks only at values
+                            self.decoded_key = decode_key(record)
                         value = decode(record)
                     except Exception as exc:
                         await self._undecodable(lane, record, exc)
