@@ -55,6 +55,7 @@ kafka: $(VENV)/.all ## run a real Kafka for the hand, until Ctrl-C
 
 docs: $(VENV)/.all ## write the pages that grow out of the code
 	@$(BIN)/python scripts/settings_reference.py
+	@$(BIN)/python scripts/file_map.py
 
 format: $(VENV)/.all ## let ruff format, and mend what it can
 	@$(BIN)/ruff check --fix-only
@@ -74,7 +75,7 @@ clean: ## remove what make has made
 $(VENV)/.uv:
 	@test -n "$(PYTHON)" || { echo "faust needs Python 3.11 or newer: none found; say make PYTHON=/path/to/python" >&2; exit 1; }
 	@echo "making $(VENV) with $$($(PYTHON) --version)"
-	@$(PYTHON) -m venv --clear $(VENV) || { echo "python cannot make virtual environments (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "python cannot make virtual environments (Debian: apt-get install python3-venv)" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	@touch $@
 
