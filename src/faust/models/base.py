@@ -27,7 +27,6 @@ from faust.serializers.typed import (
     BLESSED_KEY,
     Modelled,
     UnknownNamespace,
-    blessed_namespace,
     maybe_model,
     namespaces,
 )
@@ -101,7 +100,10 @@ class Model:
 
     @classmethod
     def _from_own(cls, data: dict[str, Any]) -> Self:
-        """Build an instance of this very class from a dictionary that may be kept."""
+        """Build an instance of this very class from a dictionary that may be kept.
+
+        The blessed key has been taken out.
+        """
         raise NotImplementedError(f"{cls.__qualname__} is abstract: it has no instances")
 
     @classmethod
@@ -120,13 +122,14 @@ class Model:
             return data
         if not isinstance(data, Mapping):
             raise TypeError(f"{cls.__name__} is built from an object, not from {data!r:.100}")
-        return cls._meant_by(data, preferred_type)._from_own(dict(data))
+        own = dict(data)
+        return cls._meant_by(own.pop(BLESSED_KEY, None), preferred_type)._from_own(own)
 
     @classmethod
-    def _meant_by(cls, data: Mapping[str, Any], preferred: Any) -> Any:
-        """Return the class that is to be built from *data*."""
-        namespace = blessed_namespace(data)
-        if namespace is None:
+    def _meant_by(cls, blessed: Any, preferred: Any) -> Any:
+        """Return the class that is to be built from data with this blessed key."""
+        namespace = blessed.get("ns") if isinstance(blessed, Mapping) else None
+        if not isinstance(namespace, str):
             return cls
         named: Any = namespaces.get(namespace)
         if getattr(preferred, "__is_abstract__", True):
@@ -159,12 +162,20 @@ class Model:
             obj = loads(data)
             if type(obj) is not dict:
                 return from_data(obj, preferred_type=cls)
-            blessed = obj.get(BLESSED_KEY)
+            blessed = obj.pop(BLESSED_KEY, None)
             if blessed is None or blessed == own:
                 return build(obj)
-            return from_data(obj, preferred_type=cls)
+            return cls._meant_by(blessed, cls)._from_own(obj)
 
         return load
+
+    @classmethod
+    def _compile_dumps(cls, dumps: Callable[[Any], bytes]) -> Callable[[Any], Any] | None:
+        """Return what encodes instances of this class by *dumps*; None: only `dumps` knows."""
+        if cls.dumps is not Model.dumps:
+            return None
+        represent = cls.to_representation
+        return lambda model: dumps(represent(model))
 
     @classmethod
     def loads(

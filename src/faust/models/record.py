@@ -20,7 +20,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, ClassVar, Self, dataclass_transform
 
 from faust.models import coerce
@@ -56,10 +56,10 @@ class _Plan:
         return frozenset(self.fields.keys() - self.defaults.keys())
 
 
-def _comparison(compare: Callable[[Any, Any], bool]) -> Callable[[Any, object], bool]:
+def _comparison(compare: Callable[[Any, Any], bool]) -> Callable[[Any, object], Any]:
     """Write a comparison of the values of two instances of the very same class."""
 
-    def method(self: Record, other: object) -> bool:
+    def method(self: Record, other: object) -> Any:
         if type(self) is not type(other):
             return NotImplemented
         values = type(self)._model_values
@@ -99,6 +99,8 @@ class Record(Model):
     """
 
     _plan: ClassVar[_Plan]
+    _blessed: ClassVar[dict[str, str] | None]
+    _model_asdict: Callable[[], dict[str, Any]]
     _model_init: ClassVar[Callable[..., None]]
     _model_values: ClassVar[Callable[[Any], tuple[Any, ...]]]
 
@@ -119,7 +121,9 @@ class Record(Model):
         options.optionalset = frozenset(plan.defaults)
         options.defaults = plan.defaults
         options.descriptors = {} if abstract else _describe(cls, plan)
+        cls._blessed = {"ns": options.namespace} if options.include_metadata else None
         made: Any = cls
+        made._model_asdict = _written_asdict(plan)
         made._model_values = staticmethod(_values_of(list(plan.fields)))
         made._model_init = _abstract_init if abstract else _written_init(cls, plan)
         made._from_own = (
@@ -141,7 +145,7 @@ class Record(Model):
 
     def asdict(self) -> dict[str, Any]:
         """Return the fields as a new dictionary, in the order of declaration; not recursive."""
-        return self._prepare_dict(dict(zip(self._options.fields, self._values(), strict=True)))
+        return self._prepare_dict(self._model_asdict())
 
     def _prepare_dict(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Override to change what `asdict` returns."""
@@ -153,9 +157,8 @@ class Record(Model):
     def to_representation(self) -> Mapping[str, Any]:
         """Return what is encoded: the fields, and behind them the blessed key."""
         payload = self.asdict()
-        options = self._options
-        if options.include_metadata:
-            payload[BLESSED_KEY] = {"ns": options.namespace}
+        if self._blessed is not None:
+            payload[BLESSED_KEY] = self._blessed.copy()
         return payload
 
     def derive(self, *models: Record, **fields: Any) -> Self:
@@ -164,9 +167,9 @@ class Record(Model):
         Raises:
             TypeError: the class has no field of that name.
         """
-        values = dict(zip(self._options.fields, self._values(), strict=True))
+        values = self._model_asdict()
         for model in models:
-            values.update(zip(model._options.fields, model._values(), strict=True))
+            values.update(model._model_asdict())
         return type(self)(**{**values, **fields})
 
     # -- as an object
@@ -313,22 +316,47 @@ def _describe(cls: type[Record], plan: _Plan) -> dict[str, FieldDescriptor[Any]]
 def _builder(
     cls: type[Record], plan: _Plan, *, own_init: bool
 ) -> Callable[[dict[str, Any]], Record]:
-    """Return how an instance is built from a decoded dictionary, which it keeps."""
-    fill = _filler(cls, plan)
+    """Return how an instance is built from a dictionary without blessed key, which it keeps."""
+    if own_init:
+
+        def build_by_init(data: dict[str, Any]) -> Record:
+            make: Callable[..., Record] = cls
+            return make(**data, __strict__=False)
+
+        return build_by_init
+    if plan.defaults or plan.by_data or hasattr(cls, "__post_init__") or not plan.fields:
+        fill = _filler(cls, plan)
+        new = cls.__new__
+
+        def build(data: dict[str, Any]) -> Record:
+            instance = new(cls)
+            fill(instance, data)
+            return instance
+
+        return build
+    return _plain_builder(cls, plan)
+
+
+def _plain_builder(cls: type[Record], plan: _Plan) -> Callable[[dict[str, Any]], Record]:
+    """The builder of a class whose fields are all required and stay as they are."""
+    look_at_all = itemgetter(*plan.fields)
+    required = fieldset = frozenset(plan.fields)
+    count = len(plan.fields)
     new = cls.__new__
+    set_dict = _set_dict
 
     def build(data: dict[str, Any]) -> Record:
-        data.pop(BLESSED_KEY, None)
+        try:
+            look_at_all(data)
+        except KeyError:
+            raise TypeError(_missing(cls, required - data.keys())) from None
+        if len(data) != count:
+            _drop_reserved(cls, data, fieldset)
         instance = new(cls)
-        fill(instance, data)
+        set_dict(instance, data)
         return instance
 
-    def build_by_init(data: dict[str, Any]) -> Record:
-        data.pop(BLESSED_KEY, None)
-        make: Callable[..., Record] = cls
-        return make(**data, __strict__=False)
-
-    return build_by_init if own_init else build
+    return build
 
 
 def _filler(cls: type[Record], plan: _Plan) -> Callable[[Record, dict[str, Any]], None]:
@@ -404,6 +432,15 @@ def _written_init(cls: type[Record], plan: _Plan) -> Callable[..., None]:
     init.__qualname__ = f"{cls.__qualname__}.__init__"
     init.__module__ = cls.__module__
     return init
+
+
+def _written_asdict(plan: _Plan) -> Callable[[Record], dict[str, Any]]:
+    """Write out what collects the fields into a dictionary, in the order of declaration."""
+    items = ", ".join(f"{name!r}: self.{name}" for name in plan.fields)
+    scope: dict[str, Any] = {}
+    exec(f"def _model_asdict(self):\n    return {{{items}}}", scope)  # noqa: S102 - as above
+    written: Callable[[Record], dict[str, Any]] = scope["_model_asdict"]
+    return written
 
 
 def _values_of(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:

@@ -341,10 +341,10 @@ def warn_if_unsafe(codec: CodecArg, where: str) -> None:
 
 def _one(name: str) -> Codec:
     """Return the codec of a single name, importing its plug-in at the first time."""
-    plugin = _plugins().get(name)
-    if plugin is not None:
-        codecs[name] = _load(plugin)
-        del _plugins()[name]
+    plugins = _plugins()
+    if name in plugins:
+        codecs[name] = _load(plugins[name])
+        del plugins[name]
     try:
         return codecs[name]
     except KeyError:

@@ -210,6 +210,11 @@ class _Encoders(dict[type, Callable[[Any], "bytes | None"]]):
 
     def _model(self, cls: type) -> Callable[[Any], bytes | None]:
         serializer = model_serializer(cls) or self.codec
+        compiled = getattr(cls, "_compile_dumps", None)
+        if serializer is not None and compiled is not None:
+            encode_by = compiled(compile_dumps(get_codec(serializer)))
+            if encode_by is not None:
+                return self._checked(encode_by)
 
         def encode(model: Any) -> Any:
             return model.dumps(serializer=serializer)

@@ -51,9 +51,10 @@ Loads = Callable[[bytes], Any]
 class Modelled(Protocol):
     """What serializers ask of a model class.
 
-    A class may also have a classmethod ``_compile_loads(loads)``: it returns a function from bytes
+    A class may also have two classmethods. ``_compile_loads(loads)`` returns a function from bytes
     to an instance that does what ``from_data(loads(data), preferred_type=cls)`` does, and may keep
-    the decoded dictionary, because it is nobody else's.
+    the decoded dictionary, because it is nobody else's. ``_compile_dumps(dumps)`` returns a
+    function from an instance to bytes, or None when only the method ``dumps`` will do.
     """
 
     __is_model__: ClassVar[bool]
@@ -85,9 +86,9 @@ class UnknownNamespace(KeyError):
 
 def blessed_namespace(data: Any) -> str | None:
     """Return the namespace that decoded *data* carries; None when it carries none. Never raises."""
-    if isinstance(data, Mapping):
+    if type(data) is dict or isinstance(data, Mapping):
         blessed = data.get(BLESSED_KEY)
-        if isinstance(blessed, Mapping):
+        if type(blessed) is dict or isinstance(blessed, Mapping):
             namespace = blessed.get("ns")
             if isinstance(namespace, str):
                 return namespace
