@@ -18,6 +18,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any, NamedTuple
 
+import pytest
 from yarl import URL
 
 from faust.messages import TP, Record, Slice
@@ -386,7 +387,7 @@ class Stage:
         """Take the broker away for the time of the block.
 
         Kafka is frozen, or with *restart* stopped and started again; somebody else locks the files
-        of ``local://``. ``memory://`` lives in this process and cannot be taken away.
+        of ``local://``. On ``memory://`` the test ends here, skipped.
         """
         if self.cluster is not None:
             go, come = (
@@ -400,7 +401,8 @@ class Stage:
             finally:
                 await asyncio.to_thread(come)
         else:
-            assert self.kind == "local", "memory:// cannot be taken away"
+            if self.kind == "memory":
+                pytest.skip("memory:// lives in this process: it cannot be away or out of reach")
             with start_python(_LOCKER, URL(self.url).path) as locker:
                 assert (await locker.wait_line()).startswith("locked")
                 yield
