@@ -171,13 +171,18 @@ class SettingsTable:
         """
         self._store(self.SETTINGS[name], value, source)
 
+    def shown(self, name: str) -> Any:
+        """Return the value of setting *name* with secrets hidden."""
+        param = self.SETTINGS[name]
+        return param.shown(self._shown_value(param))
+
     def asdict(self) -> dict[str, Any]:
         """Return the values of all settings that are not deprecated, with secrets hidden.
 
         Nothing is imported: a class that nobody has asked for yet is shown as its path.
         """
         return {
-            name: param.shown(self._shown_value(param))
+            name: self.shown(name)
             for name, param in self.SETTINGS.items()
             if param.deprecated is None
         }

@@ -1,0 +1,173 @@
+"""The built-in commands that look at an application or use it for a moment."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+from pathlib import Path
+from typing import Any, ClassVar
+
+import click
+from click.shell_completion import get_completion_class
+
+from faust.cli.base import AppCommand, Command, UsageError, argument, option
+from faust.cli.state import cli
+from faust.topics import Topic
+
+__all__ = ["agents", "clean_versions", "completion", "send", "tables"]
+
+
+class agents(AppCommand):  # noqa: N801 - the documented name
+    """List the agents."""
+
+    title = "Agents"
+    headers: ClassVar[list[str]] = ["name", "topic", "help"]
+    options: ClassVar[Any] = [
+        option(
+            "--local/--no-local", default=False, help="Include agents that read in-memory channels."
+        ),
+    ]
+
+    async def run(self, *, local: bool) -> None:
+        """Print the table."""
+        rows = []
+        for name, agent in sorted(self.app.agents.items()):
+            topic = _topic_of(agent.channel)
+            if topic is not None or local:
+                shown = "<LOCAL>" if topic is None else topic
+                help_text = (agent.help or "").strip() or "<N/A>"
+                rows.append((self.abbreviate_fqdn(name, prefix="@"), shown, help_text))
+        self.say(self.tabulate(rows, headers=self.headers, title=self.title))
+
+
+def _topic_of(channel: Any) -> str | None:
+    """Name what a channel reads from the broker; None for an in-memory channel."""
+    if not isinstance(channel, Topic):
+        return None
+    if channel.pattern is not None:
+        return str(getattr(channel.pattern, "pattern", channel.pattern))
+    return ",".join(channel.topics)
+
+
+class tables(AppCommand):  # noqa: N801
+    """List the tables."""
+
+    title = "Tables"
+    headers: ClassVar[list[str]] = ["name", "help"]
+
+    async def run(self) -> None:
+        """Print the table of tables."""
+        missing = 'Missing description: use Table(.., help="str")'
+        rows = [
+            (self.abbreviate_fqdn(table.name), table.help or missing)
+            for table in self.app.tables.values()
+        ]
+        self.say(self.tabulate(rows, headers=self.headers, title=self.title))
+
+
+class clean_versions(AppCommand):  # noqa: N801
+    """Delete the local data of earlier versions of the application."""
+
+    async def run(self) -> None:
+        """Delete the directories, one line each."""
+        for directory in self.app.conf.find_old_versiondirs():
+            self.say(f"Removing old version directory {directory}...")
+            shutil.rmtree(directory)
+
+
+class completion(Command):  # noqa: N801
+    """Print the completion script for your shell.
+
+    Put its output where the shell reads it, for example: faust completion >> ~/.bashrc
+    """
+
+    options: ClassVar[Any] = [argument("shell", required=False)]
+
+    def __call__(self, *, shell: str | None = None) -> None:
+        """Print the script of the shell named, or of the one in the variable SHELL."""
+        name = shell or Path(os.environ.get("SHELL", "")).stem
+        found = get_completion_class(name)
+        if found is None:
+            raise UsageError(f"no completion for shell {name!r}: name bash, zsh or fish")
+        program = Path(self.prog_name.split()[-1]).stem
+        variable = f"_{program}_COMPLETE".replace("-", "_").upper()
+        self.say(found(cli, {}, program, variable).source())
+
+
+class send(AppCommand):  # noqa: N801
+    """Send a message to a topic, or to the topic of an agent (@name).
+
+    Without a type, KEY and VALUE are sent as they are written; with one they are read as that type
+    first, so that nothing is sent that cannot be understood.
+    """
+
+    options: ClassVar[Any] = [
+        option("--key-type", "-K", help="Class of the key."),
+        option("--key-serializer", help="Codec of the key."),
+        option("--value-type", "-V", help="Class of the value."),
+        option("--value-serializer", help="Codec of the value."),
+        option("--key", "-k", help="The key.  [default: none]"),
+        option("--partition", type=int, help="The partition.  [default: by key]"),
+        option("--repeat", "-r", type=click.IntRange(1), default=1, help="How many times."),
+        option("--min-latency", type=float, default=0.0, help="Seconds between two, at least."),
+        option("--max-latency", type=float, default=0.0, help="Seconds between two, at most."),
+        argument("entity"),
+        argument("value", required=False),
+    ]
+
+    def __init__(self, ctx: click.Context, **kwargs: Any) -> None:
+        self._key_codec = kwargs.get("key_serializer")
+        self._value_codec = kwargs.get("value_serializer")
+        super().__init__(ctx, **kwargs)
+
+    async def run(
+        self,
+        *,
+        entity: str,
+        value: str | None,
+        key: str | None,
+        key_type: str | None,
+        value_type: str | None,
+        partition: int | None,
+        repeat: int,
+        min_latency: float,
+        max_latency: float,
+    ) -> None:
+        """Send, and print where each message went."""
+        topic = self.to_topic(entity)
+        if not isinstance(topic, Topic):
+            raise UsageError(
+                f"{entity} reads an in-memory channel, which cannot be sent to from here"
+            )
+        the_key, key_codec = self._meant(key_type, key, self._key_codec, key=True)
+        the_value, value_codec = self._meant(value_type, value, self._value_codec)
+        for number in range(repeat):
+            if number and max_latency:
+                await asyncio.sleep(random.uniform(min_latency, max_latency))
+            self.carp(f"k={the_key!r} v={the_value!r} -> {topic}...")
+            delivery = await topic.send(
+                key=the_key,
+                value=the_value,
+                partition=partition,
+                key_serializer=key_codec,
+                value_serializer=value_codec,
+            )
+            metadata = await delivery
+            self.say(self.dumps(metadata._asdict()))
+
+    def _meant(
+        self, typ: str | None, text: str | None, codec: str | None, *, key: bool = False
+    ) -> tuple[Any, str | None]:
+        """Return what a text means, and the codec to send it with."""
+        if text is None:
+            return None, codec
+        if typ is None and codec is None:
+            return text.encode(), "raw"
+        default = self.key_serializer if key else self.value_serializer
+        if typ is not None:
+            return self.to_model(typ, text, codec or default, key=key), codec
+        registry = self.app.serializers
+        loads = registry.loads_key if key else registry.loads_value
+        return loads(None, text.encode(), serializer=codec), codec

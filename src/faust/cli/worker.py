@@ -1,0 +1,127 @@
+"""``faust worker``: run the application."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from typing import Any, ClassVar
+
+import click
+
+from faust._version import __version__
+from faust.cli.base import AppCommand, option
+from faust.cli.state import DEFAULT_CONSOLE_PORT, DEFAULT_LOG_LEVEL, new_loop, worker_options
+from faust.utils.terminal import table
+
+__all__ = ["worker"]
+
+
+class worker(AppCommand):  # noqa: N801 - the documented name
+    """Start a worker that runs the application."""
+
+    options: ClassVar[Any] = [
+        option(
+            "--with-web/--without-web",
+            default=None,
+            show_default=False,
+            help="Start the web server.  [default: setting web_enabled]",
+        ),
+        option(
+            "--web-port",
+            "-p",
+            type=click.IntRange(1, 65535),
+            help="Port of the web server.  [default: setting web_port]",
+        ),
+        option("--web-bind", "-b", help="Address of the web server.  [default: setting web_bind]"),
+        option("--web-host", "-h", help="Name of this host.  [default: setting web_host]"),
+        worker_options,
+    ]
+
+    def __call__(
+        self,
+        *,
+        with_web: bool | None = None,
+        web_port: int | None = None,
+        web_bind: str | None = None,
+        web_host: str | None = None,
+        **own: Any,
+    ) -> None:
+        """Print the banner and run the worker; ends in `SystemExit`."""
+        self._configure_web(with_web, web_port, web_bind, web_host)
+        self._prefer_global(**own)
+        app = self.app
+        app.transport  # noqa: B018 - an unknown scheme is told before the banner, not after it
+        self.say(self.banner())
+        loop = new_loop(self.state.loop)
+        app.loop = loop
+        app.Worker(
+            debug=self.debug,
+            quiet=self.quiet,
+            loglevel=self.loglevel,
+            logfile=self.logfile,
+            stdout=self.stdout,
+            stderr=self.stderr,
+            blocking_timeout=self.blocking_timeout,
+            console_port=self.console_port,
+            loop=loop,
+        ).execute_from_commandline()
+
+    def _configure_web(
+        self, enabled: bool | None, port: int | None, bind: str | None, host: str | None
+    ) -> None:
+        conf = self.app.conf
+        if enabled is not None:
+            conf.assign("web_enabled", enabled, "option --with-web")
+        if bind is not None:
+            conf.assign("web_bind", bind, "option --web-bind")
+        if port is not None:
+            conf.assign("web_port", port, "option --web-port")
+        if host is not None:
+            conf.assign("web_host", host, "option --web-host")
+        if port is not None or host is not None:
+            url = f"http://{conf.web_host}:{conf.web_port}"
+            conf.assign("canonical_url", url, "options --web-host and --web-port")
+
+    def _prefer_global(
+        self,
+        *,
+        logfile: str | None,
+        loglevel: str,
+        blocking_timeout: float | None,
+        console_port: int,
+    ) -> None:
+        """Take our own options where the global ones were left at their defaults."""
+        self.logfile = self.logfile or logfile
+        if self.loglevel.upper() == DEFAULT_LOG_LEVEL:
+            self.loglevel = loglevel
+        if self.state.blocking_timeout is None and blocking_timeout is not None:
+            self.blocking_timeout = blocking_timeout
+        if self.console_port == DEFAULT_CONSOLE_PORT:
+            self.console_port = console_port
+
+    def banner(self) -> str:
+        """Return the box that tells what is being started."""
+        conf = self.app.conf
+        loop = "+uvloop" if self.state.loop == "uvloop" else ""
+        rows = [
+            ("id", conf.id),
+            ("transport", f"{conf.shown('broker')} {loop}".strip()),
+            ("store", conf.shown("store")),
+            ("log", f"{self.logfile or '-stderr-'} ({self.loglevel.lower()})"),
+            ("pid", os.getpid()),
+            ("hostname", socket.gethostname()),
+            ("platform", _platform()),
+            ("drivers", ""),
+            ("  transport", type(self.app.transport).driver_version),
+            ("datadir", f"{conf.datadir.absolute()!s:<40}"),
+            ("appdir", f"{conf.appdir.absolute()!s:<40}"),
+        ]
+        title = f"ƒaµS† v{__version__}"
+        return str(table(rows, title=title, file=self.stdout, inner_border=False))
+
+
+def _platform() -> str:
+    """Return interpreter and system: ``CPython 3.11.7 (Linux x86_64)``."""
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{python} ({platform.system()} {platform.machine()})"

@@ -1,0 +1,5 @@
+"""The process that runs an application."""
+
+from faust.worker.worker import Worker
+
+__all__ = ["Worker"]

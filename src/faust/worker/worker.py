@@ -1,0 +1,202 @@
+"""Worker: a process that runs an application.
+
+It tells the app that it runs in a worker, prints when it is ready, names the process, tunes the
+garbage collector, and watches for blocking code when asked to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import mode
+from mode.utils.times import want_seconds
+
+from faust.app.base import App
+from faust.exceptions import ImproperlyConfigured
+from faust.utils.terminal import is_terminal
+from faust.worker.process import Process
+
+__all__ = ["GC_THRESHOLDS", "Worker"]
+
+GC_THRESHOLDS = (50_000, 20, 100)
+"""Thresholds of the garbage collector while the worker runs (`gc.set_threshold`).
+
+Events are freed by their reference counts; the default of 700 allocations makes the collector walk
+the young ones thousands of times a second for nothing (10 to 20 % of a busy worker).
+"""
+
+
+class Worker(Process):
+    """Run an application in this process.
+
+    Arguments:
+        app: The application; started last, stopped first.
+        *services: Further services or apps, started before it in this order.
+        sensors: Given to the app.
+        debug: Start the console of aiomonitor.
+        quiet: Print nothing but log lines.
+        loglevel: Name or number; None: WARNING.
+        logfile: Path or stream for log lines; None: standard error.
+        stdout: Where to print; None: standard output.
+        stderr: Where to complain; None: standard error.
+        blocking_timeout: Seconds (or timedelta) after which blocking code is interrupted; None or
+            0: nobody watches.
+        workdir: Directory to change to at start; None: stay.
+        console_port: Port of the console.
+        loop: Event loop; None: the current one, or a new one.
+        redirect_stdouts: Send prints to the log; None: setting ``worker_redirect_stdouts``.
+        redirect_stdouts_level: Their level; None: setting ``worker_redirect_stdouts_level``.
+        logging_config: For `logging.config.dictConfig`; None: setting ``logging_config``.
+        options: For `mode.Worker`: ``daemon``, ``override_logging``, ``beacon``.
+    """
+
+    app: App
+
+    def __init__(
+        self,
+        app: App,
+        *services: mode.ServiceT,
+        sensors: Iterable[Any] | None = None,
+        debug: bool = False,
+        quiet: bool = False,
+        loglevel: str | int | None = None,
+        logfile: str | Path | IO[str] | None = None,
+        stdout: IO[str] | None = None,
+        stderr: IO[str] | None = None,
+        blocking_timeout: mode.Seconds | None = None,
+        workdir: str | Path | None = None,
+        console_port: int = 50101,
+        loop: asyncio.AbstractEventLoop | None = None,
+        redirect_stdouts: bool | None = None,
+        redirect_stdouts_level: str | int | None = None,
+        logging_config: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        conf = app.conf
+        if redirect_stdouts is None:
+            redirect_stdouts = conf.worker_redirect_stdouts
+        if redirect_stdouts_level is None:
+            redirect_stdouts_level = conf.worker_redirect_stdouts_level
+        config = conf.logging_config if logging_config is None else logging_config
+        self.app = app
+        self.workdir = None if workdir is None else Path(workdir)
+        self._tuned_gc: tuple[int, int, int] | None = None
+        self._title: str | None = None
+        super().__init__(
+            *services,
+            app,
+            debug=debug,
+            quiet=quiet,
+            loglevel=loglevel,
+            logfile=logfile,
+            stdout=stdout,
+            stderr=stderr,
+            blocking_timeout=want_seconds(blocking_timeout or 0.0),
+            console_port=console_port,
+            loop=loop,
+            redirect_stdouts=redirect_stdouts,
+            redirect_stdouts_level=redirect_stdouts_level,
+            logging_config=None if config is None else dict(config),
+            loghandlers=list(conf.loghandlers),
+            **options,
+        )
+        for sensor in sensors or ():
+            self._add_sensor(sensor)
+        app.on_startup_finished = self.on_startup_finished
+
+    def _add_sensor(self, sensor: Any) -> None:
+        known = getattr(self.app, "sensors", None)
+        if known is None:
+            raise ImproperlyConfigured("sensors are not supported yet: leave sensors= out")
+        known.add(sensor)
+
+    # -- start
+
+    async def on_first_start(self) -> None:
+        """Prepare the process."""
+        if self.workdir is not None:
+            os.chdir(self.workdir)
+        if self.override_logging:
+            self._setup_logging()
+        await self.on_execute()
+        if self.debug:
+            await self._add_monitor()
+        self.install_signal_handlers()
+        if self.app.conf.autodiscover:
+            self.app.discover()
+
+    async def on_execute(self) -> None:
+        """Tell the outside that the worker starts."""
+        self._set_title("init")
+        if self._chatty and is_terminal(self.stdout):
+            self._say("starting➢ ", end="", flush=True)
+
+    async def on_start(self) -> None:
+        """Tell the app that it runs in a worker."""
+        self.app.in_worker = True
+
+    async def on_startup_finished(self) -> None:
+        """The app is fully started: tune the process and say so."""
+        if self.should_stop or self._signals:
+            if self._chatty and is_terminal(self.stdout):
+                self._say("")
+            return
+        await self.maybe_start_blockdetection()
+        self._tune_gc()
+        if self._chatty:
+            self._say(" 😊" if is_terminal(self.stdout) else " OK ^", flush=True)
+        self.log.info("Ready")
+
+    @property
+    def _chatty(self) -> bool:
+        """Whether readiness is printed: who logs at INFO reads it in the log."""
+        return isinstance(self.loglevel, int) and self.loglevel >= logging.WARNING
+
+    async def maybe_start_blockdetection(self) -> None:
+        """Watch for code that blocks the loop, when a timeout is given."""
+        if self.blocking_timeout:
+            await self.add_runtime_dependency(self.blocking_detector)
+
+    def _tune_gc(self) -> None:
+        self._tuned_gc = gc.get_threshold()
+        gc.set_threshold(*GC_THRESHOLDS)
+        gc.freeze()
+
+    def _set_title(self, info: str) -> None:
+        try:
+            from setproctitle import getproctitle, setproctitle
+        except ImportError:
+            return
+        self._title = self._title or getproctitle()
+        conf = self.app.conf
+        setproctitle(
+            f"[Faust:Worker] -{info}- {conf.id} -p {conf.web_port} {conf.datadir.absolute()}"
+        )
+
+    def on_process_resumed(self) -> None:
+        """Tell the app to look at its lease (`App.on_process_resumed`)."""
+        self.app.on_process_resumed()
+
+    def on_stopping(self) -> None:
+        """Tell the outside that the worker stops."""
+        self._set_title("stopping")
+        if self._chatty and is_terminal(self.stdout):
+            self._say("stopping➢ ", flush=True)
+
+    def on_process_end(self) -> None:
+        """Give back signals, title and the garbage collector's thresholds."""
+        super().on_process_end()
+        if self._tuned_gc is not None:
+            gc.unfreeze()
+            gc.set_threshold(*self._tuned_gc)
+            self._tuned_gc = None
+        if self._title is not None:
+            from setproctitle import setproctitle
+
+            setproctitle(self._title)
