@@ -20,7 +20,8 @@ import importlib
 import io
 import pickle as _pickle
 import warnings
-from collections.abc import Callable, Mapping, MutableMapping
+from collections import UserDict
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -78,6 +79,12 @@ class Codec:
         """Decode: this stage only."""
         raise NotImplementedError(f"codec {type(self).__name__} does not implement _loads")
 
+    def check(self) -> None:
+        """Override to raise `ImproperlyConfigured` where this stage cannot work at all.
+
+        Called before the first message, so that a missing library is not taken for a bad message.
+        """
+
     def dumps(self, obj: Any) -> bytes:
         """Encode *obj* through every stage, first to last."""
         for node in self.nodes:
@@ -134,6 +141,10 @@ class json(Codec):
 
 class yaml(Codec):
     """YAML, its safe subset; needs the package PyYAML."""
+
+    def check(self) -> None:
+        """Raise `ImproperlyConfigured` without PyYAML."""
+        _library("yaml", "PyYAML")
 
     def _dumps(self, obj: Any) -> bytes:
         text: str = _library("yaml", "PyYAML").safe_dump(obj)
@@ -244,14 +255,28 @@ def pickle_restricted() -> Codec:
     return raw_pickle_restricted() | binary()
 
 
-codecs: MutableMapping[str, Codec] = {
-    "raw": raw(),
-    "json": json(),
-    "binary": binary(),
-    "pickle": pickle(),
-    "pickle_restricted": pickle_restricted(),
-    "yaml": yaml(),
-}
+class CodecTable(UserDict[str, Codec]):
+    """Codecs by name; counts its changes, so that what was compiled from it can be forgotten."""
+
+    revision: int = 0
+
+    def __setitem__(self, name: str, codec: Codec) -> None:
+        super().__setitem__(name, codec)
+        self.revision += 1
+
+    def __delitem__(self, name: str) -> None:
+        super().__delitem__(name)
+        self.revision += 1
+
+
+codecs = CodecTable(
+    raw=raw(),
+    json=json(),
+    binary=binary(),
+    pickle=pickle(),
+    pickle_restricted=pickle_restricted(),
+    yaml=yaml(),
+)
 """Codecs by name."""
 
 

@@ -18,6 +18,7 @@ from faust.exceptions import DecodeError, KeyDecodeError, ValueDecodeError
 from faust.serializers.codecs import (
     Codec,
     CodecArg,
+    codecs,
     compile_dumps,
     get_codec,
     raw,
@@ -47,8 +48,9 @@ class Registry:
         warn_if_unsafe(value_serializer, "the default of values")
         self.key_serializer = key_serializer
         self.value_serializer = value_serializer
-        self._loads: dict[tuple[Any, Codec | None, bool], Loads] = {}
-        self._dumps: dict[tuple[Any, Codec | None, bool], Dumps] = {}
+        self._loads: dict[tuple[Any, CodecArg, bool], Loads] = {}
+        self._dumps: dict[tuple[Any, CodecArg, bool], Dumps] = {}
+        self._revision = codecs.revision
 
     # -- one message
 
@@ -106,11 +108,15 @@ class Registry:
 
         Raises:
             UnknownCodec: (a `KeyError`) there is no codec of that name.
+            ImproperlyConfigured: there is, and it lacks what it needs.
         """
         wanted = serializer or (self.key_serializer if key else self.value_serializer)
         if not wanted:
             return get_codec("raw") if typ in (str, bytes) else None
-        return get_codec(wanted)
+        codec = get_codec(wanted)
+        for node in codec.nodes:
+            node.check()
+        return codec
 
     def compile_loads(self, typ: Any, serializer: CodecArg = None, *, key: bool = False) -> Loads:
         """Return the function that `loads_value` (or `loads_key`, if *key*) is for these arguments.
@@ -119,12 +125,15 @@ class Registry:
             UnknownCodec: (a `KeyError`) there is no codec of that name.
             ImproperlyConfigured: nothing is known about how to build a *typ*.
         """
-        codec = self.codec(typ, serializer, key=key)
+        wanted = serializer or (self.key_serializer if key else self.value_serializer)
+        if self._revision != codecs.revision:
+            self._forget()
         try:
-            return self._loads[typ, codec, key]
+            return self._loads[typ, wanted, key]
         except (KeyError, TypeError):  # not compiled yet, or a type that cannot be hashed
+            codec = self.codec(typ, wanted, key=key)
             compiled = _compile_loads(typ, codec, KeyDecodeError if key else ValueDecodeError)
-        return _keep(self._loads, (typ, codec, key), compiled)
+        return _keep(self._loads, (typ, wanted, key), compiled)
 
     def compile_dumps(self, typ: Any, serializer: CodecArg = None, *, key: bool = False) -> Dumps:
         """Return the function that `dumps_value` (or `dumps_key`, if *key*) is for these arguments.
@@ -132,12 +141,20 @@ class Registry:
         Raises:
             UnknownCodec: (a `KeyError`) there is no codec of that name.
         """
-        codec = self.codec(typ, serializer, key=key)
+        wanted = serializer or (self.key_serializer if key else self.value_serializer)
+        if self._revision != codecs.revision:
+            self._forget()
         try:
-            return self._dumps[typ, codec, key]
+            return self._dumps[typ, wanted, key]
         except (KeyError, TypeError):
-            encoders = _Encoders(codec, key=key)
-        return _keep(self._dumps, (typ, codec, key), encoders.dumps)
+            encoders = _Encoders(self.codec(typ, wanted, key=key), key=key)
+        return _keep(self._dumps, (typ, wanted, key), encoders.dumps)
+
+    def _forget(self) -> None:
+        """Drop what was compiled: a codec was added or replaced."""
+        self._loads.clear()
+        self._dumps.clear()
+        self._revision = codecs.revision
 
     def __repr__(self) -> str:
         return (

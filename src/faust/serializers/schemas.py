@@ -14,39 +14,32 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from faust.exceptions import (
-    DecodeError,
-    ImproperlyConfigured,
-    KeyDecodeError,
-    ValueDecodeError,
-)
-from faust.messages import TP, Message, Record
+from faust.exceptions import DecodeError, KeyDecodeError, ValueDecodeError
+from faust.messages import TP, Message
 from faust.ports import AppT
 from faust.serializers.codecs import CodecArg, want_bytes, warn_if_unsafe
-from faust.serializers.registry import Registry, decode_error, null_error
-from faust.serializers.typed import (
-    BLESSED_KEY,
-    accepts_null,
-    loader,
-    model_serializer,
-    revive,
-    type_name,
+from faust.serializers.decoders import (
+    RecordDecoder,
+    by_event,
+    guarded,
+    key_decoder,
+    locate,
+    message_of,
+    raw_value,
+    untyped_json_decoder,
+    value_decoder,
 )
-from faust.utils.json import plain_loads
+from faust.serializers.registry import Registry
+from faust.serializers.typed import accepts_null, loader, model_serializer, type_name
 
 __all__ = ["DecodeErrorHook", "RecordDecoder", "Schema", "locate"]
 
 logger = logging.getLogger(__name__)
 
-RecordDecoder = Callable[[Any], Any]
-"""From a driver's record to its decoded key or value."""
-
 DecodeErrorHook = Callable[[Exception, Message], Awaitable[None]]
 """Awaited with what could not be decoded."""
-
-E = TypeVar("E", bound=Exception)
 
 
 class Schema:
@@ -207,12 +200,10 @@ class Schema:
 
     def _event(self, app: AppT, message: Message) -> Any:
         """Decode key, then value; raise what goes wrong, with its place."""
-        key = _guarded(KeyDecodeError, self.key_type, self.loads_key, app, message, message.key)
+        key = self._key_of(app, message)
         value = None
         if message.value is not None or not self.allow_empty:
-            value = _guarded(
-                ValueDecodeError, self.value_type, self.loads_value, app, message, message.value
-            )
+            value = self._value_of(app, message)
         return app.create_event(key, value, message.headers, message)
 
     # -- reading, many records
@@ -232,7 +223,10 @@ class Schema:
             ImproperlyConfigured: nothing is known about how to build the key or value type.
         """
         if self._overrides("decode"):
-            return _decoders_by_event(self, app, tp, generation)
+            name = f"{type(self).__name__}.decode"
+            return by_event(
+                lambda message: self.decode(app, message, propagate=True), name, tp, generation
+            )
         registry: Registry = app.serializers
         if self._overrides("loads_key") or _overridden(registry, Registry, "loads_key"):
             decode_key: RecordDecoder | None = self._slow_key(app, tp, generation)
@@ -250,34 +244,46 @@ class Schema:
         load = loader(self.key_type, codec)
         if load is want_bytes:
             return None
-        return _key_decoder(load, self.key_type, tp)
+        return key_decoder(load, self.key_type, tp)
 
     def _fast_value(self, registry: Registry, tp: TP | None) -> RecordDecoder:
         codec = registry.codec(self.value_type, self.value_serializer)
         load = loader(self.value_type, codec)
         if load is want_bytes:
-            return _record_value
+            return raw_value
         null = self.allow_empty or accepts_null(self.value_type)
         if self.value_type is None and load is loader(None, registry.codec(None, "json")):
-            return _untyped_json_decoder(tp)
-        return _value_decoder(load, self.value_type, null=null, tp=tp)
+            return untyped_json_decoder(tp)
+        return value_decoder(load, self.value_type, null=null, tp=tp)
 
     def _slow_key(self, app: AppT, tp: TP | None, generation: int) -> RecordDecoder:
-        def decode_key(record: Any) -> Any:
-            message = _message(tp, record, generation)
-            return _guarded(KeyDecodeError, self.key_type, self.loads_key, app, message, record.key)
-
-        return decode_key
+        return lambda record: self._key_of(app, message_of(tp, record, generation))
 
     def _slow_value(self, app: AppT, tp: TP | None, generation: int) -> RecordDecoder:
         def decode_value(record: Any) -> Any:
-            data = record.value
-            if data is None and self.allow_empty:
+            if record.value is None and self.allow_empty:
                 return None
-            message = _message(tp, record, generation)
-            return _guarded(ValueDecodeError, self.value_type, self.loads_value, app, message, data)
+            return self._value_of(app, message_of(tp, record, generation))
 
         return decode_value
+
+    def _key_of(self, app: AppT, message: Message) -> Any:
+        return guarded(
+            KeyDecodeError,
+            self.key_type,
+            lambda message: self.loads_key(app, message),
+            message,
+            message.key,
+        )
+
+    def _value_of(self, app: AppT, message: Message) -> Any:
+        return guarded(
+            ValueDecodeError,
+            self.value_type,
+            lambda message: self.loads_value(app, message),
+            message,
+            message.value,
+        )
 
     # -- writing
 
@@ -360,162 +366,5 @@ class Schema:
         )
 
 
-def locate(exc: E, tp: TP, record: Any) -> E:
-    """Fill in where an undecodable record is, as far as *exc* does not say it yet; return *exc*."""
-    if isinstance(exc, DecodeError):
-        if exc.topic is None:
-            exc.topic, exc.partition = tp
-        if exc.offset is None:
-            exc.offset = record.offset
-    return exc
-
-
-# -- decoders of records: one closure per kind, so that the loop pays for what it uses
-
-
-def _record_value(record: Record) -> Any:
-    return record.value
-
-
-def _where(tp: TP | None, record: Record) -> dict[str, Any]:
-    where: dict[str, Any] = {"offset": record.offset}
-    if tp is not None:
-        where["topic"], where["partition"] = tp
-    return where
-
-
-def _untyped_json_decoder(tp: TP | None) -> RecordDecoder:
-    """The commonest case, written out: the look-up of the blessed key is all that is added."""
-    loads = plain_loads
-
-    def decode_value(record: Record) -> Any:
-        data = record.value
-        if data is None:
-            return None
-        try:
-            obj = loads(data)
-            if type(obj) is dict and BLESSED_KEY in obj:
-                return revive(obj)
-            return obj
-        except MemoryError:
-            raise
-        except Exception as exc:
-            raise decode_error(ValueDecodeError, None, exc, data, **_where(tp, record)) from exc
-
-    return decode_value
-
-
-def _value_decoder(
-    load: Callable[[bytes], Any], typ: Any, *, null: bool, tp: TP | None
-) -> RecordDecoder:
-    def decode_value(record: Record) -> Any:
-        data = record.value
-        if data is None:
-            if null:
-                return None
-            raise null_error(ValueDecodeError, typ, **_where(tp, record))
-        try:
-            return load(data)
-        except MemoryError:
-            raise
-        except Exception as exc:
-            raise decode_error(ValueDecodeError, typ, exc, data, **_where(tp, record)) from exc
-
-    return decode_value
-
-
-def _key_decoder(load: Callable[[bytes], Any], typ: Any, tp: TP | None) -> RecordDecoder:
-    null = accepts_null(typ)
-
-    def decode_key(record: Record) -> Any:
-        data = record.key
-        if data is None:
-            if null:
-                return None
-            raise null_error(KeyDecodeError, typ, **_where(tp, record))
-        try:
-            return load(data)
-        except MemoryError:
-            raise
-        except Exception as exc:
-            raise decode_error(KeyDecodeError, typ, exc, data, **_where(tp, record)) from exc
-
-    return decode_key
-
-
-# -- the long way, through overridden methods
-
-
 def _overridden(obj: Any, base: type, name: str) -> bool:
     return getattr(type(obj), name) is not getattr(base, name) or name in vars(obj)
-
-
-def _message(tp: TP | None, record: Record, generation: int) -> Message:
-    if tp is None:
-        tp = TP(getattr(record, "topic", ""), getattr(record, "partition", -1))
-    return Message.from_record(tp, record, generation)
-
-
-def _guarded(
-    kind: type[DecodeError],
-    typ: Any,
-    loads: Callable[[AppT, Message], Any],
-    app: AppT,
-    message: Message,
-    data: Any,
-) -> Any:
-    """Call a method that users may have written; whatever it raises is a decode error, located."""
-    try:
-        return loads(app, message)
-    except MemoryError:
-        raise
-    except DecodeError as exc:
-        raise locate(exc, message.tp, message)  # noqa: B904 - the same error, with its place
-    except Exception as exc:
-        error = decode_error(kind, typ, exc, data)
-        raise locate(error, message.tp, message) from exc
-
-
-def _decoders_by_event(
-    schema: Schema, app: AppT, tp: TP | None, generation: int
-) -> tuple[RecordDecoder, RecordDecoder]:
-    """Go through an overridden `Schema.decode`, which makes whole events."""
-
-    def event_of(kind: type[DecodeError], record: Record) -> Any:
-        message = _message(tp, record, generation)
-        try:
-            event = _at_once(schema.decode(app, message, propagate=True), schema)
-        except (MemoryError, DecodeError, ImproperlyConfigured) as exc:
-            raise locate(exc, message.tp, message)  # noqa: B904 - the same error, with its place
-        except Exception as exc:
-            raise locate(
-                decode_error(kind, schema.value_type, exc, record.value), message.tp, message
-            ) from exc
-        if event is None:
-            raise locate(
-                kind(f"{type(schema).__name__}.decode returned None", payload=record.value),
-                message.tp,
-                message,
-            )
-        return event
-
-    def decode_key(record: Record) -> Any:
-        return event_of(KeyDecodeError, record).key
-
-    def decode_value(record: Record) -> Any:
-        return event_of(ValueDecodeError, record).value
-
-    return decode_key, decode_value
-
-
-def _at_once(coro: Any, schema: Schema) -> Any:
-    """Run a coroutine that does not wait; decoding is part of a loop that cannot."""
-    try:
-        coro.send(None)
-    except StopIteration as done:
-        return done.value
-    coro.close()
-    raise ImproperlyConfigured(
-        f"{type(schema).__name__}.decode waits for something; messages are decoded between two "
-        "events of a stream, where nothing can be awaited: wait in the agent instead"
-    )
