@@ -118,6 +118,7 @@ _HINTS: dict[type[BaseException], str] = {
         "the broker allows other session timeouts (group.min.session.timeout.ms, group.max.session.timeout.ms): "
         "change broker_session_timeout"
     ),
+    kafka.UnsupportedCodecError: "pip install cramjam (snappy, lz4, zstd)",
     kafka.InvalidTransactionTimeout: (
         "the broker allows shorter transactions only (transaction.max.timeout.ms): shorten the transaction timeout"
     ),

@@ -150,8 +150,18 @@ class SentBatch:
         self._owner.refuse(self, exception)
 
 
-class _Numbering(TransactionManager):  # type: ignore[misc]  # aiokafka is untyped
-    """aiokafka's manager, whose sequence numbers wrap as the broker expects: to 0 after 2**31 - 1 (KIP-98)."""
+class _Transactions(TransactionManager):  # type: ignore[misc]  # aiokafka is untyped
+    """aiokafka's manager of producer id, sequence numbers and the transaction, with two faults mended.
+
+    Sequence numbers wrap as the broker expects: to 0 after 2**31 - 1 (KIP-98). And a transaction that has failed
+    remembers what is in it, so that aborting it tells the broker; else the next commit would commit that as well.
+    """
+
+    def error_transaction(self, exc: BaseException) -> None:
+        partitions, group = set(self._txn_partitions), self._txn_consumer_group
+        super().error_transaction(exc)
+        self._txn_partitions.update(partitions)
+        self._txn_consumer_group = group
 
     def increment_sequence_number(self, tp: Any, increment: int) -> None:
         self._sequence_numbers[tp] = (self._sequence_numbers[tp] + increment) % 2**31
@@ -265,11 +275,11 @@ class Sending:
         options = self._options
         self._transactions: Any = None
         if options.transactional_id is not None:
-            self._transactions = _Numbering(
+            self._transactions = _Transactions(
                 options.transactional_id, round(options.transaction_timeout * 1000)
             )
         elif options.acks == -1:
-            self._transactions = _Numbering(None, INTEGER_MAX_VALUE)
+            self._transactions = _Transactions(None, INTEGER_MAX_VALUE)
         self._queue = MessageAccumulator(
             self.connection.cluster,
             options.max_batch_size,
@@ -446,6 +456,8 @@ class Sending:
         if isinstance(error, kafka.NotLeaderForPartitionError) and self.is_missing(topic):
             error = UnknownTopic(f"topic {topic} does not exist (any more)")
         self._mend_sequence(sent, error)
+        if sent.retry_count:
+            self._queue._pending_batches.add(sent)  # its future's callback expects it there
         told = translate_send(error, topic, number, records=sent.batch.count, size=sent.batch.size)
         if told is not error:
             told.__cause__ = error

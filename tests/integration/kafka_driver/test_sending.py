@@ -1,0 +1,277 @@
+"""What the producer adds to aiokafka's sender, shown on the real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+
+from faust.exceptions import (
+    BrokerError,
+    CommitRefused,
+    ProducerFenced,
+    ProducerSendError,
+    RecordTooLarge,
+    UnknownTopic,
+)
+from faust.messages import TP
+from faust.transport.base import ConsumerDriver, ProducerOptions
+from tests.support.driving import Stage, until
+
+pytestmark = pytest.mark.kafka
+
+
+async def read_all(stage: Stage, tp: TP, *, committed: bool = True) -> list[bytes | None]:
+    """Read everything of a partition."""
+    reader = await stage.reader([tp], gaps=True, read_committed=committed)
+    end = (await reader.consumer.end_offsets([tp]))[tp]
+    while await reader.consumer.position(tp) < end:
+        await reader.take()
+    return reader.values(tp)
+
+
+async def test_a_refused_batch_does_not_spoil_what_follows(stage: Stage) -> None:
+    """After a batch that the broker refused, the next ones are accepted: its sequence numbers are used again."""
+    topic = await stage.topic(1, max_message_bytes="2000")
+    producer = await stage.producer(max_batch_size=100_000)
+    for value in (b"first", b"second"):
+        await producer.append(topic, 0, None, value)
+    too_large = producer.append(topic, 0, None, b"x" * 5000)
+    with pytest.raises(RecordTooLarge, match=rf"{topic}\[0\].*max.message.bytes"):
+        await producer.flush()
+    with pytest.raises(RecordTooLarge):
+        await too_large
+    for value in (b"third", b"fourth"):
+        await producer.append(topic, 0, None, value)
+    await producer.flush()
+    assert await read_all(stage, TP(topic, 0)) == [b"first", b"second", b"third", b"fourth"]
+
+
+async def test_overdue_records_fail_and_later_ones_are_accepted(stage: Stage) -> None:
+    """What is not acknowledged within the request timeout fails by name; afterwards the producer works again."""
+    topic = await stage.topic(1)
+    producer = await stage.producer(request_timeout=1.5)
+    await producer.append(topic, 0, None, b"before")
+    async with stage.outage():
+        producer.append(topic, 0, None, b"overdue")
+        began = time.monotonic()
+        with pytest.raises(ProducerSendError, match=rf"{topic}\[0\].*within 1.5 s"):
+            await producer.flush()
+        assert time.monotonic() - began < 15
+
+    async def accepted() -> bool:
+        try:
+            await producer.append(topic, 0, None, b"after")
+        except ProducerSendError:
+            return False
+        return True
+
+    await until(accepted, "the producer works again")
+    assert (await read_all(stage, TP(topic, 0)))[-1] == b"after"
+
+
+async def test_order_and_number_survive_a_restart(stage: Stage) -> None:
+    """A broker that restarts while records are sent gets every record once, in order (idempotence)."""
+    topic = await stage.topic(2)
+    producer = await stage.producer()
+    number = 0
+
+    async def send_on() -> None:
+        nonlocal number
+        while True:
+            for _ in range(20):
+                producer.append(topic, number % 2, None, b"%d" % number)
+                number += 1
+            await asyncio.sleep(0.005)
+
+    sender = asyncio.create_task(send_on())
+    await asyncio.sleep(0.3)
+    async with stage.outage(restart=True):
+        await asyncio.sleep(0.3)
+    await asyncio.sleep(0.5)
+    sender.cancel()
+    await producer.flush()
+    for partition in (0, 1):
+        values = await read_all(stage, TP(topic, partition))
+        assert values == [b"%d" % n for n in range(partition, number, 2)]
+
+
+async def test_a_topic_that_does_not_exist_is_named(
+    stage: Stage, topic_name: Callable[..., str]
+) -> None:
+    """Partitions that a topic does not have fail with topic and number, and spoil nothing else."""
+    topic = await stage.topic(2)
+    producer = await stage.producer()
+    lost = producer.append(topic, 7, None, b"nowhere")
+    fine = producer.append(topic, 1, None, b"fine")
+    with pytest.raises(UnknownTopic, match=f"{topic} has no partition 7; it has 2"):
+        await producer.flush()
+    with pytest.raises(UnknownTopic):
+        await lost
+    assert (await fine).partition == 1
+    with pytest.raises(BrokerError, match="not"):
+        await producer.load_partitions("no/such topic")
+
+
+async def test_a_deleted_topic_fails_soon(stage: Stage) -> None:
+    """Records for a topic that is deleted fail within seconds, not after the request timeout."""
+    topic = await stage.topic(1)
+    producer = await stage.producer()
+    await producer.append(topic, 0, None, b"there")
+    await (await stage.admin()).delete_topics([topic])
+    producer.append(topic, 0, None, b"gone")
+    began = time.monotonic()
+    with pytest.raises((UnknownTopic, ProducerSendError), match=topic):
+        await producer.flush()
+    assert time.monotonic() - began < 20
+
+
+async def test_appending_before_start_is_sent_at_start(stage: Stage) -> None:
+    """What was appended before the producer started is not forgotten."""
+    topic = await stage.topic(1)
+    producer = stage.transport.producer(ProducerOptions(connect_timeout=20.0))
+    early = producer.append(topic, 0, None, b"early")
+    await producer.start()
+    await producer.flush()
+    assert (await early).offset == 0
+    await producer.close()
+    late = producer.append(topic, 0, None, b"late")
+    with pytest.raises(ProducerSendError, match="closed"):
+        await late
+
+
+@pytest.mark.parametrize("acks", [0, 1])
+async def test_weaker_acknowledgements(stage: Stage, acks: int) -> None:
+    """With acks 0 and 1 records arrive as well; without any acknowledgement nobody knows their offset."""
+    topic = await stage.topic(1)
+    producer = await stage.producer(acks=acks)
+    place = await producer.append(topic, 0, None, b"value")
+    assert place.offset == (0 if acks else -1)
+
+    async def arrived() -> bool:
+        return await read_all(stage, TP(topic, 0)) == [b"value"]
+
+    await until(arrived, "the record has arrived")
+
+
+@pytest.mark.parametrize("compression", ["gzip", "snappy", "lz4", "zstd"])
+async def test_compressed_batches_arrive(stage: Stage, compression: str) -> None:
+    """What is sent compressed is read as it was."""
+    topic = await stage.topic(1)
+    try:
+        producer = await stage.producer(compression=compression)
+    except Exception as error:
+        pytest.skip(str(error))
+    values = [b"%d" % n * 50 for n in range(500)]
+    for value in values:
+        producer.append(topic, 0, None, value)
+    await producer.flush()
+    assert await read_all(stage, TP(topic, 0)) == values
+
+
+# -- transactions
+
+
+async def _member(stage: Stage, topic: str, group: str) -> ConsumerDriver:
+    consumer = await stage.member(group, [topic])
+    await until(lambda: bool(consumer.assignment), "partitions are assigned")
+    return consumer
+
+
+async def test_offsets_join_the_transaction(stage: Stage) -> None:
+    """Offsets sent with a transaction count when it commits, and not when it aborts."""
+    topic = await stage.topic(1)
+    tp = TP(topic, 0)
+    await stage.fill({tp: 10})
+    consumer = await _member(stage, topic, topic)
+    producer = await stage.producer(transactional_id=topic)
+    await producer.begin_transaction()
+    await producer.send_offsets({tp: 4}, consumer)
+    await producer.abort_transaction()
+    assert await consumer.committed([tp]) == {tp: None}
+    await producer.begin_transaction()
+    await producer.send_offsets({tp: 6}, consumer)
+    await producer.commit_transaction()
+    assert await consumer.committed([tp]) == {tp: 6}
+
+
+async def test_a_reader_of_offsets_waits_for_the_open_transaction(stage: Stage) -> None:
+    """While a transaction holds offsets the older ones are not given out as the last word (KIP-447)."""
+    topic = await stage.topic(1)
+    tp = TP(topic, 0)
+    consumer = await _member(stage, topic, topic)
+    await consumer.commit({tp: 1})
+    producer = await stage.producer(transactional_id=topic)
+    await producer.begin_transaction()
+    await producer.send_offsets({tp: 5}, consumer)
+    asked = asyncio.create_task(consumer.committed([tp]))
+    await asyncio.sleep(0.5)
+    assert not asked.done()
+    await producer.commit_transaction()
+    assert await asyncio.wait_for(asked, 20) == {tp: 5}
+
+
+async def test_a_zombie_cannot_commit_offsets_in_a_transaction(stage: Stage) -> None:
+    """A member whose generation is over is fenced by the group; its transaction can still be aborted."""
+    topic = await stage.topic(1)
+    tp = TP(topic, 0)
+    consumer = await _member(stage, topic, topic)
+    producer = await stage.producer(transactional_id=topic)
+    await producer.begin_transaction()
+    await producer.append(topic, 0, None, b"zombie")
+    consumer._generation += 1  # type: ignore[attr-defined]  # a generation that the group does not have
+    with pytest.raises(CommitRefused, match="abort the transaction"):
+        await producer.send_offsets({tp: 1}, consumer)
+    with pytest.raises(BrokerError):
+        await producer.commit_transaction()
+    await producer.abort_transaction()
+    await producer.begin_transaction()
+    await producer.append(topic, 0, None, b"living")
+    await producer.commit_transaction()
+    assert await read_all(stage, tp) == [b"living"]
+
+
+async def test_the_older_of_two_producers_is_fenced(stage: Stage) -> None:
+    """A second producer with the same transactional id aborts and fences the first, which is told so."""
+    topic = await stage.topic(1)
+    first = await stage.producer(transactional_id=topic)
+    await first.begin_transaction()
+    await first.append(topic, 0, None, b"first")
+    second = await stage.producer(transactional_id=topic)
+    with pytest.raises(ProducerFenced):
+        await first.commit_transaction()
+    await second.begin_transaction()
+    await second.append(topic, 0, None, b"second")
+    await second.commit_transaction()
+    assert await read_all(stage, TP(topic, 0)) == [b"second"]
+    with pytest.raises(ProducerFenced):
+        await first.begin_transaction()
+
+
+async def test_a_failed_record_spoils_its_transaction_only(stage: Stage) -> None:
+    """A transaction with a refused record cannot commit; aborted, the next one works."""
+    topic = await stage.topic(1, max_message_bytes="2000")
+    producer = await stage.producer(transactional_id=topic)
+    await producer.begin_transaction()
+    producer.append(topic, 0, None, b"small")
+    producer.append(topic, 0, None, b"x" * 5000)
+    with pytest.raises(RecordTooLarge):
+        await producer.commit_transaction()
+    await producer.abort_transaction()
+    await producer.begin_transaction()
+    producer.append(topic, 0, None, b"good")
+    await producer.commit_transaction()
+    await producer.flush()
+    assert await read_all(stage, TP(topic, 0)) == [b"good"]
+
+
+async def test_outside_a_transaction_nothing_is_sent(stage: Stage) -> None:
+    """A transactional producer takes records only inside a transaction."""
+    topic = await stage.topic(1)
+    producer = await stage.producer(transactional_id=topic)
+    with pytest.raises(ProducerSendError, match="begin_transaction first"):
+        producer.append(topic, 0, None, b"early")
+    with pytest.raises(BrokerError):
+        await producer.commit_transaction()
