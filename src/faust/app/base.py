@@ -335,7 +335,9 @@ class App(Service):
 
         return decorate
 
-    def command(self, *options: Any, base: Any = None, **attributes: Any) -> Any:
+    def command(
+        self, *options: Any, base: Any = None, **attributes: Any
+    ) -> Callable[[Callable[..., Any]], Any]:
         """Make a sub-command of the command line from the decorated coroutine function."""
         return symbol_by_name("faust.cli.base:app_command")(self, *options, base=base, **attributes)
 
