@@ -69,27 +69,30 @@ class _Work(mode.Service):
         self._work = work
         self._name = name
         self._task: asyncio.Task[Any] | None = None
+        self._done = asyncio.Event()
         super().__init__(**options)
 
     def _repr_name(self) -> str:
         return self._name
 
     async def on_start(self) -> None:
-        """Do the work."""
-        self._task = asyncio.get_running_loop().create_task(self._work)
+        """Do the work, in the task that starts us: it may end the process with `SystemExit`."""
+        self._task = asyncio.current_task()
         try:
-            await self._task
+            await self._work
         except asyncio.CancelledError:
             if not self.should_stop:
                 raise
+        finally:
+            self._done.set()
 
     async def on_stop(self) -> None:
         """Interrupt the work, and let it clean up."""
         if self._task is None:
             self._work.close()
-        elif not self._task.done():
+        elif not self._done.is_set():
             self._task.cancel()
-            await asyncio.wait([self._task])
+            await self._done.wait()
 
 
 class Command:

@@ -101,6 +101,8 @@ def set_up(
         OSError: the file cannot be opened.
         ValueError: the mapping cannot be understood.
     """
+    if filename is not None:
+        Path(filename).open("a", encoding="utf-8").close()  # dictConfig would hide the reason
     ours = create_config(level, stream=stream, filename=filename)
     logging.root.handlers.clear()
     logging.config.dictConfig(ours if config is None else _merged(ours, config))

@@ -106,6 +106,7 @@ class Process(mode.Worker):
         self._previous_handlers: dict[signal.Signals, Any] = {}
         self._last_resort: threading.Timer | None = None
         self._stop_overdue = False
+        self._exit: BaseException | None = None
         super().__init__(
             *services,
             loglevel=level_number(loglevel),
@@ -281,11 +282,13 @@ class Process(mode.Worker):
         loop = self.loop
         assert loop is not None
         asyncio.set_event_loop(loop)
-        self._starting_fut = loop.create_task(self.start())
         status = 0
         try:
+            self._starting_fut = loop.create_task(self._start_guarded())
             with contextlib.suppress(asyncio.CancelledError):
                 loop.run_until_complete(self._starting_fut)
+            if self._exit is not None:
+                status = self._report(self._exit)
         except BaseException as exc:
             status = self._report(exc)
         try:
@@ -296,6 +299,13 @@ class Process(mode.Worker):
         if self._stop_overdue:
             status = status or EX_FAILURE
         raise SystemExit(status)
+
+    async def _start_guarded(self) -> None:
+        """Start; a task must not end in `SystemExit`, which would tear through the event loop."""
+        try:
+            await self.start()
+        except (SystemExit, KeyboardInterrupt) as exc:
+            self._exit = exc
 
     def _report(self, exc: BaseException) -> int:
         """Say why the process ends; return the exit status."""
