@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, cast
 
 from yarl import URL
 
+from faust.drivers import stores
 from faust.exceptions import ImproperlyConfigured
 from faust.messages import TP, K, V
 from faust.ports import AppT
@@ -189,11 +190,9 @@ class Collection(Generic[K, V]):
         """The store; made when it is first looked at.
 
         Raises:
-            ModuleNotFoundError: There is no driver for the URL's scheme; names those there are.
+            ImproperlyConfigured: There is no driver for the URL's scheme, or it does not know one of the options.
         """
         if self._store is None:
-            from faust.drivers import stores
-
             url = self.store_url
             driver = cast("type[Store]", stores.by_url(url))
             self._store = driver(
@@ -239,9 +238,12 @@ class Collection(Generic[K, V]):
     async def declare(self, partitions: int) -> Any:
         """Create the changelog topic, with so many partitions unless the table says otherwise.
 
+        A store that cannot be had is noticed here, before anything is created.
+
         Returns:
             What `AppT.declare_topic` says; None for a ready-made topic, which declares itself.
         """
+        assert self.data is not None
         if self._has_own_changelog:
             return await self.app.declare_topic(self.changelog_spec(self.partitions or partitions))
         await self.changelog_topic.declare()

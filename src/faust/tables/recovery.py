@@ -197,11 +197,12 @@ class Recovery:
             if self._failure is not None:
                 raise self._failure
             self._report()
-            reached = self._reached() or self._stalled()
+            reached = self._reached()
             if reached:
                 await self._confirm(reached)
             elif self.records == records:
                 await self._poll()
+                await self._confirm(self._stalled())
             else:
                 poll = FIRST_POLL
 
