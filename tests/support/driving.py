@@ -41,6 +41,7 @@ from tests.support.processes import start_python
 __all__ = [
     "SESSION_TIMEOUT",
     "Event",
+    "Login",
     "Reader",
     "Recorder",
     "RoundRobin",
@@ -61,10 +62,10 @@ SESSION_TIMEOUT = 3.0
 """Seconds; short enough for a test that waits for it, long enough for a busy machine."""
 
 
-def open_transport(url: str) -> Transport:
-    """Make the transport of a broker URL."""
-    module, _, name = TRANSPORTS[URL(url).scheme].partition(":")
-    made: Transport = getattr(import_module(module), name)([URL(url)])
+def open_transport(*urls: str) -> Transport:
+    """Make the transport of one or more broker URLs."""
+    module, _, name = TRANSPORTS[URL(urls[0]).scheme].partition(":")
+    made: Transport = getattr(import_module(module), name)([URL(url) for url in urls])
     return made
 
 
@@ -80,6 +81,17 @@ def fast_options(**changes: Any) -> ConsumerOptions:
         connect_timeout=20.0,
     )
     return replace(options, **changes)
+
+
+class Login:
+    """The attributes of ``faust.SASLCredentials`` that a driver reads."""
+
+    mechanism = "PLAIN"
+    ssl_context = None
+
+    def __init__(self, username: str, password: str) -> None:
+        self.username = username
+        self.password = password
 
 
 async def until(
@@ -293,7 +305,7 @@ class Stage:
         self.url = url
         self.cluster = cluster
         self.name = name
-        self.transport = open_transport(url)
+        self.transport = open_transport(*cluster.urls) if cluster else open_transport(url)
         self._admin: AdminDriver | None = None
         self._stack = contextlib.AsyncExitStack()
 
@@ -311,11 +323,13 @@ class Stage:
             self._stack.push_async_callback(self._admin.close)
         return self._admin
 
-    async def topic(self, partitions: int = 1, *, name: str = "", **config: str) -> str:
+    async def topic(
+        self, partitions: int = 1, *, name: str = "", replication: int = 1, **config: str
+    ) -> str:
         """Create a topic and return its name; underscores in *config* names stand for dots."""
         name = name or self.name()
         settings = {key.replace("_", "."): value for key, value in config.items()}
-        spec = TopicSpec(name=name, partitions=partitions, config=settings)
+        spec = TopicSpec(name=name, partitions=partitions, replication=replication, config=settings)
         outcome = await (await self.admin()).create_topics([spec])
         assert outcome[name].created
         return name

@@ -6,10 +6,10 @@ ports, so any number of clusters live side by side. A cluster's data is thrown a
 processes end with ours (see `tests.support.processes`).
 
 Two doors per node: plain text for everybody, and SASL/PLAIN with two users: `ADMIN` may do
-everything, `GUEST` is known but may do nothing. What is not Kafka's default, for speed in tests:
-rebalances start at once, sessions may be as short as one second, a broker that died may come back
-after five, internal topics have four partitions, compaction and transaction timeouts are looked
-after twice a second, and a topic that somebody asks for is created with 8 partitions.
+everything, `GUEST` may do what `KafkaCluster.allow` lets it do. What is not Kafka's default, for
+speed in tests: rebalances start at once, sessions may be as short as one second, a broker that died
+may come back after five, internal topics have four partitions, compaction and transaction timeouts
+are looked after twice a second, and a topic that somebody asks for is created with 8 partitions.
 
 Nothing here needs pytest.
 """
@@ -36,7 +36,7 @@ from pathlib import Path
 
 from tests.support.processes import ROOT, remove_at_exit, unwatch, watch
 
-__all__ = ["ADMIN", "AUTO_PARTITIONS", "GUEST", "KafkaCluster", "ToolMissing"]
+__all__ = ["ADMIN", "AUTO_PARTITIONS", "GUEST", "KafkaCluster", "ToolMissing", "free_ports"]
 
 POM = Path(__file__).with_name("kafka-pom.xml")
 CACHE = ROOT / ".kafka"
@@ -44,7 +44,7 @@ CACHE = ROOT / ".kafka"
 ADMIN = ("admin", "admin-secret")
 """Name and password of the SASL user who may do everything."""
 GUEST = ("guest", "guest-secret")
-"""Name and password of the SASL user who may do nothing."""
+"""Name and password of the SASL user who may do only what `KafkaCluster.allow` lets it do."""
 AUTO_PARTITIONS = 8
 """Partitions of a topic that the broker creates because somebody asked for it."""
 
@@ -114,7 +114,7 @@ class _Node:
     def __init__(self, number: int, directory: Path) -> None:
         self.number = number
         self.directory = directory
-        self.port, self.sasl_port, self.controller_port = _free_ports(3)
+        self.port, self.sasl_port, self.controller_port = free_ports(3)
         self.properties = directory / "server.properties"
         self.log = directory / "server.log"
         self._popen: subprocess.Popen[bytes] | None = None
@@ -162,7 +162,8 @@ class _Node:
         return "\n".join(text.splitlines()[-lines:])
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return loopback ports that nobody listens on now."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -170,19 +171,28 @@ def _free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
+def _text(text: str) -> bytes:
+    return struct.pack(">h", len(text.encode())) + text.encode()
+
+
+def _ask(port: int, *, api: int, version: int, body: bytes) -> bytes:
+    """Return the beginning of a node's answer, correlation id first; empty when there is none."""
+    request = struct.pack(">hhi", api, version, 1) + _text("faust-harness") + body
+    with (
+        contextlib.suppress(OSError, struct.error),
+        socket.create_connection(("127.0.0.1", port), 2) as door,
+    ):
+        door.settimeout(10)
+        door.sendall(struct.pack(">i", len(request)) + request)
+        size = struct.unpack(">i", door.recv(4, socket.MSG_WAITALL))[0]
+        return door.recv(min(size, 64), socket.MSG_WAITALL)
+    return b""
+
+
 def _brokers_known_to(port: int) -> int:
-    """Ask a node by protocol (Metadata, version 0) how many brokers are up; 0: no answer."""
-    request = struct.pack(">hhih5si", 3, 0, 1, 5, b"faust", 0)
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
-            connection.sendall(struct.pack(">i", len(request)) + request)
-            answer = connection.recv(12)
-    except OSError:
-        return 0
-    if len(answer) < 12:
-        return 0
-    _, _, brokers = struct.unpack(">iii", answer)
-    return int(brokers)
+    """Ask a node (Metadata, version 0, no topic) how many brokers are up; 0: no answer."""
+    answer = _ask(port, api=3, version=0, body=struct.pack(">i", 0))
+    return int(struct.unpack(">ii", answer[:8])[1]) if len(answer) >= 8 else 0
 
 
 # -- the cluster
@@ -316,6 +326,16 @@ class KafkaCluster:
 
     def _chosen(self, number: int | None) -> list[_Node]:
         return self._nodes if number is None else [self._nodes[number - 1]]
+
+    def allow(self, user: str, topic: str) -> None:
+        """Let a SASL user do everything with one topic (protocol: CreateAcls, version 1)."""
+        literal, all_operations, allowed, topic_resource = 3, 2, 3, 2
+        entry = struct.pack(">ib", 1, topic_resource) + _text(topic) + struct.pack(">b", literal)
+        entry += _text(f"User:{user}") + _text("*") + struct.pack(">bb", all_operations, allowed)
+        answer = _ask(self._nodes[0].port, api=30, version=1, body=entry)
+        error = struct.unpack(">iih", answer[4:14])[2] if len(answer) >= 14 else "no answer"
+        if error:
+            raise RuntimeError(f"could not allow {user} to use {topic}: error {error}")
 
     # -- configuration
 
