@@ -43,11 +43,14 @@ from faust.utils import logs
 
 __all__ = ["Process", "explain", "level_number"]
 
-BLOCKED_GRACE = 1.5
+BLOCKED_GRACE = 1.0
 """Seconds beyond the stop timeout after which a process whose loop is blocked is ended."""
 
-CANCEL_TIMEOUT = 0.5
-"""Seconds that left-over tasks have to react to being cancelled."""
+CANCEL_TIMEOUT = 0.4
+"""Seconds that left-over tasks, and then generators, have to react to being cancelled.
+
+Twice this is less than `BLOCKED_GRACE`: who only waits for them is not blocked.
+"""
 
 EX_FAILURE = 1
 EX_OSERR = getattr(os, "EX_OSERR", 71)
@@ -89,7 +92,7 @@ class Process(mode.Worker):
     the names of the command line, and None for the streams means those of now.
     """
 
-    stop_timeout: float = 7.5
+    stop_timeout: float = 7.0
     """Seconds that a graceful stop may take."""
 
     def __init__(
@@ -319,7 +322,9 @@ class Process(mode.Worker):
 
     def on_failure(self, exc: BaseException, sentence: str | None) -> None:
         """Say that the process ends because of *exc*, in a sentence where one suffices."""
-        if sentence is not None:
+        if not logging.root.handlers:  # the log itself could not be set up
+            self.stderr.write(f"The worker ends: {sentence or repr(exc)}\n")
+        elif sentence is not None:
             self.log.critical("The worker ends: %s", sentence)
         else:
             told = exc is self.crash_reason  # with its traceback, when it happened
@@ -356,15 +361,21 @@ async def _cancel_all() -> None:
 def _stacks() -> str:
     """Return the tasks of this loop that have not ended, each with where it waits."""
     me = asyncio.current_task()
-    lines: list[str] = []
-    for task in asyncio.all_tasks():
-        if task is not me:
-            lines.append(f"  {task.get_name()}")
-            lines += (
-                f"    {frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}"
-                for frame in task.get_stack(limit=3)
-            )
+    tasks = [task for task in asyncio.all_tasks() if task is not me]
+    lines = [f"  {task.get_name()}\n{_waits_at(task.get_coro())}" for task in tasks]
     return "\n".join(lines) or "  nothing"
+
+
+def _waits_at(coroutine: Any) -> str:
+    """Return the three innermost frames of a suspended coroutine, the outer one first."""
+    lines = []
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "ag_frame", None)
+        if frame is not None:
+            code = frame.f_code
+            lines.append(f"    {code.co_filename}:{frame.f_lineno} {code.co_name}")
+        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "ag_await", None)
+    return "\n".join(lines[-3:])
 
 
 def _end_blocked_process(name: str) -> None:
