@@ -96,6 +96,7 @@ async def test_a_key_deleted_before_it_was_recovered_from_stays_deleted(
     app.producer_driver.gate.clear()
     with event_of(world.tasks[HERE]):
         del totals["a"]
+        assert totals["a"] == 0
         flush = asyncio.create_task(app.tables.flush())
         await asyncio.sleep(0.01)
         assert totals["a"] == 0
@@ -166,6 +167,33 @@ async def test_a_cancelled_flush_loses_nothing(app: App, world: World) -> None:
     await app.tables.flush()
     assert world.log(LOG).contents() == {b'"x"': b"1"}
     assert totals.held[1].dirty == {}
+
+
+async def test_a_partition_lost_during_a_flush_is_left_alone(app: App, world: World) -> None:
+    """When the broker answers after the partition was lost its closed store is not touched, and nothing fails."""
+    totals = await ready(app)
+    with event_of(world.tasks[HERE]):
+        totals["x"] = 1
+    store = totals.held[1].store
+    app.producer_driver.gate.clear()
+    flush = asyncio.create_task(app.tables.flush())
+    await asyncio.sleep(0.01)
+    await app.tables.on_partitions_revoked(frozenset(ALL), lost=True)
+    app.producer_driver.gate.set()
+    await flush
+    assert store.persisted_offset is None
+
+
+async def test_nothing_is_sent_between_two_assignments(app: App, world: World) -> None:
+    """What a revoke could not flush belongs to events that will come again; a later flush does not send it."""
+    totals = await ready(app)
+    with event_of(world.tasks[HERE]):
+        totals["x"] = 1
+    app.producer_driver.failure = ProducerSendError("refused")
+    with pytest.raises(ProducerSendError):
+        await app.tables.on_partitions_revoked(frozenset(ALL), lost=False)
+    await app.tables.flush()
+    assert world.log(LOG).entries == []
 
 
 async def test_a_long_flush_lets_others_run(app: App, world: World) -> None:

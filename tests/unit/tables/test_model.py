@@ -15,9 +15,7 @@ from faust.tables.table import Table
 
 ALL = [TP("orders", 0), TP("orders", 1), *(TP("shop-totals-changelog", n) for n in range(2))]
 
-KEYS = st.one_of(
-    st.sampled_from(["a", "b", "c"]), st.tuples(st.integers(0, 1), st.text(max_size=1))
-)
+KEYS = st.sampled_from(["a", "b", ("t", 1), ("t", (2, "x"))])
 VALUES = st.one_of(
     st.none(),
     st.booleans(),
@@ -29,6 +27,8 @@ STEPS = st.one_of(
     st.tuples(st.just("set"), KEYS, VALUES),
     st.tuples(st.just("set"), KEYS, VALUES),
     st.tuples(st.just("del"), KEYS, st.none()),
+    st.tuples(st.just("del"), KEYS, st.none()),
+    st.tuples(st.just("get"), KEYS, st.none()),
     st.tuples(st.just("get"), KEYS, st.none()),
     st.tuples(st.just("pop"), KEYS, VALUES),
     st.tuples(

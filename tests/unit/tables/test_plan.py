@@ -125,6 +125,22 @@ def test_a_log_made_anew_is_read_from_its_beginning() -> None:
     assert plan.confirm(Bounds(0, 2)) is Verdict.READY
 
 
+def test_an_earlier_place_means_another_log_whatever_its_length() -> None:
+    """Also when the new log is as long as the old one was, what was read of the old one goes."""
+    plan = PartitionPlan(5, 10)
+    plan.slice(0, 2)
+    assert plan.confirm(Bounds(0, 10)) is Verdict.REBUILD
+    assert (plan.position, plan.end) == (0, 10)
+
+
+def test_a_log_that_was_cut_back_is_read_again() -> None:
+    """When the log ends below what was read, what was read does not exist any more."""
+    plan = PartitionPlan(0, 10)
+    plan.slice(0, 10)
+    assert plan.confirm(Bounds(0, 4)) is Verdict.REBUILD
+    assert (plan.position, plan.end) == (0, 4)
+
+
 def test_a_log_that_is_always_truncated_ends_all_the_same() -> None:
     """Recovery gives up starting again after a few times; the state is as good as it gets."""
     plan = PartitionPlan(0, 10)
