@@ -13,6 +13,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import orjson
 
 __all__ = ["JSONDecodeError", "dumps", "loads", "plain_loads", "str_to_decimal"]
@@ -32,8 +33,8 @@ def dumps(obj: Any) -> bytes:
 
     Beyond JSON's own types: dates and times become ISO 8601 text (UTC as ``Z``), UUIDs and decimals
     text, bytes their Python repr, enums their value, tuples, sets and deques arrays, dataclasses
-    objects, infinities and NaN ``null``; objects with a ``__json__()`` method are encoded as what
-    it returns.
+    objects, infinities and NaN ``null``; a ``msgspec.Struct`` is written as msgspec writes it, and
+    an object with a ``__json__()`` method as what that returns.
 
     Raises:
         TypeError: for anything else, integers beyond 64 bits and text with lone surrogates
@@ -93,4 +94,6 @@ def _default(obj: Any) -> Any:
         return list(obj)
     if isinstance(obj, bytes):
         return repr(obj)
+    if isinstance(obj, msgspec.Struct):
+        return orjson.Fragment(msgspec.json.encode(obj, enc_hook=_default))
     raise TypeError(f"{type(obj).__name__} has no form in JSON")
