@@ -102,6 +102,32 @@ def test_tables_are_listed_in_order(app: faust.App) -> None:
     ]
 
 
+def test_models_are_listed_and_shown(app: faust.App) -> None:
+    """Models are listed with their docstrings, one is shown with its fields, others get a hint."""
+
+    class Order(faust.Record, namespace="shop.Order"):
+        """An order."""
+
+        account: str
+        items: list[int]
+        note: str | None = None
+
+    status, out, _ = call(app, "models", json=True)
+    assert status == 0
+    assert {"name": "Order", "help": "An order."} in json.loads(out)
+    status, out, _ = call(app, "model", "Order", json=True)
+    assert json.loads(out) == [
+        {"field": "account", "type": "str", "default": "*"},
+        {"field": "items", "type": "list[int]", "default": "*"},
+        {"field": "note", "type": "str | None", "default": "None"},
+    ]
+    assert call(app, "model", "shop.Order")[1].startswith("+Order---")
+    status, _, err = call(app, "model", "Ordr")
+    assert (status, "Did you mean 'Order'?" in err) == (1, True)
+    status, _, err = call(app, "model", "xyzzy")
+    assert (status, "Try: faust models" in err) == (1, True)
+
+
 def test_quiet_prints_nothing(app: faust.App) -> None:
     """With --quiet tables are not printed."""
     assert call(app, "agents", quiet=True) == (0, "", "")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import random
 import shutil
+from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,9 +17,10 @@ from click.shell_completion import get_completion_class
 
 from faust.cli.base import AppCommand, Command, UsageError, argument, option
 from faust.cli.state import cli
+from faust.models.base import registry
 from faust.topics import Topic
 
-__all__ = ["agents", "clean_versions", "completion", "send", "tables"]
+__all__ = ["agents", "clean_versions", "completion", "model", "models", "send", "tables"]
 
 
 class agents(AppCommand):  # noqa: N801 - the documented name
@@ -65,6 +69,60 @@ class tables(AppCommand):  # noqa: N801
             for table in self.app.tables.values()
         ]
         self.say(self.tabulate(rows, headers=self.headers, title=self.title))
+
+
+class models(AppCommand):  # noqa: N801
+    """List the models."""
+
+    title = "Models"
+    headers: ClassVar[list[str]] = ["name", "help"]
+    options: ClassVar[Any] = [
+        option("--builtins/--no-builtins", default=False, help="Include models of the library."),
+    ]
+
+    async def run(self, *, builtins: bool) -> None:
+        """Print the table of models."""
+        rows = [
+            (self.abbreviate_fqdn(namespace), inspect.cleandoc(vars(found)["__doc__"] or "<N/A>"))
+            for namespace, found in sorted(registry.items())
+            if builtins or not _is_builtin(namespace, found)
+        ]
+        self.say(self.tabulate(rows, headers=self.headers, title=self.title))
+
+
+def _is_builtin(namespace: str, found: Any) -> bool:
+    return namespace.startswith("@") or found.__module__.partition(".")[0] == "faust"
+
+
+class model(AppCommand):  # noqa: N801
+    """Show the fields of a model."""
+
+    headers: ClassVar[list[str]] = ["field", "type", "default"]
+    options: ClassVar[Any] = [argument("name")]
+
+    async def run(self, *, name: str) -> None:
+        """Print the table of fields; ``*`` as default means that the field is required."""
+        namespace, found = self._find(name)
+        rows = [
+            (field.field, _type_name(field.type), "*" if field.required else repr(field.default))
+            for field in found._options.descriptors.values()
+        ]
+        title = self.abbreviate_fqdn(namespace)
+        self.say(self.tabulate(rows, headers=self.headers, title=title))
+
+    def _find(self, name: str) -> tuple[str, Any]:
+        origin = (self.app.conf.origin or "").partition(":")[0]
+        for namespace in (name, name if "." in name else f"{origin}.{name}"):
+            if namespace in registry:
+                return namespace, registry[namespace]
+        shown = {self.abbreviate_fqdn(namespace): namespace for namespace in registry}
+        near = get_close_matches(name, [*registry, *shown], n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Try: {self.prog_name} models"
+        raise click.ClickException(f"No model {name!r}. {hint}")
+
+
+def _type_name(typ: Any) -> str:
+    return typ.__name__ if typ in {int, float, str, bytes, datetime} else repr(typ)
 
 
 class clean_versions(AppCommand):  # noqa: N801
