@@ -325,7 +325,7 @@ def _deal_standbys(
     owner: Mapping[int, str],
     slots: Sequence[int],
 ) -> None:
-    """Fill the open *slots*: by who owned the partition until now, else in turn, else by exchange."""
+    """Fill *slots*: first by who owned the partition until now, then in turn, else by exchange."""
     turns = balance.by_count()
     turn = 0
 
@@ -336,11 +336,14 @@ def _deal_standbys(
             and balance.room(member)
         )
 
+    others = []
     for partition in slots:
         had_it = [m for m in turns if partition in claims[m].actives and fits(m, partition)]
         if had_it:
             balance.give(had_it[0], partition)
-            continue
+        else:
+            others.append(partition)
+    for partition in others:
         turn += partition
         for step in range(len(turns)):
             member = turns[(turn + step) % len(turns)]

@@ -1,0 +1,449 @@
+"""What members and leader tell each other, and what a worker knows of its assignment."""
+
+from __future__ import annotations
+
+import json
+import logging
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from faust.assignor import PartitionAssignor
+from faust.assignor.wire import Holdings, WireError, decode_assignment, decode_subscription
+from faust.messages import TP
+from faust.transport.base import Assignor, MemberAssignment, MemberSubscription
+
+LEADER, GLOBAL, TABLE, SOURCE = (
+    "as-__assignor-__leader",
+    "as-glob-changelog",
+    "as-tbl-changelog",
+    "src",
+)
+COUNTS = {SOURCE: 4, TABLE: 4, GLOBAL: 2, LEADER: 1}
+
+FRESH = (
+    b'{"assignment":{"actives":{},"standbys":{}},"url":"http://me:6066",'
+    b'"changelog_distribution":{},"external_topic_distribution":{},"topic_groups":{}}'
+)
+
+# Answers of a leader of faust-streaming 0.15.3 to two fresh members, as it sent them (uncompressed).
+SHARED = (
+    '"changelog_distribution":{"http://w1:6066":{"as-glob-changelog":[0,1],'
+    '"as-tbl-changelog":[0,2]},"http://w2:6066":{"as-glob-changelog":[0,1],'
+    '"as-tbl-changelog":[1,3]}},"external_topic_distribution":{"http://w1:6066":'
+    '{"as-__assignor-__leader":[0],"src":[0,2]},"http://w2:6066":{"as-__assignor-__leader":[],'
+    '"src":[1,3]}},"topic_groups":{"as-__assignor-__leader":0,"as-glob-changelog":1,'
+    '"as-tbl-changelog":2,"src":2}}'
+)
+ANSWERS = {
+    "m1": '{"assignment":{"actives":{"as-__assignor-__leader":[0],"as-glob-changelog":[0,1],'
+    '"as-tbl-changelog":[0,2],"src":[0,2]},"standbys":{"as-__assignor-__leader":[],'
+    '"as-glob-changelog":[1],"as-tbl-changelog":[1,3],"src":[1,3]}},"url":"http://w1:6066",'
+    + SHARED,
+    "m2": '{"assignment":{"actives":{"as-__assignor-__leader":[],"as-glob-changelog":[0,1],'
+    '"as-tbl-changelog":[1,3],"src":[1,3]},"standbys":{"as-__assignor-__leader":[0],'
+    '"as-glob-changelog":[0],"as-tbl-changelog":[0,2],"src":[0,2]}},"url":"http://w2:6066",'
+    + SHARED,
+}
+BROKER_LEVEL = {
+    "m1": {LEADER: [0], GLOBAL: [0, 1, 1], TABLE: [0, 2, 1, 3], SOURCE: [0, 2]},
+    "m2": {LEADER: [], GLOBAL: [0, 1, 0], TABLE: [1, 3, 0, 2], SOURCE: [1, 3]},
+}
+
+
+def worker(url: str = "http://me:6066", replicas: int = 1, **names: Any) -> PartitionAssignor:
+    """Make the assignor of a worker with one table and one global table."""
+    topics: dict[str, Any] = {
+        "changelog_topics": lambda: {TABLE, GLOBAL},
+        "global_topics": lambda: {GLOBAL},
+    }
+    return PartitionAssignor(canonical_url=url, replicas=replicas, **(topics | names))
+
+
+def join(assignor: PartitionAssignor, *topics: str) -> MemberSubscription:
+    """Say what a worker says when it joins; by default for all topics."""
+    wanted = topics or tuple(sorted(COUNTS))
+    return MemberSubscription(wanted, assignor.subscription_user_data(frozenset(wanted)))
+
+
+def rebalance(
+    workers: Mapping[str, PartitionAssignor], counts: Mapping[str, int] = COUNTS
+) -> Mapping[str, MemberAssignment]:
+    """Let the first worker lead, and tell everybody."""
+    leader = next(iter(workers.values()))
+    answers = leader.assign({name: join(each) for name, each in workers.items()}, counts)
+    for name, each in workers.items():
+        each.on_assignment(answers[name], 1)
+    return answers
+
+
+def two() -> dict[str, PartitionAssignor]:
+    """Two fresh workers."""
+    return {"m1": worker("http://w1:6066"), "m2": worker("http://w2:6066")}
+
+
+# -- the wire
+
+
+def test_is_an_assignor_of_the_transport() -> None:
+    """The class is what the transport wants, under the name and version of the reference."""
+    assignor: Assignor = worker()
+    assert (assignor.name, assignor.version) == ("faust", 4)
+
+
+def test_fresh_subscription_to_the_byte() -> None:
+    """A fresh member says exactly the bytes of recovery-rebalance.md section 3."""
+    assert worker().subscription_user_data(frozenset(COUNTS)) == FRESH
+
+
+def test_answers_to_the_byte() -> None:
+    """The leader answers exactly as a leader of the reference, compressed with zlib."""
+    answers = rebalance(two())
+    assert {name: zlib.decompress(each.user_data).decode() for name, each in answers.items()} == (
+        ANSWERS
+    )
+
+
+def test_broker_level_partitions() -> None:
+    """On the broker's level are actives, then standbys of changelogs, as old members insist."""
+    answers = rebalance(two())
+    assert {name: each.partitions for name, each in answers.items()} == BROKER_LEVEL
+    assert list(answers["m1"].partitions) == sorted(COUNTS)
+
+
+def test_next_subscription_claims_what_was_assigned() -> None:
+    """At the next join a member says what it held, standbys of source topics included."""
+    workers = two()
+    rebalance(workers)
+    said = json.loads(join(workers["m1"]).user_data)
+    assert said == {
+        "assignment": json.loads(ANSWERS["m1"])["assignment"],
+        "url": "http://w1:6066",
+        "changelog_distribution": {},
+        "external_topic_distribution": {},
+        "topic_groups": {},
+    }
+    assert list(said) == list(json.loads(FRESH))
+
+
+def test_only_what_is_still_subscribed_is_claimed() -> None:
+    """A topic that is no longer subscribed is not claimed."""
+    workers = two()
+    rebalance(workers)
+    said = json.loads(workers["m1"].subscription_user_data(frozenset({SOURCE})))
+    assert said["assignment"] == {"actives": {SOURCE: [0, 2]}, "standbys": {SOURCE: [1, 3]}}
+
+
+def test_an_old_members_subscription_is_understood() -> None:
+    """Old members repeat the cluster's map when they join, and new fields do no harm."""
+    old = json.loads(ANSWERS["m1"]) | {"novelty": 1}
+    data = decode_subscription(json.dumps(old).encode())
+    assert data.assignment.actives[SOURCE] == [0, 2]
+    assert data.topic_groups[SOURCE] == 2
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{", b"[]", b"\xff\xfe", b'{"url":"x"}', FRESH.replace(b'"http://me:6066"', b"7")],
+)
+def test_nonsense_is_refused_with_its_first_bytes(data: bytes) -> None:
+    """Data that cannot be read raises an error that shows where it begins."""
+    with pytest.raises(WireError, match="first bytes"):
+        decode_subscription(data)
+    with pytest.raises(WireError, match="first bytes"):
+        decode_assignment(data)
+    with pytest.raises(WireError, match="first bytes"):
+        decode_assignment(zlib.compress(data))
+
+
+lists = st.dictionaries(st.text(max_size=8), st.lists(st.integers(0, 99), max_size=4), max_size=3)
+
+
+@given(lists, lists, st.text(max_size=20))
+@settings(max_examples=50)
+def test_round_trip(actives: Any, standbys: Any, url: str) -> None:
+    """Whatever the names of topics, what a member says is what the leader reads."""
+    assignor = PartitionAssignor(canonical_url=url)
+    given = PartitionAssignor(canonical_url=url)
+    leader_said = {
+        "assignment": {"actives": actives, "standbys": standbys},
+        "url": url,
+        "changelog_distribution": {},
+        "external_topic_distribution": {},
+        "topic_groups": {},
+    }
+    answer = zlib.compress(json.dumps(leader_said).encode())
+    given.on_assignment(MemberAssignment(actives, answer), 1)
+    said = decode_subscription(given.subscription_user_data(frozenset({*actives, *standbys})))
+    assert said.assignment == Holdings(actives, standbys)
+    assert said.url == url
+    assert assignor.assigned_actives() == set()
+
+
+# -- what a worker knows
+
+
+def test_roles() -> None:
+    """A worker knows its actives and standbys; a source's standbys are no partitions of its own."""
+    workers = two()
+    rebalance(workers)
+    first = workers["m1"]
+    assert first.assigned_actives() == {
+        TP(LEADER, 0), TP(GLOBAL, 0), TP(GLOBAL, 1), TP(TABLE, 0), TP(TABLE, 2), TP(SOURCE, 0),
+        TP(SOURCE, 2),
+    }  # fmt: skip
+    assert first.assigned_standbys() == {TP(GLOBAL, 1), TP(TABLE, 1), TP(TABLE, 3)}
+    assert first.is_active(TP(TABLE, 0))
+    assert not first.is_active(TP(TABLE, 1))
+    assert first.is_standby(TP(TABLE, 1))
+    assert not first.is_standby(TP(SOURCE, 1))
+    assert first.group_for_topic(SOURCE) == first.group_for_topic(TABLE) == 2
+    with pytest.raises(KeyError, match="nowhere"):
+        first.group_for_topic("nowhere")
+
+
+def test_maps_for_the_router() -> None:
+    """The maps tell which worker is active for which partitions of tables and other topics."""
+    workers = two()
+    rebalance(workers)
+    first = workers["m1"]
+    assert first.tables_metadata() == json.loads(ANSWERS["m1"])["changelog_distribution"]
+    assert first.table_metadata(TABLE) == {
+        "http://w1:6066": {TABLE: [0, 2]},
+        "http://w2:6066": {TABLE: [1, 3]},
+    }
+    assert first.table_metadata("nowhere") == {}
+    assert first.external_topics_metadata()["http://w2:6066"] == {LEADER: [], SOURCE: [1, 3]}
+    assert first.owner_url(TP(TABLE, 0)) == "http://w1:6066"
+    assert first.owner_url(TP(TABLE, 1)) == "http://w2:6066"
+    assert first.owner_url(TP(SOURCE, 3)) == "http://w2:6066"
+    with pytest.raises(KeyError):
+        first.owner_url(TP(TABLE, 4))
+
+
+def test_a_global_table_is_here() -> None:
+    """Every worker finds all keys of a global table on itself (BUG-R25)."""
+    workers = two()
+    rebalance(workers)
+    for each in workers.values():
+        assert each.owner_url(TP(GLOBAL, 0)) == each.owner_url(TP(GLOBAL, 1)) == each.canonical_url
+
+
+def test_before_the_first_assignment() -> None:
+    """A worker that was given nothing yet has nothing and knows nobody."""
+    assignor = worker()
+    assert assignor.assigned_actives() == assignor.assigned_standbys() == set()
+    assert not assignor.is_active(TP(SOURCE, 0))
+    assert assignor.tables_metadata() == assignor.external_topics_metadata() == {}
+
+
+def test_forget() -> None:
+    """What the group has given away is neither active nor claimed again."""
+    workers = two()
+    rebalance(workers)
+    workers["m1"].forget()
+    assert workers["m1"].assigned_actives() == set()
+    assert json.loads(join(workers["m1"]).user_data)["assignment"] == {
+        "actives": {},
+        "standbys": {},
+    }
+
+
+def test_what_is_returned_can_be_changed() -> None:
+    """Callers that change the sets they get change nothing here."""
+    workers = two()
+    rebalance(workers)
+    workers["m1"].assigned_actives().clear()
+    assert workers["m1"].is_active(TP(SOURCE, 0))
+
+
+# -- the leader
+
+
+def test_stickiness_over_the_wire() -> None:
+    """A third worker that joins, and leaves, moves no more than balance needs."""
+    workers = two()
+    counts = {SOURCE: 12, TABLE: 12, GLOBAL: 2, LEADER: 1}
+    rebalance(workers, counts)
+    before = {name: each.assigned_actives() for name, each in workers.items()}
+    rebalance(workers, counts)
+    assert before == {name: each.assigned_actives() for name, each in workers.items()}
+    workers["m3"] = worker("http://w3:6066")
+    rebalance(workers, counts)
+    for name, held in before.items():
+        now = workers[name].assigned_actives()
+        assert now <= held
+        assert sum(tp.topic == SOURCE for tp in held - now) == 2
+    third = workers.pop("m3").assigned_actives()
+    kept = {name: each.assigned_actives() for name, each in workers.items()}
+    rebalance(workers, counts)
+    for name, held in kept.items():
+        now = workers[name].assigned_actives()
+        assert held <= now
+        assert now - held <= third
+
+
+def test_the_first_joiner_keeps_working_when_a_second_comes() -> None:
+    """Global topics, of which everybody holds everything, do not spoil the claims of their group."""
+    counts = {SOURCE: 4, GLOBAL: 4}  # one group; "as-glob..." sorts before "src"
+    workers = two()
+    rebalance(workers, counts)
+    first = workers["m1"].assigned_actives()
+    workers = {"m0": worker("http://w0:6066"), **workers}
+    rebalance(workers, counts)
+    assert {tp for tp in workers["m1"].assigned_actives() if tp.topic == SOURCE} <= first
+
+
+def test_a_group_of_global_topics_only_is_sticky() -> None:
+    """Who owned a partition of a global table is known by what it was not a standby of."""
+    workers = {"m2": worker("http://w2:6066"), "m3": worker("http://w3:6066")}
+    counts = {GLOBAL: 4}
+    rebalance(workers, counts)
+    before = {name: each.assigned_standbys() for name, each in workers.items()}
+    workers["m1"] = worker("http://w1:6066")  # sorts first
+    rebalance(workers, counts)
+    for name, followed in before.items():
+        assert followed <= workers[name].assigned_standbys()
+
+
+def test_synchronized_topics_are_followed_whole() -> None:
+    """Of a synchronized global table also the own partitions are followed."""
+    assignor = worker(synchronized_topics=lambda: {GLOBAL})
+    rebalance({"m1": assignor})
+    assert assignor.assigned_standbys() == {TP(GLOBAL, 0), TP(GLOBAL, 1)}
+
+
+def test_without_replicas() -> None:
+    """Without replicas only the global table has standbys."""
+    workers = {"m1": worker("http://w1:6066", 0), "m2": worker("http://w2:6066", 0)}
+    rebalance(workers)
+    assert {tp.topic for tp in workers["m1"].assigned_standbys()} == {GLOBAL}
+
+
+def test_each_gets_only_what_it_subscribes_to() -> None:
+    """Topics go to their subscribers only, and a member without topics gets an empty answer."""
+    leader = worker()
+    answers = leader.assign(
+        {
+            "m1": join(leader, SOURCE, "x"),
+            "m2": join(leader, SOURCE),
+            "m3": MemberSubscription((), FRESH),
+        },
+        {SOURCE: 4, "x": 4},
+    )
+    assert answers["m1"].partitions.keys() == {SOURCE, "x"}
+    assert answers["m1"].partitions["x"] == [0, 1, 2, 3]
+    assert answers["m2"].partitions.keys() == {SOURCE}
+    assert answers["m3"].partitions == {}
+    assert decode_assignment(answers["m3"].user_data).topic_groups == {SOURCE: 0, "x": 0}
+
+
+def test_order_of_members_does_not_matter() -> None:
+    """The division depends on the members' URLs, not on the order in which the broker lists them."""
+    leader, other = two().values()
+    members = {"z": join(leader), "a": join(other)}
+    there = leader.assign(members, COUNTS)
+    back = leader.assign(dict(reversed(members.items())), COUNTS)
+    assert there == back
+    assert there["z"].partitions == BROKER_LEVEL["m1"]
+
+
+def test_missing_topics_are_left_out_and_remembered(caplog: pytest.LogCaptureFixture) -> None:
+    """Topics that do not exist yet, global changelogs too, do not keep the group from forming (BUG-R6)."""
+    assignor = worker()
+    with caplog.at_level(logging.WARNING):
+        rebalance({"m1": assignor}, {SOURCE: 2, TABLE: 0})
+    assert assignor.missing_topics == {GLOBAL, LEADER, TABLE}
+    assert assignor.assigned_actives() == {TP(SOURCE, 0), TP(SOURCE, 1)}
+    assert f"{LEADER}, {GLOBAL}, {TABLE}" in caplog.text
+    rebalance({"m1": assignor})
+    assert assignor.missing_topics == frozenset()
+    assert len(assignor.assigned_actives()) == 11
+
+
+def test_two_workers_with_one_url(caplog: pytest.LogCaptureFixture) -> None:
+    """Workers that announce one URL get their partitions all the same, with a warning (BUG-R2)."""
+    workers = {"m1": worker("http://same:6066"), "m2": worker("http://same:6066")}
+    with caplog.at_level(logging.WARNING):
+        answers = rebalance(workers)
+    assert {name: each.partitions for name, each in answers.items()} == BROKER_LEVEL
+    assert workers["m1"].table_metadata(TABLE) == {"http://same:6066": {TABLE: [0, 1, 2, 3]}}
+    assert "2 workers of this group announce the URL http://same:6066" in caplog.text
+    kept = {name: each.assigned_actives() for name, each in workers.items()}
+    rebalance(workers)
+    assert kept == {name: each.assigned_actives() for name, each in workers.items()}
+
+
+def test_a_member_that_cannot_be_understood(caplog: pytest.LogCaptureFixture) -> None:
+    """A member whose data cannot be read is named in the log and gets its share as a new one."""
+    leader = worker("http://w1:6066")
+    answers = leader.assign(
+        {"m1": join(leader), "odd": MemberSubscription((SOURCE,), b"\x00\x01")}, COUNTS
+    )
+    assert len(answers["odd"].partitions[SOURCE]) == 2
+    assert "Member odd joined with data that cannot be read" in caplog.text
+    assert decode_assignment(answers["m1"].user_data).external_topic_distribution.keys() == {
+        "http://w1:6066"
+    }
+
+
+# -- answers that are not right
+
+
+def test_duplicates_on_the_brokers_level_count_once() -> None:
+    """A partition that is listed twice is held once (BUG-R5)."""
+    assignor = worker("http://w1:6066")
+    answer = zlib.compress(ANSWERS["m1"].encode())
+    assignor.on_assignment(MemberAssignment(BROKER_LEVEL["m1"], answer), 7)
+    assert len(assignor.assigned_actives() | assignor.assigned_standbys()) == 9
+
+
+def test_an_answer_to_somebody_else(caplog: pytest.LogCaptureFixture) -> None:
+    """A wrong URL in the answer is logged, and the worker goes on (BUG-R4)."""
+    assignor = worker("http://other:1")
+    answer = zlib.compress(ANSWERS["m1"].encode())
+    assignor.on_assignment(MemberAssignment(BROKER_LEVEL["m1"], answer), 7)
+    assert assignor.is_active(TP(SOURCE, 0))
+    assert "answered to http://w1:6066, but this worker is http://other:1" in caplog.text
+
+
+def test_contradicting_partitions(caplog: pytest.LogCaptureFixture) -> None:
+    """Where roles and partitions differ the partitions win, and the difference is logged (BUG-R4)."""
+    assignor = worker("http://w1:6066")
+    answer = zlib.compress(ANSWERS["m1"].encode())
+    assignor.on_assignment(MemberAssignment({TABLE: [0, 1], "new": [5], SOURCE: [0]}, answer), 7)
+    assert assignor.assigned_actives() == {TP(TABLE, 0), TP("new", 5), TP(SOURCE, 0)}
+    assert assignor.assigned_standbys() == {TP(TABLE, 1)}
+    assert f"{TABLE}[2]" in caplog.text
+    assert "new[5]" in caplog.text
+    assert f"{TABLE}[3]" not in caplog.text  # a standby that is not read is no contradiction
+
+
+@pytest.mark.parametrize("user_data", [b"", b"nonsense", zlib.compress(b"{}")])
+def test_an_answer_that_cannot_be_read(user_data: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """An unreadable answer is logged as an error; what is assigned is active and claimed again."""
+    assignor = worker()
+    assignor.on_assignment(MemberAssignment({SOURCE: [3, 1, 1]}, user_data), 7)
+    assert assignor.assigned_actives() == {TP(SOURCE, 1), TP(SOURCE, 3)}
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    claimed = decode_subscription(assignor.subscription_user_data(frozenset({SOURCE})))
+    assert claimed.assignment == Holdings({SOURCE: [1, 3]})
+
+
+def test_negative_replicas_are_refused() -> None:
+    """A negative number of standbys is an error that names the argument."""
+    with pytest.raises(ValueError, match="replicas"):
+        worker(replicas=-1)
+
+
+def test_a_large_group() -> None:
+    """Payloads of a group of 200 workers and 2,000 partitions stay far below a broker's limits."""
+    workers = {f"m{i}": worker(f"http://worker-{i}.example.org:6066") for i in range(200)}
+    counts = {SOURCE: 2000, TABLE: 2000, LEADER: 1}
+    answers = rebalance(workers, counts)
+    assert max(len(each.user_data) for each in answers.values()) < 30_000
+    assert max(len(join(each).user_data) for each in workers.values()) < 1_000
