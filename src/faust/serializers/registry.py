@@ -25,6 +25,7 @@ from faust.serializers.codecs import (
     warn_if_unsafe,
 )
 from faust.serializers.typed import accepts_null, is_model, loader, model_serializer, type_name
+from faust.utils.json import dumps as json_dumps
 
 __all__ = ["Registry", "decode_error", "null_error"]
 
@@ -223,7 +224,7 @@ class _Encoders(dict[type, Callable[[Any], "bytes | None"]]):
         if type(self.codec) is raw and cls is str and not self.codec.children:
             return str.encode
         encode = compile_dumps(self.codec)
-        return encode if encode is not self.codec.dumps else self._checked(encode)
+        return encode if encode is json_dumps else self._checked(encode)
 
     def _model(self, cls: type) -> Callable[[Any], bytes | None]:
         serializer = model_serializer(cls) or self.codec

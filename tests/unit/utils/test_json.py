@@ -28,7 +28,7 @@ class Level(IntEnum):
     HIGH = 3
 
 
-class Text(str, Enum):
+class Text(str, Enum):  # noqa: UP042 - users write it this way
     A = "a"
 
 
@@ -59,7 +59,7 @@ class Says:
 
 
 CEST = dt.timezone(dt.timedelta(hours=2))
-MOMENT = dt.datetime(2020, 1, 2, 3, 4, 5)
+MOMENT = dt.datetime(2020, 1, 2, 3, 4, 5)  # noqa: DTZ001 - naive on purpose
 ID = uuid.UUID(int=1)
 ID_TEXT = b"00000000-0000-0000-0000-000000000001"
 

@@ -16,7 +16,8 @@ PROGRAM = "from faust.utils.names import qualified_name\nclass A: pass\nprint(qu
 
 
 class Outer:
-    class Inner: ...
+    class Inner:  # noqa: D106
+        pass
 
 
 def test_nested_classes_keep_their_full_name() -> None:
