@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -246,6 +247,28 @@ faust.Worker(app, Never()).execute_from_commandline()
 # -- crashing
 
 
+def test_a_forbidden_data_directory() -> None:
+    """A data directory that may not be written is told in one line, and the status is 1.
+
+    (The program gives up being root, if it is, so that permissions mean something.)
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        closed = Path(scratch) / "closed"
+        closed.mkdir()
+        closed.chmod(0o555)
+        Path(scratch).chmod(0o755)
+        give_up = "import os\nif os.geteuid() == 0: os.setuid(65534)\n"
+        for directory in (closed, closed / "data"):
+            with start_python(HEAD + give_up + QUIET, str(directory)) as process:
+                status, errors = end(process)
+            assert status == 1
+            assert (
+                f"setting 'datadir' (from keyword argument datadir): the directory {directory}"
+                in errors
+            )
+            assert errors.count("\n") == 0
+
+
 def test_a_task_that_fails_ends_the_worker(start: Start) -> None:
     """An exception that leaves a task is logged with its traceback, and the status is 1."""
     program = "\n@app.task()\nasync def fail():\n    raise KeyError('broken')\n"
@@ -354,3 +377,108 @@ print("done")
         lines = {process.read_line(), process.read_line()}
         assert end(process) == (0, "")
     assert lines == {" OK ^", "done"}
+
+
+# -- with a broker
+
+
+WORDS = """
+import faust
+
+app = faust.App("shop", topic_partitions=2)
+words = app.topic("words", value_type=str, internal=True)
+counts = app.Table("counts", default=int)
+
+@app.agent(words)
+async def count(stream):
+    async for word in stream:
+        counts[word] += 1
+        print(f"{word}={counts[word]}", flush=True)
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Callable[..., PythonProcess]:
+    """Write the app of a shop; returns what runs ``faust -A shop`` with arguments."""
+    (tmp_path / "shop.py").write_text(WORDS)
+    env = {"BROKER_URL": f"local://{tmp_path / 'broker'}", "APP_DATADIR": str(tmp_path / "data")}
+
+    def program(*args: str, **more: str) -> PythonProcess:
+        return start_python(
+            None, "-A", "shop", *args, module="faust", cwd=tmp_path, env={**env, **more}
+        )
+
+    return program
+
+
+def test_the_worker_command_runs_an_app(shop: Callable[..., PythonProcess]) -> None:
+    """Banner, ready, a message sent from another process is counted, TERM ends with 0."""
+    with shop("worker", "-l", "info") as process:
+        wait_for(process, "[^Worker]: Ready")
+        banner = process.lines()
+        assert banner[0].startswith("+ƒaµS† v")
+        assert any(line.startswith("| id          shop ") for line in banner)
+        with shop("send", "@count", "apple") as sender:
+            status, errors = end(sender)
+            assert status == 0, errors
+            assert '"topic":"words"' in sender.lines()[0]
+        wait_for(process, "apple=1")
+        process.terminate()
+        began = time.monotonic()
+        status, errors = end(process)
+    assert status == 0
+    assert time.monotonic() - began < 10
+    assert "Traceback" not in errors
+
+
+def test_int_stops_the_worker_command(shop: Callable[..., PythonProcess]) -> None:
+    """Ctrl-C ends with 0."""
+    with shop("worker") as process:
+        while process.read_line() != " OK ^":
+            pass
+        process.send_signal(signal.SIGINT)
+        assert end(process)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"BROKER_URL": "kafak://x"}, "there is no transport for kafak://; known are"),
+        ({"TOPIC_PARTITIONS": "many"}, "environment variable TOPIC_PARTITIONS"),
+        ({"APP_STORE": "rocksbd://"}, "there is no table store for rocksbd://"),
+        ({"APP_WEB_ENABLED": "yes"}, "setting 'web_enabled': True"),
+    ],
+)
+def test_wrong_settings_end_the_worker(
+    shop: Callable[..., PythonProcess], variables: dict[str, str], words: str
+) -> None:
+    """A setting that cannot work is told in one message, and the status is 1."""
+    with shop("worker", **variables) as process:
+        status, errors = end(process)
+    assert status == 1
+    assert words in errors
+    assert "Traceback" not in errors
+
+
+def test_a_data_directory_that_is_a_file(
+    shop: Callable[..., PythonProcess], tmp_path: Path
+) -> None:
+    """A data directory that cannot be one names the path, and the status is 1."""
+    (tmp_path / "file").touch()
+    with shop("worker", APP_DATADIR=str(tmp_path / "file" / "data")) as process:
+        status, errors = end(process)
+    assert status == 1
+    assert str(tmp_path / "file") in errors
+    assert "Traceback" not in errors
+
+
+def test_a_broker_directory_that_is_a_file(
+    shop: Callable[..., PythonProcess], tmp_path: Path
+) -> None:
+    """A broker directory that cannot be one is one message with the path."""
+    (tmp_path / "file").touch()
+    with shop("worker", BROKER_URL=f"local://{tmp_path / 'file'}") as process:
+        status, errors = end(process)
+    assert status == 1
+    assert str(tmp_path / "file") in errors
+    assert "Traceback" not in errors

@@ -591,8 +591,9 @@ class App(Service):
         return list(boot.producer_only() if self.producer_only else boot.server())
 
     async def on_first_start(self) -> None:
-        """Make the data directory."""
+        """Make the data directories."""
         self.finalize()
+        self.conf.create_directories()
 
     async def on_start(self) -> None:
         """End the configuration."""

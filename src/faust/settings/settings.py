@@ -10,6 +10,7 @@ Times are in seconds unless the name ends in ``_ms``; sizes are in bytes.
 from __future__ import annotations
 
 import enum
+import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC
@@ -719,6 +720,31 @@ class Settings(SettingsTable):
             directory = self.data_directory_for_version(version)
             if directory.is_dir():
                 yield directory
+
+    def create_directories(self) -> None:
+        """Create data directory, directory of this version and table directory, where missing.
+
+        Raises:
+            ImproperlyConfigured: one of them cannot be created or written to; says which and why.
+        """
+        for name, path in (
+            ("datadir", self._look(self.SETTINGS["datadir"])),
+            ("datadir", self.appdir),
+            ("tabledir", self._look(self.SETTINGS["tabledir"])),
+        ):
+            try:
+                path.mkdir(exist_ok=True)
+            except OSError as exc:
+                hint = "; its parent must exist" if isinstance(exc, FileNotFoundError) else ""
+                raise self._unusable(name, path, f"{exc.strerror}{hint}") from exc
+            if not os.access(path, os.W_OK | os.X_OK):
+                raise self._unusable(name, path, "this user may not write there")
+
+    def _unusable(self, name: str, path: FilePath, reason: str) -> ImproperlyConfigured:
+        return ImproperlyConfigured(
+            f"setting {name!r} (from {self.source_of(name)}): the directory {path.absolute()} "
+            f"cannot be used: {reason}"
+        )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self._id}>"

@@ -80,7 +80,7 @@ def explain(exc: BaseException) -> str | None:
     """
     if isinstance(exc, ImproperlyConfigured | BrokerError):
         return str(exc) or type(exc).__name__
-    if isinstance(exc, PermissionError | FileNotFoundError | NotADirectoryError) and exc.filename:
+    if isinstance(exc, OSError) and exc.filename:
         return f"{exc.strerror}: {exc.filename}"
     return None
 

@@ -351,6 +351,27 @@ def test_old_version_directories_are_found(tmp_path: Path) -> None:
     assert [p.name for p in conf.find_old_versiondirs()] == ["v3", "v1", "v0"]
 
 
+def test_directories_are_created(tmp_path: Path) -> None:
+    """The three directories exist afterwards, and may exist before."""
+    conf = make(datadir=tmp_path / "data", version=2)
+    for _ in range(2):
+        conf.create_directories()
+        assert conf.tabledir.is_dir()
+    assert conf.tabledir == tmp_path / "data" / "v2" / "tables"
+
+
+def test_directories_that_cannot_be_say_so(tmp_path: Path) -> None:
+    """The message names setting, source, directory and reason."""
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "data"):
+        conf = make(env={"APP_DATADIR": str(path)})
+        words = rf"'datadir' \(from environment variable APP_DATADIR\).*{path}"
+        with pytest.raises(ImproperlyConfigured, match=words):
+            conf.create_directories()
+    with pytest.raises(ImproperlyConfigured, match="its parent must exist"):
+        make(datadir=tmp_path / "no" / "such").create_directories()
+
+
 def test_repr_is_the_id() -> None:
     """The settings say whose they are."""
     assert repr(make(version=2)) == "<Settings: shop-v2>"
