@@ -22,10 +22,10 @@ from faust.exceptions import (
     BrokerUnavailable,
     CommitRefused,
 )
-from faust.messages import TP
+from faust.messages import TP, Slice
 from faust.transport.base import ConsumerOptions, ProducerOptions
 from faust.transport.drivers.aiokafka import Transport
-from tests.support.driving import Recorder, RoundRobin, Stage, fast_options, until
+from tests.support.driving import Recorder, RoundRobin, Stage, fast_options, take_for, until
 from tests.support.kafka import ADMIN, GUEST, KafkaCluster
 
 pytestmark = pytest.mark.kafka
@@ -143,8 +143,7 @@ async def test_a_topic_that_may_not_be_read_is_an_error_at_once(
     await consumer.start()
     await consumer.subscribe([topic], listener=Recorder(), assignor=RoundRobin())
     with pytest.raises(AuthorizationFailed, match="ACL"):
-        for _ in range(200):
-            await consumer.take(0.1)
+        await take_for(consumer, 20)
     await consumer.close()
     producer = transport.producer(ProducerOptions(acks=1, credentials=credentials(GUEST)))
     await producer.start()
@@ -172,7 +171,7 @@ async def test_a_restart_is_survived_and_told(
         await until(lambda: not producer.state.connected, "the producer notices")
         assert consumer.state.last_error
         await asyncio.sleep(3.0)
-    found = []
+    found: list[Slice] = []
     deadline = time.monotonic() + 30
     while not found and time.monotonic() < deadline:
         found = await consumer.take(0.5)

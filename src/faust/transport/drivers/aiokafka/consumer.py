@@ -245,7 +245,11 @@ class Consumer(ConsumerDriver):
     def _collect(self, now: float) -> list[Slice]:
         if not self._open or self._lease_is_over(now):
             return []
-        return self._hand_over.collect()
+        try:
+            return self._hand_over.collect()
+        except FaustError as error:
+            self._error = error
+            raise
 
     def _lease_is_over(self, now: float) -> bool:
         return self._generation >= 0 and now >= self.lease_until()
@@ -323,7 +327,7 @@ class Consumer(ConsumerDriver):
         client = self._started()
         track = self._held(tp)
         if track.position is None:
-            resolved = await self._thread.call(client.position(TopicPartition(*tp)))
+            resolved = await self._thread.call(client.position(TopicPartition(*tp), track))
             if track.position is None:
                 track.position = resolved
         return track.position

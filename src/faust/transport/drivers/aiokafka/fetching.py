@@ -32,7 +32,7 @@ from faust.transport.drivers.aiokafka.client import Backoff, KafkaClient
 from faust.transport.drivers.aiokafka.credentials import client_security
 from faust.transport.drivers.aiokafka.errors import is_passing, is_refusal, translate
 from faust.transport.drivers.aiokafka.membership import Membership, RebalanceHooks, Subscriptions
-from faust.transport.drivers.aiokafka.pump import HandOver, Pump, PumpHost
+from faust.transport.drivers.aiokafka.pump import HandOver, Pump, PumpHost, Track
 from faust.transport.drivers.aiokafka.reader import make_reader
 
 __all__ = ["ConsumerClient", "TopicFilter"]
@@ -225,12 +225,23 @@ class ConsumerClient:
         if self._consumer._subscription.is_assigned(tp):
             self._consumer.seek(tp, offset)
 
-    async def position(self, tp: Any) -> int:
-        """Return where *tp* will be read next; waits until that is known."""
+    async def position(self, tp: Any, track: Track) -> int:
+        """Return where *tp* will be read next; waits until that is known, or known to be nowhere."""
+        asked = asyncio.get_running_loop().create_task(self._consumer.position(tp))
         try:
-            return int(await self._consumer.position(tp))
+            while not asked.done():
+                await asyncio.wait([asked], timeout=0.1)
+                if track.stuck is not None:
+                    raise track.stuck
+                if not track.alive:
+                    raise UnknownTopic(
+                        f"{tp.topic}[{tp.partition}] is not assigned to this consumer any more"
+                    )
+            return int(asked.result())
         except kafka.KafkaError as error:
             raise translate(error, f"position of {tp.topic}[{tp.partition}]") from error
+        finally:
+            asked.cancel()
 
     # -- topics
 

@@ -106,8 +106,8 @@ class Producer(ProducerDriver):
 
     async def _connect(self) -> Sending:
         """Client thread."""
-        client = Sending(self._options, self._answered)
-        await client.start(self._servers, self.state)
+        client = Sending(self._servers, self._options, self._answered)
+        await client.start(self.state)
         return client
 
     async def close(self, timeout: float = 10.0) -> None:

@@ -2,8 +2,8 @@
 
 The *pump* runs in the client thread. It takes fetched records of the partitions in turn, one slice each, and puts
 them into the *hand-over*, as many as there is room for; the application is woken once per batch of slices. `take`
-empties the hand-over, and wakes the pump when that had run out of room. So the client's buffers stay full while the application
-works, and no more is held than the queue's bound plus what the client has fetched.
+empties the hand-over, and wakes the pump when that had run out of room. So the client's buffers stay full while the
+application works, and no more is held than the queue's bound plus what the client has fetched.
 
 A `Track` is one partition between two jumps: a seek or a new assignment ends it and begins another. What was fetched
 on a track that has ended is dropped wherever it is found, on either side; this alone makes seeks exact (C1) and
@@ -17,7 +17,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from aiokafka import errors as kafka
 from aiokafka.consumer.fetcher import OffsetResetStrategy
@@ -39,6 +39,10 @@ TURN = 16
 CORRUPT_RETRIES = 3
 
 
+Item: TypeAlias = Slice | FaustError
+"""What is handed over: a slice, or why there are no more of a partition."""
+
+
 class Track:
     """One partition between two jumps.
 
@@ -48,11 +52,12 @@ class Track:
         alive: False after the next jump. Written in the application's thread, except at the end of an assignment.
         paused: Asked for by the application; its thread's.
         position: Offset of the next record to be handed over; None while unknown.
-        kept: Slices that were ready when the partition was paused; the application's thread's.
+        kept: What was ready when the partition was paused; the application's thread's.
+        stuck: Why it cannot be read on.
         corrupt: How often in a row a batch was damaged; the client thread's.
     """
 
-    __slots__ = ("alive", "corrupt", "generation", "kept", "paused", "position", "tp")
+    __slots__ = ("alive", "corrupt", "generation", "kept", "paused", "position", "stuck", "tp")
 
     def __init__(self, tp: TP, generation: int, position: int | None = None) -> None:
         self.tp = tp
@@ -60,7 +65,8 @@ class Track:
         self.alive = True
         self.paused = False
         self.position = position
-        self.kept: deque[Slice] = deque()
+        self.kept: deque[Item] = deque()
+        self.stuck: FaustError | None = None
         self.corrupt = 0
 
     def successor(self, position: int) -> Track:
@@ -86,8 +92,8 @@ class HandOver:
         wake_pump: Callable[[], None],
         capacity: int = CAPACITY,
     ) -> None:
-        self._queue: deque[tuple[Track, Slice]] = deque()
-        self._resumed: deque[tuple[Track, Slice]] = deque()
+        self._queue: deque[tuple[Track, Item]] = deque()
+        self._resumed: deque[tuple[Track, Item]] = deque()
         self._wake_application = wake_application
         self._wake_pump = wake_pump
         self._capacity = capacity
@@ -100,7 +106,7 @@ class HandOver:
         """Return how many slices fit in."""
         return self._capacity - len(self._queue)
 
-    def put(self, ready: list[tuple[Track, Slice]]) -> None:
+    def put(self, ready: list[tuple[Track, Item]]) -> None:
         """Hand over *ready*."""
         self._queue.extend(ready)
         if self.application_waits:
@@ -110,7 +116,11 @@ class HandOver:
     # -- the application's side
 
     def collect(self) -> list[Slice]:
-        """Take everything that may be handed out now."""
+        """Take everything that may be handed out now.
+
+        Raises:
+            FaustError: a partition that is read cannot be read on. A seek or a pause in time avoids it.
+        """
         found: list[Slice] = []
         for queue in (self._resumed, self._queue):
             while queue:
@@ -120,6 +130,8 @@ class HandOver:
                 if track.paused:
                     track.kept.append(some)
                     continue
+                if isinstance(some, FaustError):
+                    raise some
                 track.position = some.next_offset
                 found.append(some)
         if self.pump_waits and self.room() > 0:
@@ -223,7 +235,7 @@ class Pump:
             if room <= 0:
                 return False
             self._hand_over.pump_waits = False
-        ready: list[tuple[Track, Slice]] = []
+        ready: list[tuple[Track, Item]] = []
         before = -1
         while len(ready) < room and len(ready) > before:
             before = len(ready)
@@ -232,7 +244,7 @@ class Pump:
             self._hand_over.put(ready)
         return bool(ready)
 
-    async def _round(self, ready: list[tuple[Track, Slice]], room: int) -> None:
+    async def _round(self, ready: list[tuple[Track, Item]], room: int) -> None:
         """Build one slice of each partition that has something."""
         tracks = self._host.client_tracks()
         for tp in self._in_turn():
@@ -251,7 +263,7 @@ class Pump:
             return waiting[cut:] + waiting[:cut]
         return waiting
 
-    async def _read(self, tp: Any, track: Track, ready: list[tuple[Track, Slice]]) -> None:
+    async def _read(self, tp: Any, track: Track, ready: list[tuple[Track, Item]]) -> None:
         try:
             chunk = await self._reader.read(tp, self._slice_size)
         except kafka.KafkaError as error:
@@ -273,7 +285,13 @@ class Pump:
             track.corrupt += 1
             logger.warning("%s; fetching it again", error)
         else:
-            raise translate(error, f"cannot read {tp.topic}[{tp.partition}]") from error
+            stuck = translate(error, f"cannot read {tp.topic}[{tp.partition}]")
+            stuck.__cause__ = error
+            self._give_up(track, stuck)
+
+    def _give_up(self, track: Track, error: FaustError) -> None:
+        track.stuck = error
+        self._hand_over.put([(track, error)])
 
     def _reset(self, tp: Any, track: Track, error: kafka.KafkaError) -> None:
         policy = self._host.reset_policy(tp.topic)
@@ -286,10 +304,12 @@ class Pump:
                 reason = "there is no committed offset"
             else:
                 reason = f"offset {offset} is not in the log (any more)"
-            raise OffsetOutOfRange(
+            stuck = OffsetOutOfRange(
                 f"cannot read {place}: {reason}, and the reset policy is 'none'; seek, commit an offset, or set "
                 "consumer_auto_offset_reset to 'earliest' or 'latest'"
             )
+            self._give_up(track, stuck)
+            return
         if offset is not None:
             logger.warning(
                 "%s: offset %d is not in the log (any more), going on at the %s",

@@ -157,6 +157,8 @@ class _Transactions(TransactionManager):  # type: ignore[misc]  # aiokafka is un
     remembers what is in it, so that aborting it tells the broker; else the next commit would commit that as well.
     """
 
+    _txn_consumer_group: str | None
+
     def error_transaction(self, exc: BaseException) -> None:
         partitions, group = set(self._txn_partitions), self._txn_consumer_group
         super().error_transaction(exc)
@@ -215,16 +217,23 @@ class Sending:
     """The client of one producer.
 
     Arguments:
+        servers: ``host:port`` of the bootstrap servers.
         options: Of the producer.
         deliver: Called with the answers of one turn of the loop.
     """
 
-    def __init__(self, options: ProducerOptions, deliver: Callable[[list[Answer]], None]) -> None:
+    def __init__(
+        self,
+        servers: list[str],
+        options: ProducerOptions,
+        deliver: Callable[[list[Answer]], None],
+    ) -> None:
         self.partitions: dict[str, tuple[int, ...]] = {}
         """Partition numbers by topic. Replaced as a whole, so that any thread may read it."""
         self.available: dict[str, tuple[int, ...]] = {}
         """The same, of those with a leader."""
         self.connection: KafkaClient
+        self._servers = servers
         self._options = options
         self._deliver = deliver
         self._answers: list[Answer] = []
@@ -236,11 +245,11 @@ class Sending:
 
     # -- life
 
-    async def start(self, servers: list[str], state: DriverState) -> None:
+    async def start(self, state: DriverState) -> None:
         """Connect; get a producer id."""
         options = self._options
         self.connection = KafkaClient(
-            servers,
+            self._servers,
             state=state,
             name=f"producer {options.transactional_id or options.client_id}",
             refused=self._refused,
@@ -251,22 +260,32 @@ class Sending:
             connections_max_idle_ms=round(options.connections_max_idle * 1000),
             **client_security(options.credentials),
         )
+        began = time.monotonic()
         try:
-            async with asyncio.timeout(options.connect_timeout):
-                await self.connection.connect(options.connect_timeout)
-                self._make_sender()
-                await self._sender.start()
-        except BaseException as error:
+            await self.connection.connect(options.connect_timeout)
+            await self._start_sender(began)
+        except BaseException:
             await self.connection.close()
-            if isinstance(error, TimeoutError):
-                raise BrokerUnavailable(
-                    f"Kafka gave no producer id within {options.connect_timeout:g} s: is the broker still starting?"
-                ) from error
-            if isinstance(error, kafka.KafkaError):
-                raise translate(error, "cannot start the producer") from error
             raise
         self.connection.cluster.add_listener(self._metadata_changed)
         self._reaper = asyncio.get_running_loop().create_task(self._give_up_overdue())
+
+    async def _start_sender(self, began: float) -> None:
+        """Make aiokafka's sender; it asks for a producer id, which may take a while on a starting broker."""
+        options = self._options
+        limit = options.connect_timeout
+        self._make_sender()
+        try:
+            async with asyncio.timeout(None if limit is None else began + limit - time.monotonic()):
+                await self._sender.start()
+        except TimeoutError as error:
+            raise BrokerUnavailable(
+                f"Kafka at {', '.join(self._servers)} gave no producer id within {limit:g} s: is it still starting?"
+            ) from error
+        except kafka.KafkaError as error:
+            name = options.transactional_id
+            what = f"with transactional id {name}" if name else "with acks=-1 (idempotent)"
+            raise translate(error, f"cannot start a producer {what}") from error
 
     def _request_timeout(self) -> int:
         return round(min(self._options.request_timeout, REQUEST_TIMEOUT) * 1000)
@@ -455,6 +474,8 @@ class Sending:
         topic, number = sent.tp
         if isinstance(error, kafka.NotLeaderForPartitionError) and self.is_missing(topic):
             error = UnknownTopic(f"topic {topic} does not exist (any more)")
+        elif isinstance(error, kafka.ProducerFenced) and self._options.transactional_id:
+            error = self._fenced(topic, number)
         self._mend_sequence(sent, error)
         if sent.retry_count:
             self._queue._pending_batches.add(sent)  # its future's callback expects it there
@@ -462,6 +483,12 @@ class Sending:
         if told is not error:
             told.__cause__ = error
         self.answer(sent, -1, -1, told)
+
+    def _fenced(self, topic: str, number: int) -> ProducerFenced:
+        return ProducerFenced(
+            f"transactional id {self._options.transactional_id}: a newer producer has it, or the transaction took "
+            f"longer than {self._options.transaction_timeout:g} s; nothing more is written to {topic}[{number}]"
+        )
 
     def _mend_sequence(self, sent: SentBatch, error: BaseException) -> None:
         """See to it that the broker accepts what comes after a failed batch."""
@@ -478,10 +505,15 @@ class Sending:
             manager._sequence_numbers.clear()
             self._wake_sender()
         elif self._queue._exception is None:
-            self._queue._exception = ProducerFenced(
-                f"transactional id {manager.transactional_id}: it is unknown whether a batch was written ({error}); "
-                "start a new producer with this id, which aborts the transaction"
-            )
+            self._queue._exception = self._in_doubt(error)
+
+    def _in_doubt(self, error: BaseException) -> BaseException:
+        if isinstance(error, ProducerFenced):
+            return error
+        return ProducerFenced(
+            f"transactional id {self._options.transactional_id}: it is unknown whether a batch was written ({error}); "
+            "start a new producer with this id, which aborts the transaction"
+        )
 
     async def _give_up_overdue(self) -> None:
         """Fail what was not acknowledged in time; in flight batches when they come back."""
