@@ -13,7 +13,7 @@ canonical JSON on every worker.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from faust.exceptions import DecodeError, KeyDecodeError, ValueDecodeError
 from faust.messages import TP
@@ -77,19 +77,18 @@ class TableCodec:
         self._load_value = compiler.compile_loads(value_type, self.value_serializer)
 
     def encode_key(self, key: Any) -> bytes:
-        """Encode a key.
+        """Encode a key; what is returned may be kept (bytes made by orjson hold on to some kilobytes each).
 
         Raises:
             TypeError: It cannot be a key of this table.
         """
-        if key is None:
-            raise TypeError(f"table {self.table!r}: None cannot be a key")
-        if not self._plain_keys and isinstance(key, bytes):
-            raise TypeError(
-                f"table {self.table!r}: keys are kept as JSON, which has no bytes ({key!r}); "
-                "decode the key to str, or declare the table with key_type=bytes"
-            )
-        return self._encoded(self._dump_key, key, f"key {key!r}")
+        try:
+            raw = self._dump_key(key)
+        except Exception as exc:
+            raise self._unencodable("key", key, exc) from exc
+        if raw.__class__ is bytes and (self._plain_keys or key.__class__ is not bytes):
+            return b"%b" % raw
+        return self._refuse_key(key, raw)
 
     def encode_value(self, key: Any, value: Any) -> bytes:
         """Encode the value of *key*.
@@ -97,33 +96,49 @@ class TableCodec:
         Raises:
             TypeError: It cannot be a value of this table.
         """
-        if not self.plain_values and isinstance(value, bytes):
-            self.refuse_bytes(key)
-        if value is None and self.value_serializer == "json":
-            return NULL
-        return self._encoded(self._dump_value, value, f"value of key {key!r}")
+        try:
+            raw = self._dump_value(value)
+        except Exception as exc:
+            raise self._unencodable(f"value of key {key!r}", value, exc) from exc
+        if raw.__class__ is bytes and (self.plain_values or value.__class__ is not bytes):
+            return raw
+        return self._refuse_value(key, value, raw)
 
-    def refuse_bytes(self, key: Any) -> None:
+    def _refuse_key(self, key: Any, raw: Any) -> NoReturn:
+        if key is None:
+            raise TypeError(f"table {self.table!r}: None cannot be a key")
+        if isinstance(key, bytes):
+            raise TypeError(
+                f"table {self.table!r}: keys are kept as JSON, which has no bytes ({key!r}); "
+                "decode the key to str, or declare the table with key_type=bytes"
+            )
+        raise self._no_bytes(f"key {key!r}", raw)
+
+    def _refuse_value(self, key: Any, value: Any, raw: Any) -> NoReturn:
+        if isinstance(value, bytes):
+            self.refuse_bytes(key)
+        raise self._no_bytes(f"value of key {key!r}", raw)
+
+    def refuse_bytes(self, key: Any) -> NoReturn:
         """Raise `TypeError`: bytes cannot be a value of a JSON table."""
         raise TypeError(
             f"table {self.table!r}: values are kept as JSON, which has no bytes (value of key {key!r}); "
             "decode them to str, or declare the table with value_type=bytes"
         )
 
-    def _encoded(self, dump: Callable[[Any], bytes | None], thing: Any, what: str) -> bytes:
-        try:
-            encoded = dump(thing)
-        except Exception as exc:
-            raise TypeError(
-                f"table {self.table!r}: the {what} ({type(thing).__name__}) cannot be encoded "
-                f"for the changelog: {exc}"
-            ) from exc
-        if not isinstance(encoded, bytes):
-            raise TypeError(
-                f"table {self.table!r}: the {what} must be bytes for the changelog, "
-                f"got {type(encoded).__name__}"
-            )
-        return encoded
+    def _unencodable(self, what: str, thing: Any, exc: Exception) -> TypeError:
+        if what == "key":
+            what = f"key {thing!r}"
+        return TypeError(
+            f"table {self.table!r}: the {what} ({type(thing).__name__}) cannot be encoded "
+            f"for the changelog: {exc}"
+        )
+
+    def _no_bytes(self, what: str, raw: Any) -> TypeError:
+        return TypeError(
+            f"table {self.table!r}: the {what} must be bytes for the changelog, "
+            f"got {type(raw).__name__}"
+        )
 
     def decode_key(self, tp: TP, raw: bytes) -> Any:
         """Decode the key of a changelog record of *tp*.
@@ -132,7 +147,8 @@ class TableCodec:
             KeyDecodeError: Naming table, topic, partition and the bytes.
         """
         try:
-            return hashable(self._load_key(raw))
+            key = self._load_key(raw)
+            return hashable(key) if key.__class__ is list else key
         except Exception as exc:
             raise KeyDecodeError(
                 f"changelog of table {self.table!r}, partition {tp.topic}[{tp.partition}]: "

@@ -19,9 +19,9 @@ Invariant: keys(partition) = keys(store) - dirty - sending + keys(live).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 from faust.messages import TP, Record
 from faust.stores.base import Change, PartitionStore
@@ -34,14 +34,8 @@ MISSING: Any = type("Missing", (), {"__repr__": lambda _: "MISSING"})()
 """Stands for 'no such key'."""
 
 
-class Append(Protocol):
-    """The producer's way in."""
-
-    def __call__(
-        self, topic: str, partition: int, key: bytes | None, value: bytes | None
-    ) -> Delivery:
-        """Put a record into its partition's open batch."""
-        ...
+Append = Callable[[str, int, bytes | None, bytes | None], Delivery]
+"""The producer's way in: topic, partition, key, value."""
 
 
 class TablePartition:
@@ -257,7 +251,9 @@ class PartitionFlush:
         self._left = iter(self._keys.items())
         self._changes: list[Change] = []
         self._last: Delivery | None = None
-        self._keep_values = not partition.volatile
+        volatile = partition.volatile
+        self._keep_values = not volatile
+        self._keep_keys = not (volatile and partition.store.is_empty())
 
     def append_some(self, append: Append, limit: int) -> bool:
         """Encode and append up to *limit* keys; say whether some are left.
@@ -270,14 +266,15 @@ class PartitionFlush:
         live, tp = partition.live, partition.tp
         topic, number = tp
         encode_key, encode_value = partition.codec.encode_key, partition.codec.encode_value
-        changes = self._changes
+        changes, keep_keys, keep_values = self._changes, self._keep_keys, self._keep_values
         count = 0
         for key, known in islice(self._left, limit):
             raw_key = known or encode_key(key)
             value = live.get(key, MISSING)
             raw = None if value is MISSING else encode_value(key, value)
             self._last = append(topic, number, raw_key, raw)
-            changes.append((raw_key, raw if self._keep_values else None))
+            if keep_keys:
+                changes.append((raw_key, b"%b" % raw if keep_values and raw is not None else None))
             count += 1
         return count == limit
 

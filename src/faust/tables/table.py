@@ -121,7 +121,7 @@ class Table(Collection[K, V], MutableMapping[K, V], Generic[K, V]):
     def __contains__(self, key: object) -> bool:
         here = self._here()
         if here is not None:
-            return here.has(key)
+            return key in here.live or here.has(key)
         return any(partition.has(key) for partition in self.complete())
 
     @overload

@@ -158,7 +158,7 @@ async def test_a_bytes_table_keeps_bytes(app: App, world: World) -> None:
     with event_of(world.tasks[HERE]):
         totals[b"\xff"] = b"\x00"
         assert totals[b"\xff"] == b"\x00"
-        with pytest.raises(TypeError, match=r"key 7 must be bytes"):
+        with pytest.raises(TypeError, match=r"key 7 .*bytes"):
             totals[7] = b""
     await app.tables.flush()
     assert world.log(ALL[5]).contents() == {b"\xff": b"\x00"}
