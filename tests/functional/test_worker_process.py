@@ -482,3 +482,33 @@ def test_a_broker_directory_that_is_a_file(
     assert status == 1
     assert str(tmp_path / "file") in errors
     assert "Traceback" not in errors
+
+
+NOWHERE = {"BROKER_URL": "kafka://user:s3cret@127.0.0.1:1"}
+
+
+def test_a_broker_that_is_down(shop: Callable[..., PythonProcess]) -> None:
+    """After the request timeout one line names the address, and the status is 1."""
+    quick = {"BROKER_REQUEST_TIMEOUT": "1", "BROKER_SESSION_TIMEOUT": "1"}
+    with shop("worker", **NOWHERE, **quick) as process:
+        status, errors = end(process)
+        banner = "\n".join(process.lines())
+    assert status == 1
+    assert "[CRITICAL] [^Worker]: The worker ends: " in errors
+    assert "127.0.0.1:1" in errors
+    assert "Traceback" not in errors
+    assert "kafka://user:***@127.0.0.1:1" in banner
+    assert "s3cret" not in banner + errors
+
+
+def test_a_worker_that_waits_for_its_broker_can_be_stopped(
+    shop: Callable[..., PythonProcess],
+) -> None:
+    """TERM ends a worker that cannot reach the broker, with 0 and within 10 s."""
+    with shop("worker", "-l", "info", **NOWHERE) as process:
+        wait_for(process, "127.0.0.1:1")
+        began = time.monotonic()
+        process.terminate()
+        status, errors = end(process)
+    assert time.monotonic() - began < 10
+    assert (status, "Traceback" in errors) == (0, False)
