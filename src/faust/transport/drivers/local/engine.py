@@ -23,7 +23,9 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from faust.exceptions import BrokerError, StorageError
+from faust.messages import TP
 from faust.transport.base import DriverState
+from faust.transport.drivers.local.cleaning import clean
 from faust.transport.drivers.local.groups import Groups
 from faust.transport.drivers.local.storage import Busy, Storage
 
@@ -36,6 +38,8 @@ T = TypeVar("T")
 FASTEST_POLL = 0.0005
 SLOWEST_POLL = 0.01
 BUSY_PAUSE = 0.02
+CLEAN_EVERY = 30.0
+"""Seconds between two looks at retention and compaction."""
 
 
 class Client(Protocol):
@@ -73,6 +77,7 @@ class Engine:
         self.storage = Storage(directory, durable=durable, default_partitions=default_partitions)
         self.groups = Groups(self.storage)
         self.clients: list[Client] = []
+        self.auto_create = True
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._pending: deque[_Job] = deque()
         self._users = 0
@@ -80,6 +85,8 @@ class Engine:
         self._changed = True
         self._seen = -1
         self._poll = FASTEST_POLL
+        self._clean_at = time.monotonic() + CLEAN_EVERY
+        self._compacted: dict[TP, int] = {}
         self._thread = threading.Thread(target=self._run, name="faust embedded broker", daemon=True)
         self._thread.start()
 
@@ -98,7 +105,9 @@ class Engine:
                 try:
                     engine = cls(directory, durable=durable, default_partitions=default_partitions)
                 except Busy as exc:
-                    raise StorageError(f"{directory}: another process holds the database: {exc}") from exc
+                    raise StorageError(
+                        f"{directory}: another process holds the database: {exc}"
+                    ) from exc
                 cls._engines[address] = engine
             engine._users += 1
             return engine
@@ -125,6 +134,10 @@ class Engine:
         future: asyncio.Future[T] = loop.create_future()
         self._jobs.put(_Job(run, writes, (loop, future)))
         return await future
+
+    def produce(self, write: Callable[[], Any], failed: Callable[[Exception], None]) -> None:
+        """Do *write* inside a transaction; *failed* is told, in the broker's thread, what went wrong."""
+        self._jobs.put(_Job(write, True, failed))
 
     def add(self, client: Client) -> None:
         """Look after *client* from now on (broker's thread)."""
@@ -189,6 +202,9 @@ class Engine:
             else:
                 self._poll = min(self._poll * 1.1, SLOWEST_POLL)
         now = time.monotonic()
+        if now >= self._clean_at:
+            self._clean_at = now + CLEAN_EVERY
+            self._clean()
         due = now + 1.0
         for client in list(self.clients):
             try:
@@ -202,12 +218,19 @@ class Engine:
             due = now
         return now + BUSY_PAUSE if busy else due
 
+    def _clean(self) -> None:
+        try:
+            if clean(self.storage, self._compacted):
+                self._changed = True
+        except Busy:
+            self._clean_at = 0.0
+
     def _do_jobs(self) -> bool:
         """Do the pending jobs in order; True when the database is held by another process."""
         pending = self._pending
         while pending:
             job = pending[0]
-            if job.future is not None and job.future[1].cancelled():
+            if isinstance(job.future, tuple) and job.future[1].cancelled():
                 pending.popleft()
                 continue
             try:
@@ -249,6 +272,10 @@ def _answer(job: _Job, result: Any, error: Exception | None) -> None:
     if job.future is None:
         if error is not None:
             logger.error("embedded broker: %s: %s", type(error).__name__, error)
+        return
+    if not isinstance(job.future, tuple):
+        if error is not None:
+            job.future(error)
         return
     loop, future = job.future
 

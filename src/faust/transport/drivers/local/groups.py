@@ -67,7 +67,9 @@ class Groups:
     def member(self, name: str, member: str) -> Member | None:
         """Return where a member stands; None when it is no longer one."""
         rows = self.storage.read(
-            "SELECT joined, assignment, assigned_data FROM members WHERE grp=? AND id=?", name, member
+            "SELECT joined, assignment, assigned_data FROM members WHERE grp=? AND id=?",
+            name,
+            member,
         )
         if not rows:
             return None
@@ -185,7 +187,9 @@ class Groups:
             " phase='joining', deadline=excluded.deadline",
             (name, now + longest),
         )
-        db.execute("UPDATE members SET joined=0, assignment=NULL, assigned_data=NULL WHERE grp=?", (name,))
+        db.execute(
+            "UPDATE members SET joined=0, assignment=NULL, assigned_data=NULL WHERE grp=?", (name,)
+        )
 
     def heartbeat(self, name: str, member: str, now: float) -> bool:
         """Say that *member* lives; False when it is no longer a member."""
@@ -235,9 +239,7 @@ class Groups:
             (members[0], name),
         )
 
-    def assign(
-        self, name: str, generation: int, answers: Mapping[str, MemberAssignment]
-    ) -> None:
+    def assign(self, name: str, generation: int, answers: Mapping[str, MemberAssignment]) -> None:
         """Write the leader's answer, unless the group has moved on meanwhile."""
         group = self.group(name)
         if group.generation != generation or group.phase != "syncing":

@@ -86,7 +86,11 @@ class Storage:
                 _check_ground(directory)
             file = ":memory:" if directory is None else str(directory / "broker.sqlite3")
             self.db = sqlite3.connect(
-                file, timeout=0.05, isolation_level=None, check_same_thread=False, cached_statements=256
+                file,
+                timeout=0.05,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
             )
             self._open(durable=durable)
 
@@ -184,7 +188,8 @@ class Storage:
     def create_topic(self, name: str, partitions: int, config: Mapping[str, str]) -> bool:
         """Make a topic; False when it is there already."""
         made = self.db.execute(
-            "INSERT OR IGNORE INTO topics VALUES (?, ?, ?)", (name, partitions, json.dumps(dict(config)))
+            "INSERT OR IGNORE INTO topics VALUES (?, ?, ?)",
+            (name, partitions, json.dumps(dict(config))),
         )
         if not made.rowcount:
             return False
@@ -198,7 +203,9 @@ class Storage:
     def delete_topic(self, name: str) -> None:
         """Delete a topic, its records and its committed offsets."""
         db = self.db
-        db.execute("DELETE FROM batches WHERE part IN (SELECT id FROM partitions WHERE topic=?)", (name,))
+        db.execute(
+            "DELETE FROM batches WHERE part IN (SELECT id FROM partitions WHERE topic=?)", (name,)
+        )
         db.execute("DELETE FROM partitions WHERE topic=?", (name,))
         db.execute("DELETE FROM topics WHERE name=?", (name,))
         db.execute("DELETE FROM offsets WHERE topic=?", (name,))
@@ -332,9 +339,13 @@ def _explain(exc: sqlite3.Error, directory: Path | None) -> Exception:
     if _is_busy(exc):
         return Busy(text)
     if "full" in text:
-        return StorageError(f"no space left for {where}: free some, or move the directory; nothing was lost")
+        return StorageError(
+            f"no space left for {where}: free some, or move the directory; nothing was lost"
+        )
     if "readonly" in text or "unable to open" in text:
-        return StorageError(f"{where} cannot be written: make it writable for this user, or choose another ({text})")
+        return StorageError(
+            f"{where} cannot be written: make it writable for this user, or choose another ({text})"
+        )
     if isinstance(exc, sqlite3.DatabaseError) and ("malformed" in text or "not a database" in text):
         return StorageError(
             f"{where} is damaged ({text}). It is not repaired by itself, so that nothing is dropped in silence: keep a"

@@ -1,0 +1,241 @@
+"""One member of a group, as a small state machine in the broker's thread.
+
+::
+
+    out -> joined -> stable -> giving back -> joined -> ...
+
+*joined*: waiting for the barrier and the leader's answer. *giving back*: the application's listener is finishing what it
+holds; heartbeats go on meanwhile. A member that finds its row gone was dropped: what it holds is lost, and it joins
+again under a new name.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+from faust.messages import TP
+from faust.transport.base import Assignor, ConsumerOptions, MemberSubscription
+from faust.transport.drivers.local.engine import Engine
+
+__all__ = ["Membership"]
+
+logger = logging.getLogger(__name__)
+
+
+class Membership:
+    """Keeps one consumer in its group.
+
+    Arguments:
+        engine: The broker.
+        options: Group, time-outs, static name.
+        assignor: Divides the partitions when this member leads.
+        topics: Names to read.
+        pattern: Regular expression of names to read as well.
+        on_revoke: Called with ``lost`` when what is held must be given back; answer with `gave_back`.
+        on_assign: Called with partitions and generation.
+        on_error: Called with an error that ends the member.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        options: ConsumerOptions,
+        assignor: Assignor,
+        topics: frozenset[str],
+        pattern: str | None,
+        *,
+        on_revoke: Callable[[bool], None],
+        on_assign: Callable[[frozenset[TP], int], None],
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        assert options.group_id is not None
+        self.engine = engine
+        self.groups = engine.groups
+        self.group = options.group_id
+        self.options = options
+        self.assignor = assignor
+        self.topics = topics
+        self.pattern = re.compile(pattern) if pattern is not None else None
+        self.on_revoke = on_revoke
+        self.on_assign = on_assign
+        self.on_error = on_error
+        self.id = ""
+        self.state = "out"
+        self.generation = -1
+        self.lease = -inf
+        self._holds = False
+        self._next_heartbeat = 0.0
+        self._told: tuple[str, ...] = ()
+        self._counts: dict[str, int] = {}
+        self._topics_version = -1
+        self._again = False
+
+    # -- called in the broker's thread
+
+    def change(self, topics: frozenset[str], pattern: str | None, assignor: Assignor) -> None:
+        """Replace the subscription; the group makes a new round."""
+        self.topics = topics
+        self.pattern = re.compile(pattern) if pattern is not None else None
+        self.assignor = assignor
+        self._again = True
+
+    def tick(self, now: float) -> float:
+        """Do what is due; return when to come again."""
+        if self.state == "out":
+            self._join(now)
+        if now >= self._next_heartbeat:
+            self._beat(now)
+        if self.groups.due(self.group, now):
+            with self.engine.storage.transaction():
+                self.groups.advance(self.group, now)
+            self.engine.note_change()
+        self._look(now)
+        return min(self._next_heartbeat, now + 0.2)
+
+    def _beat(self, now: float) -> None:
+        with self.engine.storage.transaction():
+            alive = self.groups.heartbeat(self.group, self.id, now)
+        self._next_heartbeat = now + min(
+            self.options.heartbeat_interval, self.options.session_timeout / 3
+        )
+        if alive:
+            self.lease = now + self.options.session_timeout
+
+    def _look(self, now: float) -> None:
+        member = self.groups.member(self.group, self.id)
+        if member is None:
+            self._dropped(now)
+            return
+        group = self.groups.group(self.group)
+        if self.state == "stable":
+            if group.phase == "joining" and not member.joined:
+                self._give_back(lost=False)
+            elif self._wants_new_round():
+                with self.engine.storage.transaction():
+                    self.groups.new_round(self.group, now)
+                self.engine.note_change()
+                self._give_back(lost=False)
+        elif self.state == "joined":
+            if group.phase == "joining" and not member.joined:
+                self._join(now)
+            elif group.phase == "syncing" and group.leader == self.id:
+                self._divide(group.generation)
+            elif group.phase == "stable" and member.joined:
+                self._take(member.assignment, group.generation)
+
+    def _dropped(self, now: float) -> None:
+        if self.state == "stable":
+            logger.warning(
+                "Dropped from group %s: no heartbeat within the session timeout, or too late for a rebalance",
+                self.group,
+            )
+            self._give_back(lost=True)
+        elif self.state == "joined":
+            self._join(now)
+
+    def _give_back(self, *, lost: bool) -> None:
+        self.state = "giving back"
+        if self._holds:
+            self.on_revoke(lost)
+        else:
+            self.gave_back(0.0)
+
+    def gave_back(self, now: float) -> None:
+        """The application has finished what it held: join the next round."""
+        self.state = "out"
+        self._holds = False
+        self._next_heartbeat = min(self._next_heartbeat, now)
+        self.engine.note_change()
+
+    def _join(self, now: float) -> None:
+        groups = self.groups
+        topics = self._resolved()
+        told = MemberSubscription(topics, self.assignor.subscription_user_data(frozenset(topics)))
+        with self.engine.storage.transaction():
+            if not self.id or groups.member(self.group, self.id) is None:
+                self.id = f"{self.options.client_id}-{uuid.uuid4().hex}"
+            groups.join(
+                self.group,
+                self.id,
+                told,
+                instance=self.options.group_instance_id,
+                session=self.options.session_timeout,
+                rebalance=self.options.rebalance_timeout,
+                now=now,
+            )
+        self._told = topics
+        self._again = False
+        self.lease = now + self.options.session_timeout
+        self.state = "joined"
+        self._next_heartbeat = now + min(
+            self.options.heartbeat_interval, self.options.session_timeout / 3
+        )
+        self.engine.note_change()
+
+    def _resolved(self) -> tuple[str, ...]:
+        storage = self.engine.storage
+        self._topics_version = storage.topics_version()
+        self._counts = storage.topics()
+        names = set(self.topics)
+        if self.pattern is not None:
+            names |= {name for name in self._counts if self.pattern.fullmatch(name)}
+        return tuple(sorted(names))
+
+    def _wants_new_round(self) -> bool:
+        """The subscription has changed, or topics we read were made, deleted or grew."""
+        if self._again:
+            return True
+        version = self.engine.storage.topics_version()
+        if version == self._topics_version:
+            return False
+        before = {name: self._counts.get(name) for name in self._told}
+        told = self._resolved()
+        return told != self._told or before != {name: self._counts.get(name) for name in told}
+
+    def _divide(self, generation: int) -> None:
+        """As the leader, ask the assignor, and write its answer."""
+        members = self.groups.subscriptions(self.group)
+        counts = self.engine.storage.topics()
+        wanted = {topic for told in members.values() for topic in told.topics}
+        try:
+            answers = self.assignor.assign(
+                members, {topic: count for topic, count in counts.items() if topic in wanted}
+            )
+        except Exception as exc:
+            self.on_error(exc)
+            return
+        with self.engine.storage.transaction():
+            self.groups.assign(self.group, generation, answers)
+        self.engine.note_change()
+
+    def _take(self, assignment: Any, generation: int) -> None:
+        self.state = "stable"
+        self.generation = generation
+        partitions = {} if assignment is None else assignment.partitions
+        counts = self.engine.storage.topics()
+        tps = frozenset(
+            TP(topic, number)
+            for topic, numbers in partitions.items()
+            for number in numbers
+            if number < counts.get(topic, 0)
+        )
+        if assignment is not None:
+            try:
+                self.assignor.on_assignment(assignment, generation)
+            except Exception as exc:
+                self.on_error(exc)
+                return
+        self._holds = bool(tps)
+        self.on_assign(tps, generation)
+
+    def leave(self, now: float) -> None:
+        """Leave the group; a static member only stops its heartbeats."""
+        if self.id and self.options.group_instance_id is None:
+            self.groups.leave(self.group, self.id, now)
+        self.state = "left"
+        self.generation = -1

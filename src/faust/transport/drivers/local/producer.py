@@ -1,0 +1,351 @@
+"""The producer of ``memory://`` and ``local://``.
+
+Records collect in batches on the application's thread (`batching.Accumulator`); what is ready goes to the broker's thread
+in one job, which is one SQLite transaction. A Kafka-style transaction is staged here and written, together with the
+offsets, in one SQLite transaction when it is committed: so nobody, whatever isolation level, ever sees half of one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from faust.exceptions import (
+    BrokerError,
+    CommitRefused,
+    ImproperlyConfigured,
+    ProducerFenced,
+    ProducerSendError,
+    UnknownTopic,
+)
+from faust.messages import TP, Headers
+from faust.transport.base import (
+    ConsumerDriver,
+    Delivery,
+    DriverState,
+    ProducerDriver,
+    ProducerOptions,
+)
+from faust.transport.drivers.batching import Accumulator, Batch
+from faust.transport.drivers.local.consumer import Consumer
+from faust.transport.drivers.local.engine import Engine, call_threadsafe, closed_error
+
+__all__ = ["Producer"]
+
+logger = logging.getLogger(__name__)
+
+SWEEP = 0.5
+"""Seconds between two looks for batches that have waited too long."""
+
+
+class Producer(ProducerDriver):
+    """See `ProducerDriver`.
+
+    Arguments:
+        acquire: Returns the broker; called by `start`.
+        release: Gives it back.
+        options: What it needs to know.
+    """
+
+    def __init__(
+        self,
+        acquire: Callable[[], Engine],
+        release: Callable[[Engine], None],
+        options: ProducerOptions,
+    ) -> None:
+        if options.acks not in {0, 1, -1}:
+            raise ImproperlyConfigured(f"producer_acks is {options.acks!r}, expected 0, 1 or -1")
+        self.state = DriverState()
+        self.full = False
+        self.options = options
+        self._acquire = acquire
+        self._release = release
+        self._engine: Engine | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._partitions: dict[str, tuple[int, ...]] = {}
+        self._alarm: asyncio.Handle | None = None
+        self._asked: float | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._epoch = 0
+        self._staged: list[tuple[Batch, bytearray]] | None = None
+        self._offsets: dict[TP, int] = {}
+        self._group: tuple[str, str, int] | None = None
+        self._accumulator = Accumulator(
+            max_batch_size=max(options.max_batch_size, 65536),
+            max_request_size=options.max_request_size,
+            buffer_memory=options.buffer_memory,
+            linger=options.linger,
+            compression=options.compression,
+            in_flight=2,
+            wake=self._ask,
+            on_full=self._set_full,
+        )
+        if options.transactional_id is None:
+            self.append = self._accumulator.append  # type: ignore[method-assign]
+
+    def _set_full(self, full: bool) -> None:
+        self.full = full
+
+    # -- life
+
+    async def start(self) -> None:
+        """Connect; with a transactional id fence older producers."""
+        if self._closed:
+            raise closed_error()
+        if self._engine is not None:
+            return
+        self._loop = asyncio.get_running_loop()
+        engine = self._engine = await asyncio.to_thread(self._acquire)
+        transactional_id = self.options.transactional_id
+        if transactional_id is not None:
+            self._epoch = await engine.call(
+                lambda: engine.storage.take_over(transactional_id), writes=True
+            )
+        await engine.call(lambda: engine.add(self))
+        self._sweeper = self._loop.call_later(SWEEP, self._sweep)
+        if self._asked is not None:
+            self._ask(self._asked)
+
+    def tick(self, now: float, changed: bool) -> float:  # noqa: ARG002
+        """Nothing is due; the engine keeps `state` for us."""
+        return now + 1.0
+
+    def _sweep(self) -> None:
+        self._accumulator.expire(self.options.request_timeout)
+        assert self._loop is not None
+        self._sweeper = self._loop.call_later(SWEEP, self._sweep)
+
+    async def close(self, timeout: float = 10.0) -> None:
+        """Flush and end; an open transaction is aborted."""
+        if self._closed:
+            return
+        engine = self._engine
+        if engine is not None:
+            try:
+                async with asyncio.timeout(timeout):
+                    if self._staged is not None:
+                        await self.abort_transaction()
+                    else:
+                        await self._accumulator.flush()
+            except TimeoutError:
+                logger.error(
+                    "the producer of the embedded broker ends with %d batches that were not written",
+                    self._accumulator.unfinished,
+                )
+            except Exception as exc:
+                logger.error("the producer of the embedded broker: the last flush failed: %s", exc)
+        self._closed = True
+        for handle in (self._alarm, self._sweeper):
+            if handle is not None:
+                handle.cancel()
+        self._accumulator.fail_all(ProducerSendError("the producer was closed"))
+        self._engine = None
+        if engine is not None:
+            engine.post(lambda: engine.remove(self))
+            await asyncio.to_thread(self._release, engine)
+        self.state.connected = False
+
+    # -- records
+
+    def append(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        timestamp: int | None = None,
+        headers: Headers = (),
+    ) -> Delivery:
+        """Put a record into its partition's open batch."""
+        if self._staged is None:
+            raise BrokerError(
+                "a transactional producer sends inside a transaction: begin_transaction first"
+            )
+        return self._accumulator.append(topic, partition, key, value, timestamp, headers)
+
+    async def wait_room(self) -> None:
+        """Wait until the buffer is below its bound."""
+        await self._accumulator.wait_room()
+
+    async def flush(self) -> None:
+        """Wait until everything appended before is written (in a transaction: staged)."""
+        await self._accumulator.flush()
+
+    def _ask(self, delay: float) -> None:
+        self._asked = delay
+        if self._loop is None:
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = (
+            self._loop.call_soon(self._send)
+            if delay <= 0
+            else self._loop.call_later(delay, self._send)
+        )
+
+    def _send(self) -> None:
+        self._alarm = self._asked = None
+        engine = self._engine
+        if engine is None:
+            return
+        batches = self._accumulator.ready()
+        if not batches:
+            return
+        built = [(batch, batch.build()) for batch in batches]
+        if self._staged is not None:
+            self._staged.extend(built)
+            for batch in batches:
+                batch.done(-1)
+            return
+        stamp = time.time_ns() // 1_000_000
+        loop = self._loop
+        assert loop is not None
+
+        def write() -> None:
+            answers = self._write(engine, built, stamp)
+            call_threadsafe(loop, lambda: _answer(answers))
+
+        def failed(error: Exception) -> None:
+            call_threadsafe(loop, lambda: _answer([(batch, error) for batch in batches]))
+
+        engine.produce(write, failed)
+
+    @staticmethod
+    def _write(
+        engine: Engine, built: Sequence[tuple[Batch, bytearray]], stamp: int
+    ) -> list[tuple[Batch, int | Exception]]:
+        """Write batches (broker's thread, inside a transaction)."""
+        answers: list[tuple[Batch, int | Exception]] = []
+        for batch, data in built:
+            try:
+                answers.append((batch, engine.storage.append(batch.tp, data, batch.count, stamp)))
+            except (UnknownTopic, ProducerSendError) as exc:
+                answers.append((batch, exc))
+        return answers
+
+    # -- topics
+
+    def partitions(self, topic: str) -> Sequence[int] | None:
+        """Return the partitions of *topic* if they are known."""
+        return self._partitions.get(topic)
+
+    async def load_partitions(self, topic: str) -> Sequence[int]:
+        """Ask the broker; a topic that does not exist is made."""
+        engine = self._engine
+        if engine is None:
+            raise closed_error()
+
+        def look() -> int | None:
+            return engine.storage.partitions(topic)
+
+        def make() -> int:
+            engine.storage.create_topic(topic, engine.storage.default_partitions, {})
+            return engine.storage.partitions(topic) or 0
+
+        count = await engine.call(look)
+        if count is None:
+            if not engine.auto_create:
+                raise UnknownTopic(
+                    f"there is no topic {topic!r}, and ?auto_create=no says not to make one"
+                )
+            count = await engine.call(make, writes=True)
+        found = self._partitions[topic] = tuple(range(count))
+        return found
+
+    def available_partitions(self, topic: str) -> Sequence[int]:
+        """Return all partitions: each has a leader."""
+        return self._partitions.get(topic, ())
+
+    # -- transactions
+
+    async def begin_transaction(self) -> None:
+        """Open a transaction."""
+        if self.options.transactional_id is None:
+            raise BrokerError("begin_transaction needs a producer with a transactional_id")
+        if self._staged is not None:
+            raise BrokerError("a transaction is open already: commit or abort it first")
+        await self._check_epoch()
+        self._staged = []
+        self._offsets = {}
+        self._group = None
+
+    async def _check_epoch(self) -> None:
+        engine, transactional_id = self._open()
+        current = await engine.call(lambda: engine.storage.epoch(transactional_id))
+        self._compare(current)
+
+    def _compare(self, current: int) -> None:
+        if current != self._epoch:
+            raise ProducerFenced(
+                f"transactional id {self.options.transactional_id!r} was taken over by a newer producer"
+                f" (epoch {current}, ours is {self._epoch})"
+            )
+
+    def _open(self) -> tuple[Engine, str]:
+        if self._engine is None or self.options.transactional_id is None:
+            raise closed_error()
+        return self._engine, self.options.transactional_id
+
+    def _in_transaction(self) -> list[tuple[Batch, bytearray]]:
+        if self._staged is None:
+            raise BrokerError("no transaction is open: begin_transaction first")
+        return self._staged
+
+    async def send_offsets(self, offsets: Mapping[TP, int], consumer: ConsumerDriver) -> None:
+        """Make offsets part of the transaction."""
+        self._in_transaction()
+        if not isinstance(consumer, Consumer) or consumer.options.group_id is None:
+            raise BrokerError("send_offsets needs a consumer of this broker that is in a group")
+        engine, _ = self._open()
+        group = (consumer.options.group_id, consumer.member_id, consumer.generation)
+        if consumer.generation < 0:
+            raise CommitRefused(f"group {group[0]}: the consumer holds no generation now")
+        await self._check_epoch()
+        current = await engine.call(lambda: engine.groups.group(group[0]))
+        if current.generation != group[2]:
+            raise CommitRefused(
+                f"group {group[0]} is in generation {current.generation}, the offsets are of generation {group[2]}"
+            )
+        self._group = group
+        self._offsets.update(offsets)
+
+    async def commit_transaction(self) -> None:
+        """Write everything at once."""
+        self._in_transaction()
+        await self._accumulator.flush()
+        staged = self._in_transaction()
+        engine, transactional_id = self._open()
+        stamp = time.time_ns() // 1_000_000
+        offsets, group = self._offsets, self._group
+
+        def commit() -> None:
+            self._compare(engine.storage.epoch(transactional_id))
+            if offsets and group is not None:
+                name, member, generation = group
+                engine.groups.commit(name, member, generation, offsets)
+            for batch, data in staged:
+                engine.storage.append(batch.tp, data, batch.count, stamp)
+
+        try:
+            await engine.call(commit, writes=True)
+        finally:
+            self._staged = None
+
+    async def abort_transaction(self) -> None:
+        """Drop everything since `begin_transaction`."""
+        self._in_transaction()
+        self._accumulator.drop_unsent(ProducerSendError("the transaction was aborted"))
+        self._accumulator.forget_failure()
+        self._staged = None
+        await self._check_epoch()
+
+
+def _answer(answers: Sequence[tuple[Batch, int | Exception]]) -> None:
+    for batch, answer in answers:
+        if isinstance(answer, Exception):
+            batch.fail(answer)
+        else:
+            batch.done(answer)
