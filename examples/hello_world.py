@@ -1,13 +1,13 @@
 """Greet everybody who is named on a topic; a timer keeps naming somebody.
 
 python examples/hello_world.py worker
-python examples/hello_world.py send @greet Ann      # in another terminal
+python examples/hello_world.py send @greet '"Ann"'      # in another terminal; values travel as JSON
 """
 
 import faust
 
 app = faust.App("hello-world", broker="local://")
-names = app.topic("names", value_type=str)
+names = app.topic("names", value_type=str, internal=True)  # internal: this app creates it
 
 
 @app.agent(names)

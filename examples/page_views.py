@@ -13,8 +13,8 @@ MILESTONE = 1000
 PAGES = ["/", "/docs", "/download", "/news", "/about", "/contact"]
 
 app = faust.App("page-views", broker="local://")
-page_views = app.topic("page_views", value_type=dict)
-milestones = app.topic("milestones", key_type=str, value_type=int)
+page_views = app.topic("page_views", value_type=dict, internal=True)
+milestones = app.topic("milestones", key_type=str, value_type=int, internal=True)
 views = app.Table("views", default=int)
 
 
@@ -38,6 +38,7 @@ async def announce(stream):
 @app.command(option("--number", default=10_000, help="How many views."))
 async def browse(self, number):
     """View pages, the first ones more often than the last."""
+    await page_views.maybe_declare()
     popularity = range(len(PAGES), 0, -1)
     for user, page in enumerate(random.choices(PAGES, popularity, k=number)):
         await page_views.send(value={"page": page, "user": f"user-{user % 100}"})

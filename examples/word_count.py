@@ -26,7 +26,7 @@ from faust.transport.base import ConsumerOptions
 from faust.types import TP
 
 app = faust.App("word-count", broker="local://")
-lines = app.topic("lines", value_type=str)
+lines = app.topic("lines", value_type=str, internal=True)  # internal: this app creates it
 counts = app.Table("counts", default=int)
 
 
@@ -63,6 +63,7 @@ def text(files: tuple[str, ...] = ()) -> list[str]:
 @app.command(argument("files", nargs=-1))
 async def feed(self, files):
     """Send a text to the worker, line by line."""
+    await lines.maybe_declare()
     sent = text(files)
     for line in track(sent, f"feeding {len(sent):,} lines", console=Console(stderr=True)):
         await lines.send(value=line)

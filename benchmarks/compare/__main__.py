@@ -54,7 +54,11 @@ def _all(ctx: click.Context, *, short: bool) -> None:
 @click.option("--workload", "workloads", multiple=True, type=click.Choice(throughput.WORKLOADS))
 @click.pass_obj
 def _throughput(
-    obj: dict[str, Any], rounds: int, smaller: int, sides: tuple[str, ...], workloads: tuple[str, ...]
+    obj: dict[str, Any],
+    rounds: int,
+    smaller: int,
+    sides: tuple[str, ...],
+    workloads: tuple[str, ...],
 ) -> None:
     """Events per second of whole workers."""
     chosen, jobs = list(sides or throughput.SIDES), list(workloads or throughput.WORKLOADS)
@@ -71,7 +75,9 @@ def _throughput(
                 try:
                     row = bench.run(side, workload)
                 except RuntimeError as exc:
-                    failures.append({"round": number, "side": side, "workload": workload, "error": str(exc)})
+                    failures.append(
+                        {"round": number, "side": side, "workload": workload, "error": str(exc)}
+                    )
                     print(f"  round {number} {workload} {side}: FAILED: {exc}", flush=True)
                     continue
                 rows.append({"round": number, **row})
@@ -142,7 +148,16 @@ def _latency(obj: dict[str, Any], seconds: float, rounds: int, sides: tuple[str,
     report.show(
         "latency above the chain without a worker",
         ["rate", "what", "is", "at most", "holds"],
-        [[f"{each['rate']}", each["what"], f"{each['is']:.2f}", f"{each['most']:.2f}", "yes" if each["holds"] else "MISSED"] for each in judged],
+        [
+            [
+                f"{each['rate']}",
+                each["what"],
+                f"{each['is']:.2f}",
+                f"{each['most']:.2f}",
+                "yes" if each["holds"] else "MISSED",
+            ]
+            for each in judged
+        ],
     )
     report.keep("latency", {"rows": rows, "targets": judged})
 
@@ -201,7 +216,11 @@ def _idle(obj: dict[str, Any], seconds: float, sides: tuple[str, ...]) -> None:
                 row["side"],
                 f"{row['cpu_percent']:.2f}",
                 f"{row['rss_mb']:.0f}",
-                "yes" if row["cpu_percent"] < 1 else "MISSED" if row["side"] != "reference" else "-",
+                "yes"
+                if row["cpu_percent"] < 1
+                else "MISSED"
+                if row["side"] != "reference"
+                else "-",
             ]
             for row in rows
         ],

@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import orjson
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from meter import Meter, environment
-
-from pathlib import Path
 
 PARTITIONS = 8
 

@@ -44,7 +44,9 @@ def measure(
         "RATE": rate,
     }
     try:
-        with running(python_of("probe"), "probe.py drain", scratch, {**base, "ID": f"{name}-drain"}) as drain:
+        with running(
+            python_of("probe"), "probe.py drain", scratch, {**base, "ID": f"{name}-drain"}
+        ) as drain:
             wait_for(drain.result.with_suffix(".ready"), drain, 30)
             if side is None:
                 report = _feed(base, name, drain, scratch, seconds)
@@ -61,8 +63,12 @@ def measure(
         kafka.delete(name)
 
 
-def _feed(base: dict[str, object], name: str, drain: Any, scratch: Path, seconds: float) -> dict[str, Any]:
-    with running(python_of("probe"), "probe.py feed", scratch, {**base, "ID": f"{name}-feed"}) as feed:
+def _feed(
+    base: dict[str, object], name: str, drain: Any, scratch: Path, seconds: float
+) -> dict[str, Any]:
+    with running(
+        python_of("probe"), "probe.py feed", scratch, {**base, "ID": f"{name}-feed"}
+    ) as feed:
         report: dict[str, Any] = drain.report(timeout=seconds * 10 + 60)
         if feed.stop(ask=False):
             raise RuntimeError(f"the feeder failed:\n{feed.tail()}")
@@ -76,7 +82,10 @@ def summary(rows: list[dict[str, Any]]) -> list[list[str]]:
         for side in ("direct", "reference", "kafka"):
             mine = [row for row in rows if (row["rate"], row["side"]) == (rate, side)]
             if mine:
-                times = [spread([row[k] for row in mine], "{:.2f}") for k in ("p50_ms", "p99_ms", "max_ms")]
+                times = [
+                    spread([row[k] for row in mine], "{:.2f}")
+                    for k in ("p50_ms", "p99_ms", "max_ms")
+                ]
                 arrived = f"{sum(r['arrived'] for r in mine):,} of {sum(r['sent'] for r in mine):,}"
                 lines.append([f"{rate}", side, *times, arrived])
     return lines
@@ -92,11 +101,15 @@ def judge(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for rate in RATES if any(row["side"] == "kafka" for row in rows) else ():
         above = middle("kafka", rate, "p50_ms") - middle("direct", rate, "p50_ms")
         ratio = middle("kafka", rate, "p99_ms") / middle("direct", rate, "p99_ms")
-        lost = sum(r["sent"] - r["arrived"] for r in rows if (r["side"], r["rate"]) == ("kafka", rate))
+        lost = sum(
+            r["sent"] - r["arrived"] for r in rows if (r["side"], r["rate"]) == ("kafka", rate)
+        )
         for what, found, most in (
             ("p50 above, in ms", above, ALLOWED_MS[rate]),
             ("p99, times as large", ratio, ALLOWED_P99),
             ("events that did not arrive", float(lost), 0.0),
         ):
-            judged.append({"rate": rate, "what": what, "is": found, "most": most, "holds": found <= most})
+            judged.append(
+                {"rate": rate, "what": what, "is": found, "most": most, "holds": found <= most}
+            )
     return judged

@@ -99,7 +99,7 @@ class OnKafka:
 
     def sum_of_changelog(self, topic: str) -> int:
         """Return the sum of the last value of each key."""
-        last = {key: value for key, value in self._read(topic)}
+        last = dict(self._read(topic))
         return sum(orjson.loads(value) for value in last.values() if value is not None)
 
     def _read(self, topic: str) -> Iterable[tuple[bytes, bytes | None]]:

@@ -64,7 +64,7 @@ def wait_for(file: Path, worker: Worker, timeout: float) -> None:
 def running(
     python: str | Path, program: str, scratch: Path, variables: Mapping[str, object]
 ) -> Iterator[Worker]:
-    """Run ``compare/<program>`` (a file name and its arguments) with ``BENCH_*`` variables; it is gone when the block ends."""
+    """Run a file of this directory, with its arguments and ``BENCH_*`` variables; it is gone when the block ends."""
     file, *arguments = program.split()
     name = str(variables["ID"])
     result, log = scratch / f"{name}.json", scratch / f"{name}.log"

@@ -1,0 +1,121 @@
+"""The examples, as a reader would run them: one process for the worker, one that feeds it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from examples.demo import wait_until_idle
+
+from tests.conftest import BROKERS
+from tests.support.processes import ROOT, unwatch, watch
+
+EXAMPLES = ROOT / "examples"
+
+pytestmark = pytest.mark.parametrize(
+    "broker_url", BROKERS[1:], indirect=True
+)  # memory:// ends with its process
+
+
+@pytest.fixture
+def surroundings(
+    broker_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
+    """Tell every process by environment variables where the broker is, as a user would."""
+    variables = {
+        "BROKER_URL": broker_url,
+        "APP_DATADIR": str(tmp_path / "data"),
+        "BROKER_COMMIT_INTERVAL": "0.2",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    return {**os.environ, **variables}
+
+
+@contextlib.contextmanager
+def _program(
+    name: str, *args: str, env: Mapping[str, str], log: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    with (log or Path(os.devnull)).open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, str(EXAMPLES / name), *args],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=dict(env),
+        )
+    watch(process.pid)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        unwatch(process.pid)
+
+
+async def test_word_count(surroundings: dict[str, str], tmp_path: Path) -> None:
+    """The word count counts as `collections.Counter` does, and its worker ends with 0 on SIGTERM."""
+    # given a text of our own
+    text = tmp_path / "text.txt"
+    text.write_text(
+        "The quick brown fox\njumps over the lazy dog, the one that doesn't run\n" * 500
+    )
+    import word_count  # type: ignore[import-not-found]  # an example, found by path
+
+    # when it is fed to a worker
+    with _program("word_count.py", "worker", env=surroundings, log=tmp_path / "log") as worker:
+        with _program("word_count.py", "feed", str(text), env=surroundings) as feeder:
+            await wait_until_idle(word_count.app, {"lines"}, worker, feeder)
+        counted = await word_count.read_counts()
+        worker.terminate()
+        status = worker.wait(20)
+
+    # then
+    words = Counter(w for line in text.read_text().splitlines() for w in word_count.words_of(line))
+    assert counted == words
+    assert status == 0, (tmp_path / "log").read_text()
+
+
+async def test_page_views(surroundings: dict[str, str], tmp_path: Path) -> None:
+    """Two agents and a table: each full thousand of a page's views is announced once."""
+    import page_views  # type: ignore[import-not-found]  # an example, found by path
+
+    log = tmp_path / "log"
+    with _program("page_views.py", "worker", env=surroundings, log=log) as worker:
+        with _program("page_views.py", "browse", "--number", "8000", env=surroundings) as feeder:
+            await wait_until_idle(page_views.app, {"page_views", "milestones"}, worker, feeder)
+        worker.terminate()
+        assert worker.wait(20) == 0, log.read_text()
+
+    announced = [line.split("] ")[-1] for line in log.read_text().splitlines() if "viewed" in line]
+    assert "/ has been viewed 1,000 times" in announced
+    assert "/ has been viewed 2,000 times" in announced
+    assert len(announced) == len(set(announced))
+
+
+def test_hello_world(surroundings: dict[str, str], tmp_path: Path) -> None:
+    """The timer names the world, and whoever else is sent to the agent is greeted, too."""
+    log = tmp_path / "log"
+    with _program("hello_world.py", "worker", env=surroundings, log=log) as worker:
+        with _program("hello_world.py", "send", "@greet", '"Ann"', env=surroundings) as sender:
+            assert sender.wait(30) == 0
+        deadline = time.monotonic() + 30
+        while not {"Hello, world!", "Hello, Ann!"} <= _last_words(log):
+            assert worker.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        worker.terminate()
+        assert worker.wait(20) == 0, log.read_text()
+
+
+def _last_words(log: Path) -> set[str]:
+    return {line.split("] ")[-1] for line in log.read_text().splitlines()}
