@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from faust._core.iteration import Cursor, current_cursor
 from faust._core.lanes import Lane, PartitionTask
-from faust.exceptions import RecordTooLarge
+from faust.exceptions import RecordTooLarge, UnknownTopic
 from faust.mailbox import Mailbox
 from faust.messages import TP, Headers, RecordMetadata, Slice
 from faust.serializers.registry import Registry
@@ -265,6 +265,7 @@ class ScriptedProducer(ProducerDriver):
         gate: Closed: flushes wait.
         failure: Raised by the next flush, whose records are lost.
         too_large: Values longer than this are refused by `append`.
+        auto_create: Partitions of a topic that is made because it was asked for; None: it is not.
     """
 
     def __init__(self, world: World) -> None:
@@ -275,6 +276,7 @@ class ScriptedProducer(ProducerDriver):
         self.gate.set()
         self.failure: Exception | None = None
         self.too_large = 1_000_000
+        self.auto_create: int | None = None
         self.flushes = 0
         self.open: list[tuple[TP, bytes | None, bytes | None, ScriptedDelivery]] = []
 
@@ -314,6 +316,10 @@ class ScriptedProducer(ProducerDriver):
         return sorted(tp.partition for tp in self.world.logs if tp.topic == topic) or None
 
     async def load_partitions(self, topic: str) -> Sequence[int]:
+        if self.partitions(topic) is None:
+            if self.auto_create is None:
+                raise UnknownTopic(topic)
+            self.world.make(topic, self.auto_create)
         return self.partitions(topic) or ()
 
     def available_partitions(self, topic: str) -> Sequence[int]:

@@ -21,7 +21,7 @@ from typing import Any
 
 from mode import Service
 
-from faust.exceptions import ImproperlyConfigured
+from faust.exceptions import BrokerError, ImproperlyConfigured
 from faust.messages import TP
 from faust.ports import AppT
 from faust.tables.base import Collection
@@ -180,7 +180,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         for topic in self.app.topics:
             if topic.acks:
                 for name in topic.topics:
-                    count = await self._count(name) or topic.partitions
+                    count = await self._count(name) or topic.partitions or await self._created(name)
                     if count:
                         counts[name] = count
         different = set(counts.values())
@@ -207,6 +207,18 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         if numbers:
             self.counts[topic] = len(numbers)
         return len(numbers) if numbers else None
+
+    async def _created(self, topic: str) -> int | None:
+        """Have the broker create *topic* now, if it is one that does so when a topic is first asked for.
+
+        Otherwise the first message would, when it is too late for a changelog that should have the same count.
+        """
+        try:
+            async with asyncio.timeout(self.app.conf.broker_request_timeout):
+                return len(await self.app.producer.load_partitions(topic))
+        except (TimeoutError, BrokerError) as exc:
+            logger.info("The topic %s, which agents read, is not there yet: %s", topic, exc)
+            return None
 
     # -- flush
 

@@ -85,6 +85,15 @@ async def test_a_changelog_has_as_many_partitions_as_the_sources(
     assert world.specs["shop-names-changelog"].partitions == expected
 
 
+async def test_a_source_that_the_broker_creates_is_created_first(world: World, app: App) -> None:
+    """Where the broker makes topics when they are asked for, the changelog gets the count it chose."""
+    app.producer_driver.auto_create = 6
+    app.topics = [Source("first-seen")]
+    app.Table("names")
+    await app.tables.declare()
+    assert world.specs["shop-names-changelog"].partitions == 6
+
+
 async def test_a_changelog_that_is_there_is_left_as_it_is(
     world: World, app: App, caplog: pytest.LogCaptureFixture
 ) -> None:
