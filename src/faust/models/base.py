@@ -227,7 +227,14 @@ def annotations_of(cls: type, known: Mapping[str, Any]) -> dict[str, Any]:
         found = vars(cls).get("__annotations__", {})
     body = types.new_class("_", exec_body=lambda ns: ns.update(__annotations__=dict(found)))
     module = sys.modules.get(cls.__module__)
-    hints = typing.get_type_hints(body, vars(module) if module else {}, {**known})
+    try:
+        hints = typing.get_type_hints(body, vars(module) if module else {}, {**known})
+    except NameError as exc:
+        raise NameError(
+            f"{cls.__qualname__}: {exc}; annotations are looked up in the module {cls.__module__}, "
+            "so what they name must be defined there, above this class, and not inside a function",
+            name=exc.name,
+        ) from exc
     return {
         name: hints[name]
         for name in found

@@ -199,7 +199,7 @@ class Record(Model):
 
     def __repr__(self) -> str:
         mine = vars(self)
-        names = [name for name in self._plan.order if name in mine]
+        names = [name for name in self._plan.fields if name in mine]
         names += [name for name in mine if name not in self._options.fieldset]
         shown = ", ".join(f"{name}={mine[name]!r}" for name in names if not name.startswith("__"))
         return f"<{type(self).__name__}: {shown}>"
