@@ -97,6 +97,9 @@ def call_command(
         status = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
     except click.exceptions.Exit as exc:
         status = exc.exit_code
+    except click.Abort:
+        err.write("Aborted!\n")
+        status = 1
     except click.ClickException as exc:
         exc.show(file=err)
         status = exc.exit_code
