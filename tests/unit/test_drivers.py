@@ -54,7 +54,7 @@ def test_built_in_stores() -> None:
             "rocksdb://",
             r"table store rocksdb:// is not part of this release: it comes later",
         ),
-        (stores, "memroy://", r"did you mean memory://\?"),
+        (stores, "memry://", r"did you mean memory://\?"),
     ],
 )
 def test_unknown_schemes(table: Drivers, url: str, words: str) -> None:
