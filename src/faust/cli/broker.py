@@ -104,14 +104,18 @@ class BrokerCommand(Command):
         self.say(self.tabulate(rows, headers=TOPIC_HEADERS, title="Topics"))
 
     async def print_groups(self, admin: AdminDriver, names: Sequence[str]) -> None:
-        """Print one line per committed partition of the groups named, or of all."""
+        """Print one line per partition of the topics that the groups have committed."""
         rows: list[Sequence[Any]] = []
         for name in names or await admin.list_groups():
             group = await admin.describe_group(name)
             known = await admin.describe_topics({tp.topic for tp in group.offsets})
-            there = [tp for tp in group.offsets if known.get(tp.topic) is not None]
-            ends = {tp: end for tp, (_, end) in (await admin.offsets(there)).items()}
-            rows += group_rows(group, ends)
+            there = [
+                TP(topic, number)
+                for topic, description in known.items()
+                if description is not None
+                for number in description.partitions
+            ]
+            rows += group_rows(group, await admin.offsets(there))
         self.say(self.tabulate(rows, headers=GROUP_HEADERS, title="Groups"))
 
 
@@ -140,16 +144,27 @@ async def partitions_of(admin: AdminDriver, names: Iterable[str]) -> list[TP]:
     return partitions
 
 
-def group_rows(group: GroupDescription, ends: Mapping[TP, int]) -> list[Sequence[Any]]:
-    """Return the lines of one group; a group without offsets has one line, too."""
+def group_rows(
+    group: GroupDescription, bounds: Mapping[TP, tuple[int, int]]
+) -> list[Sequence[Any]]:
+    """Return the lines of one group.
+
+    Arguments:
+        group: The group. One that has committed nothing has one line, too.
+        bounds: First and next offset of all partitions of its topics. Where nothing is committed,
+            everything that is there is behind.
+    """
     head = (group.group_id, group.state, len(group.members))
     if not group.offsets:
         return [(*head, "-", "-", "-", "-", "-")]
     rows: list[Sequence[Any]] = []
-    for tp, committed in sorted(group.offsets.items()):
-        end = ends.get(tp)
-        tail = ("-", "-") if end is None else (end, max(0, end - committed))
-        rows.append((*head, tp.topic, tp.partition, committed, *tail))
+    for tp in sorted({*group.offsets, *bounds}):
+        committed = group.offsets.get(tp)
+        start, end = bounds.get(tp, (None, None))
+        done = start if committed is None else committed
+        lag = "-" if end is None or done is None else max(0, end - done)
+        shown = ("-" if value is None else value for value in (committed, end))
+        rows.append((*head, tp.topic, tp.partition, *shown, lag))
     return rows
 
 
