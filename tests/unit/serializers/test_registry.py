@@ -337,6 +337,30 @@ def test_values_by_default(registry: Registry, value: Any, wire: bytes) -> None:
     assert registry.compile_dumps(None)(value) == wire
 
 
+@pytest.mark.parametrize(
+    ("value", "wire"),
+    [
+        ("word", b'"word"'),
+        (("a", 1), b'["a",1]'),
+        (b"bytes", b"bytes"),
+        (Decimal("1.0"), b'"1.0"'),
+        ({1, 2}, b"[1,2]"),
+        ({"a": 1}, b'{"a":1}'),
+        (("w", (1234560.0, 1234569.9)), b'["w",[1234560.0,1234569.9]]'),
+        ((1, "k"), b'[1,"k"]'),
+        ((["a"], []), b'[["a"],[]]'),
+        (
+            {"key": b"kk", "value": 5, "correlation_id": "c-1"},
+            b'{"key":"b\'kk\'","value":5,"correlation_id":"c-1"}',
+        ),
+    ],
+)
+def test_wire_formats_of_tables_and_replies(registry: Registry, value: Any, wire: bytes) -> None:
+    """What changelogs, windowed keys, set tables and replies hold is written as in section 6."""
+    assert registry.dumps_key(None, value, serializer="json") == wire
+    assert registry.dumps_value(None, value, serializer="json") == wire
+
+
 def test_tombstones(registry: Registry) -> None:
     """Only the codec raw writes a null value."""
     assert registry.dumps_value(None, None, serializer="raw") is None
