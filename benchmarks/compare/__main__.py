@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import statistics
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,7 +99,7 @@ def _show_throughput(rows: list[dict[str, Any]], failures: list[dict[str, Any]])
     for target in throughput.TARGETS:
         found = throughput.ratios(rows, target)
         if found:
-            middle = sorted(found)[len(found) // 2]
+            middle = statistics.median(found)
             judged.append(
                 {
                     "title": target.title,
@@ -180,7 +181,7 @@ def _recovery(obj: dict[str, Any], keys: int, rounds: int, sides: tuple[str, ...
     lines = []
     for side in chosen:
         mine = [row for row in rows if row["side"] == side]
-        middle = sorted(row["rate"] for row in mine)[len(mine) // 2]
+        middle = statistics.median(row["rate"] for row in mine)
         lines.append(
             [
                 side,
