@@ -15,7 +15,6 @@ from typing import Any
 import click
 from mode.utils.imports import cwd_in_path
 
-import faust
 from faust.app.base import App
 from faust.exceptions import ImproperlyConfigured
 from faust.worker.process import explain
@@ -126,7 +125,7 @@ def friendly() -> Iterator[None]:
 
 
 _NOT_THE_USERS = (
-    str(Path(faust.__file__).parent),
+    str(Path(__file__).parent.parent),
     sysconfig.get_path("stdlib"),
     sysconfig.get_path("purelib"),
     sysconfig.get_path("platlib"),
