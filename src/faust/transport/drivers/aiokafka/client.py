@@ -43,8 +43,6 @@ METADATA_BURST = 5
 METADATA_WINDOW = 0.5
 """At most so many metadata requests in so many seconds: aiokafka asks in a busy loop while a leader is missing."""
 
-_NETWORK = (OSError, KafkaError, asyncio.TimeoutError)
-
 
 class Backoff:
     """Growing, jittered pauses between attempts.
@@ -184,7 +182,7 @@ class KafkaClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is untyped
             left = None if timeout is None else timeout - (time.monotonic() - began)
             try:
                 async with asyncio.timeout(left):
-                    if await self._ask_servers(errors):
+                    if await self._ask_servers(errors, []):
                         break
                     await asyncio.sleep(pauses.next())
             except TimeoutError:
@@ -196,12 +194,8 @@ class KafkaClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is untyped
         if self._synchronizer is None:
             self._synchronizer = self._sync_task = create_task(self._md_synchronizer())
 
-    async def bootstrap(self) -> None:
-        """Do as aiokafka's own: one attempt."""
-        await self.connect(0.0)
-
-    async def _ask_servers(self, errors: dict[str, str]) -> bool:
-        """Ask the bootstrap servers in turn for the nodes of the cluster; note who failed in *errors*."""
+    async def _ask_servers(self, errors: dict[str, str], topics: list[str] | None) -> bool:
+        """Ask the bootstrap servers in turn for nodes and *topics*; note who failed in *errors*."""
         for host, port, _ in self.hosts:
             server = f"{host}:{port}"
             errors.setdefault(server, "no answer yet")
@@ -209,8 +203,8 @@ class KafkaClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is untyped
             try:
                 async with asyncio.timeout(SETUP_TIMEOUT):
                     connection = await self._open(host, port)
-                    metadata = await connection.send(MetadataRequest([], False))
-            except _NETWORK as error:
+                    metadata = await connection.send(MetadataRequest(topics, False))
+            except Exception as error:
                 if is_refusal(error):
                     raise translate(error, f"Kafka at {server} refused us") from error
                 errors[server] = _describe(error)
@@ -274,7 +268,7 @@ class KafkaClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is untyped
             try:
                 async with asyncio.timeout(SETUP_TIMEOUT):
                     connection = await self._open(broker.host, broker.port)
-            except _NETWORK as error:
+            except Exception as error:
                 self._note_failure(node_id, f"{broker.host}:{broker.port}", error)
                 return None
             connection._request_timeout = self.answer_timeouts.get(
@@ -327,8 +321,7 @@ class KafkaClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is untyped
             wanted = None
         answer = await self.ask_any(MetadataRequest(wanted, False))
         if answer is None:
-            await self._find_cluster_again()
-            return False
+            return await self._find_cluster_again(wanted)
         if not answer.brokers:
             return False
         cluster_metadata.update_metadata(answer)
@@ -352,15 +345,19 @@ class KafkaClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is untyped
             return answer
         return None
 
-    async def _find_cluster_again(self) -> None:
-        """No known node answers: perhaps all of them have moved."""
-        if time.monotonic() >= self._ask_again_at:
-            self._ask_again_at = time.monotonic() + self._ask_again.next()
-            try:
-                if await self._ask_servers({}):
-                    self._ask_again.reset()
-            except FaustError as error:
-                self._refused(error)
+    async def _find_cluster_again(self, topics: list[str] | None) -> bool:
+        """No known node answers: perhaps all of them have moved. Say whether the cluster was found."""
+        if time.monotonic() < self._ask_again_at:
+            return False
+        self._ask_again_at = time.monotonic() + self._ask_again.next()
+        try:
+            found = await self._ask_servers({}, topics)
+        except FaustError as error:
+            self._refused(error)
+            return False
+        if found:
+            self._ask_again.reset()
+        return found
 
     async def _space_updates(self) -> None:
         now = time.monotonic()

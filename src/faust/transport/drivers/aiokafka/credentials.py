@@ -21,6 +21,7 @@ from typing import Any
 
 from aiokafka import conn
 from aiokafka.abc import AbstractTokenProvider
+from aiokafka.errors import KafkaConnectionError
 
 from faust.exceptions import ImproperlyConfigured
 
@@ -31,14 +32,20 @@ _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 
 
 class _TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is untyped
-    """Any object with a ``token`` coroutine, as the class that aiokafka asks for."""
+    """Any object with a ``token`` coroutine, as the class that aiokafka asks for.
+
+    A provider that fails is a connection that fails: it is tried again.
+    """
 
     def __init__(self, provider: Any) -> None:
         self._provider = provider
 
     async def token(self) -> str:
         """Return the token."""
-        return str(await self._provider.token())
+        try:
+            return str(await self._provider.token())
+        except Exception as error:
+            raise KafkaConnectionError(f"oauth_cb.token() failed: {error!r}") from error
 
     def extensions(self) -> dict[str, str]:
         """Return the SASL extensions (KIP-342)."""
@@ -120,8 +127,6 @@ def _sasl(credentials: Any) -> dict[str, Any]:
 
 def _provider(credentials: Any) -> Any:
     provider = getattr(credentials, "oauth_cb", None)
-    if isinstance(provider, AbstractTokenProvider):
-        return provider
     if not callable(getattr(provider, "token", None)):
         raise ImproperlyConfigured(
             f"SASL mechanism OAUTHBEARER needs oauth_cb, an object with a coroutine token(); got {provider!r}"

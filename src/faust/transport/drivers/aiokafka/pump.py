@@ -13,7 +13,6 @@ keeps old generations out (C2). Partitions that are paused keep their slices on 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -37,6 +36,8 @@ CAPACITY = 64
 TURN = 16
 """Slices built before other work of the client thread gets its turn."""
 CORRUPT_RETRIES = 3
+IDLE_LOOK = 1.0
+"""Seconds after which the pump looks at errors and at the application without being woken."""
 
 
 Item: TypeAlias = Slice | FaustError
@@ -189,31 +190,43 @@ class Pump:
         self._reader = reader
         self._hand_over = hand_over
         self._slice_size = slice_size
-        self._signal = asyncio.Event()
+        self._woken = False
+        self._sleep: asyncio.Future[None] | None = None
         self._data: asyncio.Future[None] | None = None
         self._last: Any = None
         self._resets: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
         """Look again: room, a resumed partition, a new assignment."""
-        self._signal.set()
+        self._woken = True
+        if self._sleep is not None and not self._sleep.done():
+            self._sleep.set_result(None)
 
     async def run(self) -> None:
         """Pump until cancelled; whatever ends it otherwise is told to the host."""
         try:
             while True:
-                self._signal.clear()
+                self._woken = False
                 self._listen()
                 self._host.check()
                 if await self._fill():
                     await asyncio.sleep(0)
-                else:
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._signal.wait(), 1.0)
+                elif not self._woken:
+                    await self._rest()
         except asyncio.CancelledError:
             raise
         except Exception as error:
             self._host.fail(translate(error, "the Kafka consumer cannot go on"))
+
+    async def _rest(self) -> None:
+        """Wait to be woken, for a second at most."""
+        loop = asyncio.get_running_loop()
+        self._sleep = loop.create_future()
+        alarm = loop.call_later(IDLE_LOOK, self.wake)
+        try:
+            await self._sleep
+        finally:
+            alarm.cancel()
 
     def _listen(self) -> None:
         """Have the fetcher wake us when it has more."""
@@ -224,7 +237,7 @@ class Pump:
     def _data_came(self, future: asyncio.Future[None]) -> None:
         if not future.cancelled():
             future.exception()  # coordination errors come this way, too; `check` raises them
-        self._signal.set()
+        self.wake()
 
     async def _fill(self) -> bool:
         """Build slices, a turn's worth at most; say whether there may be more to do at once."""
