@@ -96,9 +96,7 @@ async def _next(cursor: Cursor) -> Item | None:
         if record is None:
             cursor.close_slice()
             continue
-        if lane.tracker is not None:
-            lane.tracker.deliver(record.offset)
-        elif lane.current is None:
+        if lane.tracker is None and lane.current is None:
             lane.current = record
         try:
             if lane.decode_key is not None:

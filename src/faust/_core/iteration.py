@@ -214,16 +214,17 @@ class Cursor:
                 tracker = lane.tracker
                 for record in self._records:
                     if clock() >= turn_ends:
+                        rest = self._records
+                        self._records = chain((record,), rest)  # nobody has it yet
                         await self._breathe(task)
                         turn_ends = clock() + TURN
                         if self._claims != turn:
                             return
+                        self._records = rest
                     if not task.alive:
                         break
                     if tracker is None:
                         lane.current = record
-                    else:
-                        tracker.deliver(record.offset)
                     self.record = record
                     try:
                         if decode_key is not None:  # a bad key is noticed also by who looks only at values

@@ -232,6 +232,8 @@ class Inbox:
             if not task.alive:
                 continue
             lane.queued -= len(batch.records)
+            if lane.tracker is not None:  # from here on it is unfinished, whoever takes it
+                lane.tracker.deliver_many([record.offset for record in batch.records])
             if task.full and lane.queued * 2 <= lane.limit:
                 self._relieve(task)
             return lane, batch

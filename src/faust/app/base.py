@@ -443,7 +443,9 @@ class App(Service):
     def leader_assignor(self) -> Any:
         """Knows whether this worker is the leader."""
         if self._leader is None:
-            self._leader = self.conf.LeaderAssignor(self.conf.id)
+            self._leader = self.conf.LeaderAssignor(
+                self.conf.id, enabled=not self.conf.topic_disable_leader
+            )
         return self._leader
 
     def is_leader(self) -> bool:

@@ -37,6 +37,9 @@ TAKE_TIMEOUT = 1.0
 MIN_COMMIT_GAP = 0.25
 """Seconds between two commits that are triggered by the number of finished events."""
 
+LAST_COMMIT = 3.0
+"""Seconds that the commit before a revoke may take, beyond the time for events in hand."""
+
 AsyncHook = Callable[[], Awaitable[None]]
 
 
@@ -186,7 +189,16 @@ class Consumer(Service):
         stuck: list[TP] = []
         if not lost:
             stuck = await self._drain(tasks, timeout)
-            await self._commit_tasks(tasks)
+            try:
+                async with asyncio.timeout(timeout + LAST_COMMIT):
+                    await self._commit_tasks(tasks)
+            except TimeoutError:
+                logger.warning(
+                    "The last commit before giving back %d partitions did not finish within %.0f s; what it"
+                    " covers will be processed again",
+                    len(tasks),
+                    timeout + LAST_COMMIT,
+                )
         for task in tasks:
             self.tasks.pop(task.tp, None)
             task.lanes.clear()
@@ -276,7 +288,7 @@ class Consumer(Service):
         if monotonic() - self.last_commit < MIN_COMMIT_GAP or self._commit_lock.locked():
             return
         pending = sum(
-            task.delivered - task.committed
+            task.safe() - task.committed
             for task in self.tasks.values()
             if task.committed is not None
         )

@@ -289,3 +289,33 @@ async def test_take_that_is_left_gives_back_what_it_collected() -> None:
     got = await take_n(cursor, 8)
     for number in range(2):
         assert [value for part, value in got if part == number] == [0, 1, 2, 3]
+
+
+async def test_a_reader_that_is_cancelled_while_it_lets_others_run_loses_nothing() -> None:
+    """Cancelled between two events, the stream hands out the next one to whoever reads it next."""
+    cursor, (lane,), _, clock = make(6)
+    values = cursor.values()
+    got = [await anext(values)]
+    clock.now += 1.0  # the loop lets others run before the next event
+    pending = asyncio.ensure_future(anext(values))
+    await asyncio.sleep(0)
+    pending.cancel()
+    await asyncio.gather(pending, return_exceptions=True)
+    assert lane.task.safe() == 1
+    got += [value for _, value in await take_n(cursor, 5)]
+    assert got == [0, 1, 2, 3, 4, 5]
+
+
+async def test_what_an_actor_has_taken_holds_back_the_offset_at_once() -> None:
+    """With several actors a record counts as unfinished from the moment it leaves the queue."""
+    mailbox = Mailbox(shared=True)
+    task = PartitionTask(TP("t", 0), 1)
+    lane = Lane(task, mailbox, lambda record: record.offset)
+    lane.start_at(0)
+    feed(lane, 0, 3)
+    first = mailbox.pop()
+    second = mailbox.pop()
+    assert first is not None
+    assert second is not None
+    lane.tracker.ack(1)  # type: ignore[union-attr]
+    assert task.safe() == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -28,6 +29,8 @@ __all__ = ["Consumer"]
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_numbers = itertools.count(1)
 
 
 class Consumer(ConsumerDriver):
@@ -62,6 +65,8 @@ class Consumer(ConsumerDriver):
         self._error: Exception | None = None
         self._rebalancing: asyncio.Task[None] | None = None
         self._closed = False
+        self._seeks: dict[TP, int] = {}  # the last seek asked for, by partition
+        self._sought: dict[TP, int] = {}  # the last seek done (broker's thread)
 
     # -- life
 
@@ -74,8 +79,10 @@ class Consumer(ConsumerDriver):
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         engine = self._engine = await asyncio.to_thread(self._acquire)
-        self._fetching = Fetching(engine.storage, self.options, lambda topic: self._earliest(topic))
+        self._fetching = Fetching(engine.storage, self.options, self._is_earliest)
         await self._call(lambda: engine.add(self))
+        self.state.connected = True
+        self.state.since = time.monotonic()
 
     async def close(self, timeout: float = 10.0) -> None:
         """Leave the group and end."""
@@ -160,7 +167,7 @@ class Consumer(ConsumerDriver):
         fetching = self._fetching
         fetching.ready.clear()
         fetching.paused |= set(fetching.positions)
-        call_threadsafe(self._loop, lambda: self._spawn(self._revoke(lost)))
+        call_threadsafe(self._loop, lambda: self._spawn(lambda: self._revoke(lost)))
 
     def _on_assign(self, tps: frozenset[TP], generation: int) -> None:
         assert self._fetching is not None
@@ -168,24 +175,18 @@ class Consumer(ConsumerDriver):
         assert self._engine is not None
         fetching = self._fetching
         committed = self._engine.storage.committed(self.options.group_id or "")
-        try:
-            positions = {
-                tp: offset
-                if (offset := committed.get(tp)) is not None
-                else fetching.reset(tp, None)
-                for tp in tps
-            }
-        except Exception as exc:
-            self._fail(exc)
-            return
+        positions = {
+            tp: offset if (offset := committed.get(tp)) is not None else fetching.start_of(tp)
+            for tp in tps
+        }
         fetching.assign(positions, generation)
         held = frozenset(tps)
         fetching.paused |= held  # nothing is handed over before the listener has returned
-        call_threadsafe(self._loop, lambda: self._spawn(self._assigned(held, generation)))
+        call_threadsafe(self._loop, lambda: self._spawn(lambda: self._assigned(held, generation)))
 
     # -- rebalancing, on the application's loop
 
-    def _spawn(self, step: Awaitable[None]) -> None:
+    def _spawn(self, step: Callable[[], Awaitable[None]]) -> None:
         """Run one step of a rebalance after the former ones."""
         former = self._rebalancing
 
@@ -193,7 +194,7 @@ class Consumer(ConsumerDriver):
             if former is not None:
                 await asyncio.gather(former, return_exceptions=True)
             try:
-                await step
+                await step()
             except asyncio.CancelledError:
                 raise
             except Exception as exc:
@@ -201,7 +202,6 @@ class Consumer(ConsumerDriver):
                 self._fail(exc)
 
         if self._closed:
-            step.close()  # type: ignore[attr-defined]
             return
         self._rebalancing = asyncio.get_running_loop().create_task(run(), name="rebalance")
 
@@ -299,7 +299,7 @@ class Consumer(ConsumerDriver):
         def assign() -> None:
             assert fetching is not None
             assert engine is not None
-            fetching.assign({tp: fetching.reset(tp, None) for tp in held}, -1)
+            fetching.assign({tp: fetching.start_of(tp) for tp in held}, -1)
             engine.note_change()
 
         await self._call(assign)
@@ -333,7 +333,7 @@ class Consumer(ConsumerDriver):
             raise closed_error()
         if self._error is not None:
             raise self._error
-        slices = await self._call(self._take)
+        slices = await self._take_ready()
         if slices:
             return slices
         with contextlib.suppress(TimeoutError):
@@ -342,14 +342,25 @@ class Consumer(ConsumerDriver):
         wake.clear()
         if self._error is not None:
             raise self._error
-        return [] if self._closed else await self._call(self._take)
+        return [] if self._closed else await self._take_ready()
 
-    def _take(self) -> list[Slice]:
+    async def _take_ready(self) -> list[Slice]:
+        """Take what is ready, less what a `seek` has overtaken."""
+        slices, seeks = await self._call(self._take)
+        latest = self._seeks
+        if seeks == latest:
+            return slices
+        return [batch for batch in slices if seeks.get(batch.tp) == latest.get(batch.tp)]
+
+    def _is_earliest(self, topic: str) -> bool:
+        return self._earliest(topic)
+
+    def _take(self) -> tuple[list[Slice], dict[TP, int]]:
         assert self._fetching is not None
         self._told = False
         if time.monotonic() >= self.lease_until():
-            return []
-        return self._fetching.taken()
+            return [], self._sought
+        return self._fetching.taken(), self._sought
 
     def pause(self, tps: Collection[TP]) -> None:
         """Stop reading *tps*."""
@@ -378,8 +389,11 @@ class Consumer(ConsumerDriver):
         """Go on at *offsets*."""
         fetching, engine = self._fetching, self._engine
         chosen = dict(offsets)
+        number = next(_numbers)
+        self._seeks = seeks = {**self._seeks, **dict.fromkeys(chosen, number)}
 
         def seek() -> None:
+            self._sought = seeks
             assert fetching is not None
             assert engine is not None
             for tp, offset in chosen.items():

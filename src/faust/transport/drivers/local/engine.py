@@ -18,11 +18,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
-from faust.exceptions import BrokerError, StorageError
+from faust.exceptions import BrokerError, BrokerUnavailable, StorageError
 from faust.messages import TP
 from faust.transport.base import DriverState
 from faust.transport.drivers.local.cleaning import clean
@@ -53,9 +54,12 @@ class Client(Protocol):
 
 
 class _Job:
-    __slots__ = ("future", "run", "writes")
+    __slots__ = ("deadline", "future", "run", "writes")
 
-    def __init__(self, run: Callable[[], Any], writes: bool, future: Any) -> None:
+    def __init__(
+        self, run: Callable[[], Any], writes: bool, future: Any, deadline: float = inf
+    ) -> None:
+        self.deadline = deadline
         self.run = run
         self.writes = writes
         self.future = future
@@ -135,9 +139,11 @@ class Engine:
         self._jobs.put(_Job(run, writes, (loop, future)))
         return await future
 
-    def produce(self, write: Callable[[], Any], failed: Callable[[Exception], None]) -> None:
-        """Do *write* inside a transaction; *failed* is told, in the broker's thread, what went wrong."""
-        self._jobs.put(_Job(write, True, failed))
+    def produce(
+        self, write: Callable[[], Any], failed: Callable[[Exception], None], deadline: float
+    ) -> None:
+        """Do *write* inside a transaction, until *deadline*; *failed* is told (broker's thread) what went wrong."""
+        self._jobs.put(_Job(write, True, failed, deadline))
 
     def add(self, client: Client) -> None:
         """Look after *client* from now on (broker's thread)."""
@@ -209,7 +215,8 @@ class Engine:
         for client in list(self.clients):
             try:
                 due = min(due, client.tick(now, changed))
-                self._is_back(client.state)
+                if not busy:
+                    self._is_back(client.state)
             except Busy as exc:
                 self._is_away(client.state, str(exc))
                 self._changed = True
@@ -235,7 +242,8 @@ class Engine:
                 continue
             try:
                 result, error = self._do(job), None
-            except Busy:
+            except Busy as exc:
+                self._fail_overdue(str(exc))
                 return True
             except Exception as exc:
                 result, error = None, exc
@@ -244,6 +252,16 @@ class Engine:
                 self._changed = True
             _answer(job, result, error)
         return False
+
+    def _fail_overdue(self, why: str) -> None:
+        """Give up what has waited longer than its request timeout, and say to all clients that we wait."""
+        now = time.monotonic()
+        overdue = [job for job in self._pending if now > job.deadline]
+        for job in overdue:
+            self._pending.remove(job)
+            _answer(job, None, BrokerUnavailable(why))
+        for client in self.clients:
+            self._is_away(client.state, why)
 
     def _do(self, job: _Job) -> Any:
         if not job.writes:

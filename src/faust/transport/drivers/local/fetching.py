@@ -158,7 +158,14 @@ class Fetching:
         position = self._fetched[tp]
         if start <= position <= end:
             return
-        self.positions[tp] = self._fetched[tp] = self.reset(tp, position)
+        self.positions[tp] = self._fetched[tp] = self.reset(tp, None if position < 0 else position)
+
+    def start_of(self, tp: TP) -> int:
+        """Return where to begin without a committed offset; -1: the policy refuses, which the next fetch says."""
+        try:
+            return self.reset(tp, None)
+        except OffsetOutOfRange:
+            return -1
 
     def reset(self, tp: TP, position: int | None) -> int:
         """Return where to begin without a usable offset."""

@@ -77,6 +77,12 @@ class Groups:
         answer = None if assignment is None else MemberAssignment(json.loads(assignment), data)
         return Member(bool(joined), answer)
 
+    def has_instance(self, name: str, instance: str) -> bool:
+        """Say whether somebody is the static member *instance*."""
+        return bool(
+            self.storage.read("SELECT 1 FROM members WHERE grp=? AND instance=?", name, instance)
+        )
+
     def member_ids(self, name: str) -> list[str]:
         """Return the members, the oldest first."""
         rows = self.storage.read("SELECT id FROM members WHERE grp=? ORDER BY born, id", name)

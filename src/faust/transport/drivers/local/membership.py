@@ -18,6 +18,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
+from faust.exceptions import BrokerError
 from faust.messages import TP
 from faust.transport.base import Assignor, ConsumerOptions, MemberSubscription
 from faust.transport.drivers.local.engine import Engine
@@ -129,7 +130,16 @@ class Membership:
                 self._take(member.assignment, group.generation)
 
     def _dropped(self, now: float) -> None:
-        if self.state == "stable":
+        instance = self.options.group_instance_id
+        if instance is not None and self.groups.has_instance(self.group, instance):
+            self.state = "left"
+            self.on_error(
+                BrokerError(
+                    f"group {self.group}: another process has taken the place of the static member {instance!r};"
+                    " give each process a consumer_group_instance_id of its own"
+                )
+            )
+        elif self.state == "stable":
             logger.warning(
                 "Dropped from group %s: no heartbeat within the session timeout, or too late for a rebalance",
                 self.group,

@@ -105,6 +105,8 @@ class Producer(ProducerDriver):
                 lambda: engine.storage.take_over(transactional_id), writes=True
             )
         await engine.call(lambda: engine.add(self))
+        self.state.connected = True
+        self.state.since = time.monotonic()
         self._sweeper = self._loop.call_later(SWEEP, self._sweep)
         if self._asked is not None:
             self._ask(self._asked)
@@ -209,9 +211,10 @@ class Producer(ProducerDriver):
             call_threadsafe(loop, lambda: _answer(answers))
 
         def failed(error: Exception) -> None:
-            call_threadsafe(loop, lambda: _answer([(batch, error) for batch in batches]))
+            answers = [(batch, _send_error(batch, error)) for batch in batches]
+            call_threadsafe(loop, lambda: _answer(answers))
 
-        engine.produce(write, failed)
+        engine.produce(write, failed, time.monotonic() + self.options.request_timeout)
 
     @staticmethod
     def _write(
@@ -341,6 +344,16 @@ class Producer(ProducerDriver):
         self._accumulator.forget_failure()
         self._staged = None
         await self._check_epoch()
+
+
+def _send_error(batch: Batch, error: Exception) -> Exception:
+    """Name the partition whose records were not written."""
+    tp = batch.tp
+    found = ProducerSendError(
+        f"{batch.count} records for {tp.topic}[{tp.partition}] were not written: {error}"
+    )
+    found.__cause__ = error
+    return found
 
 
 def _answer(answers: Sequence[tuple[Batch, int | Exception]]) -> None:

@@ -87,12 +87,21 @@ class Transport(BaseTransport):
     def _release(self, engine: Engine) -> None:
         engine.release(self.address)
 
+    def _refuse_credentials(self, credentials: Any) -> None:
+        if credentials is not None:
+            raise ImproperlyConfigured(
+                f"the embedded broker ({self.urls[0]}) knows no users: it takes no broker_credentials; access is that"
+                " of its directory"
+            )
+
     def consumer(self, options: ConsumerOptions) -> ConsumerDriver:
         """Make a consumer."""
+        self._refuse_credentials(options.credentials)
         return Consumer(self._acquire, self._release, options)
 
     def producer(self, options: ProducerOptions) -> ProducerDriver:
         """Make a producer."""
+        self._refuse_credentials(options.credentials)
         return Producer(self._acquire, self._release, options)
 
     def admin(
@@ -100,9 +109,10 @@ class Transport(BaseTransport):
         *,
         client_id: str = "faust",  # noqa: ARG002 - part of the contract
         request_timeout: float = 90.0,
-        credentials: Any = None,  # noqa: ARG002 - part of the contract
+        credentials: Any = None,
     ) -> AdminDriver:
         """Make an admin client."""
+        self._refuse_credentials(credentials)
         return Admin(self._acquire, self._release, request_timeout)
 
 
