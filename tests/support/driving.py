@@ -425,11 +425,13 @@ class Stage:
 _LOCKER = """
 import pathlib, sqlite3, sys, time
 held = []
-for file in pathlib.Path(sys.argv[1]).rglob("*"):
-    if file.is_file() and file.open("rb").read(15) == b"SQLite format 3":
-        connection = sqlite3.connect(file, isolation_level=None, timeout=30)
-        connection.execute("BEGIN IMMEDIATE")
-        held.append(connection)
+# Looking at a file and closing it drops this process's locks on it (POSIX), so: look first, lock then.
+files = [f for f in pathlib.Path(sys.argv[1]).rglob("*") if f.is_file()]
+files = [f for f in files if f.open("rb").read(15) == b"SQLite format 3"]
+for file in files:
+    connection = sqlite3.connect(file, isolation_level=None, timeout=30)
+    connection.execute("BEGIN IMMEDIATE")
+    held.append(connection)
 assert held, "no SQLite file found in " + sys.argv[1]
 print("locked", len(held))
 time.sleep(600)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from math import inf
 from typing import TypeVar
 
-from faust.exceptions import CommitRefused, UnknownTopic
+from faust.exceptions import CommitRefused, OffsetOutOfRange, UnknownTopic
 from faust.messages import TP, Slice
 from faust.transport.base import (
     Assignor,
@@ -65,6 +65,7 @@ class Consumer(ConsumerDriver):
         self._error: Exception | None = None
         self._rebalancing: asyncio.Task[None] | None = None
         self._closed = False
+        self._out_of_range: OffsetOutOfRange | None = None
         self._seeks: dict[TP, int] = {}  # the last seek asked for, by partition
         self._sought: dict[TP, int] = {}  # the last seek done (broker's thread)
 
@@ -136,10 +137,14 @@ class Consumer(ConsumerDriver):
         due = now + 1.0
         if membership is not None and membership.state != "left":
             due = membership.tick(now)
-        if self._error is not None:
+        if self._error is not None or self._out_of_range is not None:
             return due
         try:
             ready = fetching.fill(changed=changed)
+        except OffsetOutOfRange as exc:  # a seek may still help
+            self._out_of_range = exc
+            self._notify()
+            return due
         except Exception as exc:
             if type(exc).__name__ == "Busy":
                 raise
@@ -358,6 +363,8 @@ class Consumer(ConsumerDriver):
     def _take(self) -> tuple[list[Slice], dict[TP, int]]:
         assert self._fetching is not None
         self._told = False
+        if self._out_of_range is not None:
+            raise self._out_of_range
         if time.monotonic() >= self.lease_until():
             return [], self._sought
         return self._fetching.taken(), self._sought
@@ -394,6 +401,7 @@ class Consumer(ConsumerDriver):
 
         def seek() -> None:
             self._sought = seeks
+            self._out_of_range = None
             assert fetching is not None
             assert engine is not None
             for tp, offset in chosen.items():
