@@ -242,7 +242,7 @@ class Channel(Generic[T]):
             self._lane.tracker = None
         return self._lane
 
-    def make_event(self, lane: Lane, record: Any, value: Any) -> Any:
+    def make_event(self, lane: Lane, record: Any, value: Any) -> Any:  # noqa: ARG002
         """Return the event that was put."""
         if isinstance(record, Event):
             record.value = value
@@ -322,11 +322,11 @@ class Channel(Generic[T]):
         partition: int | None = None,
         timestamp: float | None = None,
         headers: HeadersArg = None,
-        schema: Any = None,
-        key_serializer: Any = None,
-        value_serializer: Any = None,
+        schema: Any = None,  # noqa: ARG002 - nothing is serialized
+        key_serializer: Any = None,  # noqa: ARG002 - nothing is serialized
+        value_serializer: Any = None,  # noqa: ARG002 - nothing is serialized
         callback: Callable[[Any], Any] | None = None,
-        force: bool = False,
+        force: bool = False,  # noqa: ARG002 - always at once
     ) -> Awaitable[RecordMetadata]:
         """Put a new event on the channel; key and value stay the objects they are.
 
@@ -345,7 +345,7 @@ class Channel(Generic[T]):
                 await result
         return future
 
-    def send_soon(self, **options: Any) -> FutureMessage:  # noqa: ARG002
+    def send_soon(self, **options: Any) -> FutureMessage:
         """Refuse: an in-memory channel can only be sent to with ``await``.
 
         Raises:

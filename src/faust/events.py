@@ -66,10 +66,7 @@ class Event(Generic[K, V]):
         Streams do this by themselves when their loop moves on; call it in `Stream.noack` loops.
         """
         lane = self._lane
-        if lane is None:
-            newly = not self.message.acked
-        else:
-            newly = lane.ack(self.message.offset)
+        newly = not self.message.acked if lane is None else lane.ack(self.message.offset)
         self.acked = self.message.acked = True
         return newly
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from faust._core.lanes import Inbox
 
@@ -38,7 +39,5 @@ class Mailbox(Inbox):
         if timeout is None:
             await waiter
             return
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(waiter, timeout)
-        except TimeoutError:
-            pass

@@ -48,7 +48,10 @@ class Record(Protocol):
     """One record as a driver hands it over; read-only."""
 
     @property
-    def offset(self) -> int: ...
+    def offset(self) -> int:
+        """Its place in the partition."""
+        ...
+
     @property
     def timestamp(self) -> int:
         """Milliseconds since the epoch; -1 when the broker has none."""
@@ -60,11 +63,19 @@ class Record(Protocol):
         ...
 
     @property
-    def key(self) -> bytes | None: ...
+    def key(self) -> bytes | None:
+        """Key as it was sent."""
+        ...
+
     @property
-    def value(self) -> bytes | None: ...
+    def value(self) -> bytes | None:
+        """Value as it was sent."""
+        ...
+
     @property
-    def headers(self) -> Headers: ...
+    def headers(self) -> Headers:
+        """Headers as they were sent; empty when there are none."""
+        ...
 
 
 class Slice:
@@ -160,7 +171,9 @@ class Message:
         self.key = key
         self.value = value
         self.checksum = checksum
-        self.serialized_key_size = len(key or b"") if serialized_key_size is None else serialized_key_size
+        self.serialized_key_size = (
+            len(key or b"") if serialized_key_size is None else serialized_key_size
+        )
         self.serialized_value_size = (
             len(value or b"") if serialized_value_size is None else serialized_value_size
         )

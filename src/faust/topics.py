@@ -233,7 +233,7 @@ class Topic(Channel[V], Generic[K, V]):
         key_serializer: Any = None,
         value_serializer: Any = None,
         callback: Callable[[Any], Any] | None = None,
-        force: bool = False,
+        force: bool = False,  # noqa: ARG002 - always at once
     ) -> Awaitable[RecordMetadata]:
         """Send a message; returns as soon as it is accepted for sending.
 
@@ -285,7 +285,7 @@ class Topic(Channel[V], Generic[K, V]):
         key_serializer: Any = None,
         value_serializer: Any = None,
         callback: Callable[[Any], Any] | None = None,
-        force: bool = False,
+        force: bool = False,  # noqa: ARG002 - always at once
         eager_partitioning: bool = False,
     ) -> FutureMessage:
         """Send from synchronous code (on the app's loop, while the producer runs); see `send`.

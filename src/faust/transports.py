@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from faust.conductor import Conductor as Conductor
+from faust.conductor import Conductor
 
 __all__ = ["Conductor"]

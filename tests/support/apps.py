@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -24,7 +26,9 @@ QUICK: dict[str, Any] = {
 
 def make_app(broker_url: str, id: str, **options: Any) -> faust.App:
     """Make an app with the short timeouts of tests."""
-    return faust.App(id, broker=broker_url, **{**QUICK, **options})
+    datadir = Path(tempfile.gettempdir()) / "faust-tests" / id
+    datadir.parent.mkdir(exist_ok=True)
+    return faust.App(id, broker=broker_url, **{"datadir": datadir, **QUICK, **options})
 
 
 @asynccontextmanager

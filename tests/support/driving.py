@@ -425,7 +425,8 @@ class Stage:
 _LOCKER = """
 import pathlib, sqlite3, sys, time
 held = []
-# Looking at a file and closing it drops this process's locks on it (POSIX), so: look first, lock then.
+# Looking at a file and closing it drops this process's locks on it (POSIX), so: look first, lock
+# then.
 files = [f for f in pathlib.Path(sys.argv[1]).rglob("*") if f.is_file()]
 files = [f for f in files if f.open("rb").read(15) == b"SQLite format 3"]
 for file in files:

@@ -54,8 +54,9 @@ class _Program:
     async def on_assigned(self, assigned: frozenset[TP], generation: int) -> None:
         _say("assigned", tps=sorted(assigned), generation=generation, told=self.assignor.told)
 
-    async def take(self) -> None:
+    async def take(self, pause: float) -> None:
         while True:
+            await asyncio.sleep(pause)
             slices = await self.consumer.take(0.1)
             facts: dict[str, Any] = {"at": time.monotonic(), "lease": self.consumer.lease_until()}
             for one in slices:
@@ -83,10 +84,12 @@ class _Program:
 
 
 async def _feed(transport: Transport, topic: str, partitions: int) -> None:
-    """Write a record to each partition every 10 ms."""
+    """Write 50,000 records to each partition, then one every 10 ms."""
     producer = transport.producer(ProducerOptions())
     await producer.start()
     await producer.load_partitions(topic)
+    for number in range(50_000 * partitions):
+        producer.append(topic, number % partitions, None, b"fed")
     while True:
         for partition in range(partitions):
             producer.append(topic, partition, None, b"fed")
@@ -111,7 +114,10 @@ async def _run(orders: dict[str, Any]) -> None:
     program = _Program(consumer, orders["label"])
     await consumer.start()
     await consumer.subscribe([topic], listener=program.listener, assignor=program.assignor)
-    tasks = {asyncio.create_task(program.take()), asyncio.create_task(program.commit_often())}
+    tasks = {
+        asyncio.create_task(program.take(orders["pause"])),
+        asyncio.create_task(program.commit_often()),
+    }
     if feed:
         tasks.add(asyncio.create_task(_feed(transport, topic, feed)))
     leaving = asyncio.create_task(_until_told_to_leave())
@@ -179,7 +185,14 @@ class Member:
 
 
 def start_member(
-    url: str, group: str, topic: str, *, label: str = "program", feed: int = 0, **options: Any
+    url: str,
+    group: str,
+    topic: str,
+    *,
+    label: str = "program",
+    feed: int = 0,
+    pause: float = 0.0,
+    **options: Any,
 ) -> Member:
     """Start a member program.
 
@@ -189,9 +202,16 @@ def start_member(
         topic: Topic to read.
         label: What its assignor calls it.
         feed: If not 0: create the topic with so many partitions and write to it.
+        pause: Seconds that it waits before each take.
         options: Consumer options.
     """
-    orders = {"url": url, "group": group, "topic": topic, "label": label, "feed": feed}
+    orders: dict[str, Any] = {
+        "url": url,
+        "group": group,
+        "topic": topic,
+        "label": label,
+        "feed": feed,
+    }
     return Member(
         start_python(
             None, json.dumps({**orders, "options": options}), module="tests.support.member"

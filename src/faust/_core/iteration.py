@@ -227,7 +227,7 @@ class Cursor:
                         lane.current = record
                     self.record = record
                     try:
-                        if decode_key is not None:  # a bad key is noticed also by who looks only at values
+                        if decode_key is not None:  # a bad key shows, whoever looks at it
                             self.decoded_key = decode_key(record)
                         value = decode(record)
                     except Exception as exc:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import sys
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from mode import CrashingSupervisor, OneForOneSupervisor
 
@@ -20,6 +18,7 @@ from faust.messages import HeadersArg
 from faust.ports import AppT
 from faust.streams import Stream
 from faust.topics import Topic
+from faust.utils.names import module_name
 
 __all__ = ["Agent"]
 
@@ -83,9 +82,10 @@ class Agent(Generic[T]):
         self._sinks: list[Any] = list(sink or ())
         self._actors: list[Actor] = []
         if isinstance(channel, Channel):
-            assert schema is None and key_type is None and value_type is None, (
-                f"agent {self.name}: schema, key_type and value_type belong to the channel given"
-            )
+            for option in (schema, key_type, value_type):
+                assert option is None, (
+                    f"agent {self.name}: schema, key_type and value_type belong to the channel given"
+                )
         self._topic_kwargs = {
             "schema": schema,
             "key_type": key_type,
@@ -113,13 +113,13 @@ class Agent(Generic[T]):
     def _make_channel(self, channel: Any) -> Channel[Any]:
         if channel is None:
             name = f"{self.app.conf.id}-{self.name}"
-            made: Channel[Any] = self.app.topic(
-                name, internal=True, has_prefix=True, **self._topic_kwargs
+            return cast(
+                "Channel[Any]",
+                self.app.topic(name, internal=True, has_prefix=True, **self._topic_kwargs),
             )
-            return made
         if isinstance(channel, str):
-            made = self.app.topic(channel, internal=True, **self._topic_kwargs)
-            return made
+            topic = self.app.topic(channel, internal=True, **self._topic_kwargs)
+            return cast("Channel[Any]", topic)
         if isinstance(channel, Channel):
             return channel
         raise TypeError(
@@ -281,26 +281,5 @@ async def _deliver(sink: Any, value: Any) -> None:
 
 
 def _name_of(fun: Any) -> str:
-    """Name an agent after its function; ``__main__`` is replaced by the script's dotted name."""
-    module = getattr(fun, "__module__", "")
-    if module == "__main__":
-        module = _main_module()
-    return f"{module}.{getattr(fun, '__name__', type(fun).__name__)}"
-
-
-def _main_module() -> str:
-    """Return the dotted name the running script would have if it were imported."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if spec is not None and spec.name != "__main__":
-        name: str = spec.name
-        return name.removesuffix(".__main__")
-    path = getattr(sys.modules["__main__"], "__file__", None)
-    if path is None:
-        return "__main__"
-    script = Path(path).resolve()
-    parts = [script.stem]
-    folder = script.parent
-    while (folder / "__init__.py").exists():
-        parts.insert(0, folder.name)
-        folder = folder.parent
-    return ".".join(parts)
+    """Name an agent after its module and function."""
+    return f"{module_name(getattr(fun, '__module__', ''))}.{getattr(fun, '__name__', type(fun).__name__)}"

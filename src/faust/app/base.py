@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from datetime import timedelta
 from typing import Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
@@ -273,7 +273,7 @@ class App(Service):
         fun: Callable[..., Awaitable[Any]] | None = None,
         *,
         on_leader: bool = False,
-        traced: bool = True,
+        traced: bool = True,  # noqa: ARG002 - no tracer yet: there is nothing to switch off
     ) -> Any:
         """Start the decorated coroutine function with the app.
 
@@ -303,7 +303,7 @@ class App(Service):
         self,
         interval: float | timedelta,
         on_leader: bool = False,
-        traced: bool = True,
+        traced: bool = True,  # noqa: ARG002 - no tracer yet: there is nothing to switch off
         name: str | None = None,
         max_drift_correction: float = 0.1,
     ) -> Callable[[Callable[..., Awaitable[Any]]], Task]:

@@ -64,4 +64,4 @@ def modules_of(setting: Any, origin: str | None) -> list[str]:
 
 
 def _log_import_error(name: str) -> None:
-    logger.warning("Autodiscovery could not import %s", name, exc_info=True)
+    logger.warning("Autodiscovery could not import %s", name, exc_info=True)  # noqa: LOG014 - venusian calls this while it handles the error

@@ -15,9 +15,9 @@ import click
 import faust.cli.broker
 import faust.cli.commands
 import faust.cli.worker  # noqa: F401
-from faust.agents.agent import _main_module
 from faust.app.base import App
 from faust.cli.state import State, cli
+from faust.utils.names import module_name
 
 __all__ = ["call_command", "main"]
 
@@ -35,7 +35,7 @@ def main(app: App | None = None) -> NoReturn:
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
     state = State(application=app)
     if app is not None and app.conf.origin is None:
-        app.conf.assign("origin", _main_module(), "the running script")
+        app.conf.assign("origin", module_name("__main__"), "the running script")
     try:
         cli.main(obj=state)
     except SystemExit as exc:

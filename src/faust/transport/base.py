@@ -299,7 +299,9 @@ class Delivery:
         """Say whether the broker has answered."""
         raise NotImplementedError
 
-    def add_done_callback(self, callback: Callable[[RecordMetadata | None, Exception | None], None]) -> None:
+    def add_done_callback(
+        self, callback: Callable[[RecordMetadata | None, Exception | None], None]
+    ) -> None:
         """Call *callback(metadata, error)* on the application's loop when the broker has answered; at once when it has."""
         raise NotImplementedError
 
@@ -496,7 +498,9 @@ class Transport(abc.ABC):
         """Make a producer; nothing connects before its `start`."""
 
     @abc.abstractmethod
-    def admin(self, *, client_id: str = "faust", request_timeout: float = 90.0, credentials: Any = None) -> AdminDriver:
+    def admin(
+        self, *, client_id: str = "faust", request_timeout: float = 90.0, credentials: Any = None
+    ) -> AdminDriver:
         """Make an admin client; nothing connects before its `start`."""
 
 

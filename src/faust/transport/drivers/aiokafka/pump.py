@@ -313,10 +313,11 @@ class Pump:
             offset = error.args[0].get(tp)
         place = f"{tp.topic}[{tp.partition}]"
         if policy == "none":
-            if offset is None:
-                reason = "there is no committed offset"
-            else:
-                reason = f"offset {offset} is not in the log (any more)"
+            reason = (
+                "there is no committed offset"
+                if offset is None
+                else f"offset {offset} is not in the log (any more)"
+            )
             stuck = OffsetOutOfRange(
                 f"cannot read {place}: {reason}, and the reset policy is 'none'; seek, commit an offset, or set "
                 "consumer_auto_offset_reset to 'earliest' or 'latest'"
