@@ -289,7 +289,7 @@ async def test_C09_a_partition_that_does_not_exist(stage: Stage) -> None:
     topic = await stage.topic(2)
     producer = await stage.producer(request_timeout=5.0)
     await producer.load_partitions(topic)
-    with pytest.raises((UnknownTopic, ProducerSendError), match=rf"{topic}.*\b99\b"):  # noqa: PT012
+    with pytest.raises((UnknownTopic, ProducerSendError), match=rf"{topic}.*\b99\b"):
         producer.append(topic, 99, None, b"x")
         await producer.flush()
     producer.append(topic, 1, None, b"x")
@@ -301,7 +301,7 @@ async def test_C09_looking_at_a_topic_that_does_not_exist(stage: Stage) -> None:
     missing = stage.name("missing")
     consumer = await stage.consumer()
     assert await consumer.partitions_for(missing) is None
-    with pytest.raises(UnknownTopic, match=missing):  # noqa: PT012
+    with pytest.raises(UnknownTopic, match=missing):
         await consumer.assign([TP(missing, 0)])
         await take_for(consumer, 15)
     assert missing not in await (await stage.admin()).list_topics()
@@ -357,7 +357,7 @@ async def test_C09_a_refused_authorization(
         producer = transport.producer(ProducerOptions(credentials=guest, connect_timeout=20.0))
         await producer.start()
         await producer.load_partitions(allowed)
-        with pytest.raises(AuthorizationFailed, match=forbidden):  # noqa: PT012
+        with pytest.raises(AuthorizationFailed, match=forbidden):
             await producer.load_partitions(forbidden)
             producer.append(forbidden, 0, None, b"x")
             await producer.flush()
@@ -367,14 +367,14 @@ async def test_C09_a_refused_authorization(
 
         reader = transport.consumer(fast_options(credentials=guest))
         await reader.start()
-        with pytest.raises(AuthorizationFailed, match=forbidden):  # noqa: PT012
+        with pytest.raises(AuthorizationFailed, match=forbidden):
             await reader.assign([TP(forbidden, 0)])
             await take_for(reader, 15)
         await reader.close()
 
         member = transport.consumer(fast_options(group_id=group, credentials=guest))
         await member.start()
-        with pytest.raises(AuthorizationFailed, match=group):  # noqa: PT012
+        with pytest.raises(AuthorizationFailed, match=group):
             await member.subscribe([allowed], listener=Recorder(), assignor=RoundRobin())
             await take_for(member, 15)
         await member.close()
@@ -489,7 +489,7 @@ async def test_C10_a_second_producer_fences_the_first(stage: Stage) -> None:
     await new.begin_transaction()
     new.append(tp.topic, 0, None, b"new")
     await new.commit_transaction()
-    with pytest.raises(ProducerFenced, match=name):  # noqa: PT012
+    with pytest.raises(ProducerFenced, match=name):
         old.append(tp.topic, 0, None, b"too late")
         await old.commit_transaction()
     assert await _values(await _follow(stage, tp), tp, 1) == [b"new"]
@@ -507,7 +507,7 @@ async def test_C10_offsets_of_an_older_generation_are_refused(stage: Stage) -> N
     producer.append(target.topic, 0, None, b"zombie")
     await gone.close()
     present = await _group_of(stage, source.topic, group)
-    with pytest.raises(FaustError):  # noqa: PT012
+    with pytest.raises(FaustError):
         await producer.send_offsets({source: 10}, gone)
         await producer.commit_transaction()
     await producer.abort_transaction()
