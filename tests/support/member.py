@@ -205,18 +205,9 @@ def start_member(
         pause: Seconds that it waits before each take.
         options: Consumer options.
     """
-    orders: dict[str, Any] = {
-        "url": url,
-        "group": group,
-        "topic": topic,
-        "label": label,
-        "feed": feed,
-    }
-    return Member(
-        start_python(
-            None, json.dumps({**orders, "options": options}), module="tests.support.member"
-        )
-    )
+    orders: dict[str, Any] = {"url": url, "group": group, "topic": topic, "label": label}
+    orders |= {"feed": feed, "pause": pause, "options": options}
+    return Member(start_python(None, json.dumps(orders), module="tests.support.member"))
 
 
 if __name__ == "__main__":
