@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import pytest
 
 from faust.transport.base import Transport
 from tests.support.driving import Stage
+from tests.support.member import Member, start_member
 
 
 @pytest.fixture
@@ -19,6 +22,19 @@ async def stage(
     opened = Stage(broker_url, topic_name, cluster)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def start_program(stage: Stage) -> Iterator[Callable[..., Member]]:
+    """Start members of groups on the stage's broker as programs of their own; killed at the end."""
+    with contextlib.ExitStack() as stack:
+
+        def start(group: str, topic: str, **options: Any) -> Member:
+            member = start_member(stage.url, group, topic, **options)
+            stack.enter_context(member.process)
+            return member
+
+        yield start
 
 
 @pytest.fixture

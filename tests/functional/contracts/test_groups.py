@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from math import inf
 
 import pytest
@@ -22,7 +22,7 @@ from tests.support.driving import (
     take_for,
     until,
 )
-from tests.support.member import Member, start_member
+from tests.support.member import Member
 
 TAKE_OVER = SESSION_TIMEOUT + 8
 """Seconds until the partitions of a dead member must flow again, on a busy machine."""
@@ -348,7 +348,9 @@ def _holes(members: Sequence[Member], tp: TP) -> list[range]:
     return holes
 
 
-async def test_C07_members_die_freeze_and_leave(stage: Stage) -> None:
+async def test_C07_members_die_freeze_and_leave(
+    stage: Stage, start_program: Callable[..., Member]
+) -> None:
     """What a killed or frozen member held goes to the others, who comes back starts anew, nothing is lost."""
     if stage.kind == "memory":
         pytest.skip("memory:// lives in one process: no member of it can die or freeze alone")
@@ -356,7 +358,7 @@ async def test_C07_members_die_freeze_and_leave(stage: Stage) -> None:
     tps = [TP(topic, n) for n in range(6)]
     group = stage.name("group")
     one, two, three = members = [
-        start_member(stage.url, group, topic, label=label) for label in ("one", "two", "three")
+        start_program(group, topic, label=label) for label in ("one", "two", "three")
     ]
 
     def shared_by(*sharing: Member) -> bool:
@@ -404,12 +406,14 @@ async def test_C17_the_lease_follows_the_heartbeats(stage: Stage) -> None:
     assert len(set(seen)) >= 3
 
 
-async def test_C17_a_frozen_process_hands_out_nothing_that_is_not_certain(stage: Stage) -> None:
+async def test_C17_a_frozen_process_hands_out_nothing_that_is_not_certain(
+    stage: Stage, start_program: Callable[..., Member]
+) -> None:
     """Frozen past its session, a member hands out and commits nothing before it is a member again."""
     # memory:// freezes as a whole, broker and all; on the others a rival takes over meanwhile
     topic, group = stage.name(), stage.name("group")
     # reading slowly what there is plenty of, it has something at hand whenever it freezes
-    member = start_member(stage.url, group, topic, feed=2, pause=0.002, slice_size=5)
+    member = start_program(group, topic, feed=2, pause=0.002, slice_size=5)
     first = await member.wait("slice", timeout=30)
     assert first["at"] < first["lease"] <= first["at"] + SESSION_TIMEOUT
     rival = Recorder()
@@ -436,4 +440,3 @@ async def test_C17_a_frozen_process_hands_out_nothing_that_is_not_certain(stage:
         assert [event for event in slices if event["generation"] == old] == []
         commits = member.heard("commit", since=thawed)
         assert [c for c in commits if c["generation"] == old and not c["refused"]] == []
-    member.process.kill()
