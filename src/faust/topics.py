@@ -119,6 +119,7 @@ class Topic(Channel[V], Generic[K, V]):
         self.allow_empty = bool(schema.allow_empty)
         self.has_prefix = has_prefix
         self._declaration: asyncio.Task[None] | None = None
+        self._encoders: tuple[Any, Any] | None = None
 
     def clone_arguments(self) -> dict[str, Any]:
         """Return the constructor's arguments that describe this topic."""
@@ -263,9 +264,15 @@ class Topic(Channel[V], Generic[K, V]):
             key, value, headers, schema, key_serializer, value_serializer
         )
         stamp = None if not timestamp else round(timestamp * 1000)
-        delivery: Delivery = await producer.send(
-            self.get_topic_name(), raw_key, raw_value, partition, stamp, pairs
-        )
+        name = self.get_topic_name()
+        if partition is None and producer.knows(name):
+            partition = producer.partition_for(name, raw_key, producer.partitions(name))
+        if partition is None or producer.full:
+            delivery: Delivery = await producer.send(
+                name, raw_key, raw_value, partition, stamp, pairs
+            )
+        else:
+            delivery = producer.append(name, partition, raw_key, raw_value, stamp, pairs)
         if callback is not None:
             message = PendingMessage(
                 self, key, value, partition, timestamp, headers, callback=callback
@@ -329,6 +336,13 @@ class Topic(Channel[V], Generic[K, V]):
         key_serializer: Any,
         value_serializer: Any,
     ) -> tuple[bytes | None, bytes | None, Any]:
+        if schema is None and key_serializer is None and value_serializer is None:
+            if self._encoders is None:
+                self._encoders = self.schema.compile_encoders(self.app)
+            encode_key, encode_value = self._encoders
+            if encode_key is not None and encode_value is not None:
+                raw_key = None if key is None else encode_key(key)
+                return raw_key, encode_value(value), prepare_headers(headers) if headers else ()
         pairs: Any = prepare_headers(headers)
         chosen = schema if schema is not None else self.schema
         app = self.app
@@ -350,12 +364,16 @@ class Topic(Channel[V], Generic[K, V]):
             producer.partitions,
             producer.partition_for,
         )
+        encode_key, _ = schema.compile_encoders(app)
         dumps_key = schema.dumps_key
 
         def send(key: Any, value: bytes | None, headers: Any) -> Awaitable[None] | None:
             raw = key
             if key is not None and not isinstance(key, bytes):
-                raw, headers = dumps_key(app, key, headers=headers)
+                if encode_key is not None:
+                    raw = encode_key(key)
+                else:
+                    raw, headers = dumps_key(app, key, headers=headers)
             partitions = partitions_of(name)
             if partitions is None:
                 return cast("Awaitable[None]", producer.send(name, raw, value, None, None, headers))

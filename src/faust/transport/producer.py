@@ -87,6 +87,10 @@ class Producer(Service):
             await self._settle()
         await self.driver.flush()
 
+    def knows(self, topic: str) -> bool:
+        """Say whether a record for *topic* can be appended at once, behind all that was sent to it before."""
+        return topic not in self._waiting and self.partitions(topic) is not None
+
     async def load_partitions(self, topic: str) -> Sequence[int]:
         """Ask the broker for the partitions of *topic*."""
         return await self.driver.load_partitions(topic)
