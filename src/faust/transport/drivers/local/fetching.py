@@ -120,11 +120,12 @@ class Fetching:
             if batch is not None:
                 return batch
             del self._reading[tp]
-        self._in_range(tp)
+        end = self._in_range(tp)  # read before the rows: another process may append in between
         rows = self.storage.fetch(tp, self._fetched[tp], BATCHES)
         if not rows:
             self._at_end.add(tp)
-            return self._gap_at_end(tp)
+            # What is missing below that end was compacted away.
+            return Slice(tp, self.generation, [], end) if end > self._fetched[tp] else None
         self._reading[tp] = self._slices(tp, rows)
         return next(self._reading[tp], None)
 
@@ -143,22 +144,18 @@ class Fetching:
             yield last
             start = next_offset
 
-    def _gap_at_end(self, tp: TP) -> Slice | None:
-        """Offsets at the end of the log may have been compacted away."""
-        _, end = self.storage.bounds(tp)
-        return Slice(tp, self.generation, [], end) if end > self._fetched[tp] else None
-
-    def _in_range(self, tp: TP) -> None:
-        """Apply the reset policy to a position that is not in the log.
+    def _in_range(self, tp: TP) -> int:
+        """Apply the reset policy to a position that is not in the log; return where the log ends.
 
         Raises:
             OffsetOutOfRange: The policy is ``none``.
         """
         start, end = self.storage.bounds(tp)
         position = self._fetched[tp]
-        if start <= position <= end:
-            return
-        self.positions[tp] = self._fetched[tp] = self.reset(tp, None if position < 0 else position)
+        if not start <= position <= end:
+            position = self.reset(tp, None if position < 0 else position)
+            self.positions[tp] = self._fetched[tp] = position
+        return end
 
     def start_of(self, tp: TP) -> int:
         """Return where to begin without a committed offset; -1: the policy refuses, which the next fetch says."""
