@@ -105,7 +105,7 @@ def test_tables_are_listed_in_order(app: faust.App) -> None:
 def test_models_are_listed_and_shown(app: faust.App) -> None:
     """Models are listed with their docstrings, one is shown with its fields, others get a hint."""
 
-    class Order(faust.Record, namespace="shop.Order"):
+    class Order(faust.Record, namespace="cli.Order"):
         """An order."""
 
         account: str
@@ -121,7 +121,7 @@ def test_models_are_listed_and_shown(app: faust.App) -> None:
         {"field": "items", "type": "list[int]", "default": "*"},
         {"field": "note", "type": "str | None", "default": "None"},
     ]
-    assert call(app, "model", "shop.Order")[1].startswith("+Order---")
+    assert call(app, "model", "cli.Order")[1].startswith("+Order---")
     status, _, err = call(app, "model", "Ordr")
     assert (status, "Did you mean 'Order'?" in err) == (1, True)
     status, _, err = call(app, "model", "xyzzy")
