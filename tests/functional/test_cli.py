@@ -105,8 +105,8 @@ def test_tables_are_listed_in_order(app: faust.App) -> None:
 def test_models_are_listed_and_shown(app: faust.App) -> None:
     """Models are listed with their docstrings, one is shown with its fields, others get a hint."""
 
-    class Order(faust.Record, namespace="cli.Order"):
-        """An order."""
+    class Parcel(faust.Record, namespace="shop.Parcel"):
+        """A parcel."""
 
         account: str
         items: list[int]
@@ -114,16 +114,16 @@ def test_models_are_listed_and_shown(app: faust.App) -> None:
 
     status, out, _ = call(app, "models", json=True)
     assert status == 0
-    assert {"name": "Order", "help": "An order."} in json.loads(out)
-    status, out, _ = call(app, "model", "Order", json=True)
+    assert {"name": "Parcel", "help": "A parcel."} in json.loads(out)
+    status, out, _ = call(app, "model", "Parcel", json=True)
     assert json.loads(out) == [
         {"field": "account", "type": "str", "default": "*"},
         {"field": "items", "type": "list[int]", "default": "*"},
         {"field": "note", "type": "str | None", "default": "None"},
     ]
-    assert call(app, "model", "cli.Order")[1].startswith("+Order---")
-    status, _, err = call(app, "model", "Ordr")
-    assert (status, "Did you mean 'Order'?" in err) == (1, True)
+    assert call(app, "model", "shop.Parcel")[1].startswith("+Parcel---")
+    status, _, err = call(app, "model", "Parcl")
+    assert (status, "Did you mean 'Parcel'?" in err) == (1, True)
     status, _, err = call(app, "model", "xyzzy")
     assert (status, "Try: faust models" in err) == (1, True)
 
