@@ -65,6 +65,26 @@ async def test_C01_a_seek_while_a_take_waits_drops_what_was_fetched(stage: Stage
         assert slices[0].records[0].offset == other
 
 
+async def test_C01_a_take_given_up_loses_nothing(stage: Stage) -> None:
+    """Who cancels a take, early or late, finds what it would have been handed in the next one."""
+    topic = await stage.topic()
+    tp = TP(topic, 0)
+    await stage.fill({tp: 50_000})
+    reader = await stage.reader([tp], slice_size=20)
+    reader.next[tp] = 0
+    chance = random.Random(1)
+    while reader.next[tp] < 50_000:
+        taking = asyncio.create_task(reader.consumer.take(5))
+        await asyncio.sleep(chance.choice([0, 0, 0.0001, 0.0003, 0.001]))
+        taking.cancel()
+        await asyncio.wait([taking])
+        if not taking.cancelled():
+            for one in taking.result():
+                reader.check(one)
+        await reader.take(0.001)
+    assert reader.values(tp) == [b"%d" % n for n in range(50_000)]
+
+
 async def test_C01_records_are_what_was_written(stage: Stage) -> None:
     """Key, value, timestamp and headers come back as they went; what is missing comes back as None."""
     topic = await stage.topic()
@@ -120,6 +140,24 @@ async def test_C03_a_paused_partition_is_not_handed_over_and_not_collected(stage
 async def _took(reader: Reader, tp: TP, count: int = 1) -> bool:
     await reader.take(0.1)
     return reader.next.get(tp, 0) >= count
+
+
+async def test_C03_a_pause_counts_for_a_take_that_is_under_way(stage: Stage) -> None:
+    """Once pause has returned nothing of the partition is handed over, also not to who was waiting."""
+    topic = await stage.topic()
+    tp = TP(topic, 0)
+    await stage.fill({tp: 50_000})
+    reader = await stage.reader([tp], slice_size=20)
+    reader.next[tp] = 0
+    chance = random.Random(1)
+    while reader.next[tp] < 50_000:
+        taking = asyncio.create_task(reader.take(0.01))
+        await asyncio.sleep(chance.choice([0, 0, 0.0001, 0.0003, 0.001]))
+        if not taking.done():
+            reader.consumer.pause([tp])
+            assert await taking == [], "handed over after pause"
+            reader.consumer.resume([tp])
+        await reader.take(0.1)
 
 
 # -- C5: numbers
