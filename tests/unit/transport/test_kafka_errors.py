@@ -136,6 +136,19 @@ def test_ordinary_events_are_no_warnings(
     assert not caplog.records
 
 
+def test_what_may_happen_once_is_told_when_it_goes_on(
+    quiet: logging.Logger, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A batch that is sent again after an election is no news; one that is sent again ten times is."""
+    text = "Got error produce response on topic-partition %s, retrying. Error: %s"
+    for _ in range(9):
+        quiet.warning(text, "t", "e")
+    assert not caplog.records
+    for _ in range(9):
+        quiet.warning(text, "t", "e")
+    assert len(caplog.records) == 1
+
+
 def test_exceptions_are_never_held_back(
     quiet: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:

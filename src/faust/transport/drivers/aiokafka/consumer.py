@@ -214,6 +214,7 @@ class Consumer(ConsumerDriver):
 
     async def take(self, timeout: float) -> list[Slice]:
         """Take the slices that are ready."""
+        self._started()
         now = time.monotonic()
         self._seen_alive = now
         self._check()

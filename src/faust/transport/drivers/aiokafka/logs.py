@@ -54,6 +54,13 @@ _REPORTED = (
 )
 """Formats of records about connections, which `DriverState` and the driver's own log lines tell better."""
 
+_PATIENT = (
+    "Got error produce response on topic-partition %s, retrying. Error: %s",
+    "OffsetCommit failed for group %s because group is initializing (%s), will retry",
+)
+"""Formats that are ordinary once or twice, say after a leader was elected, and worth a line when they go on."""
+
+_PATIENCE = 10
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
 
@@ -67,11 +74,12 @@ class Repeats(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self._seen: dict[tuple[str, int], tuple[float, float, int]] = {}
+        self._ordinary: dict[str, tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether *record* is shown."""
         message = record.msg if isinstance(record.msg, str) else ""
-        if message in _NO_FAULT or message in _REPORTED:
+        if message in _NO_FAULT or message in _REPORTED or self._is_ordinary(message):
             record.levelno, record.levelname = logging.DEBUG, "DEBUG"
             return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
         if record.levelno < logging.WARNING or record.exc_info:
@@ -88,6 +96,16 @@ class Repeats(logging.Filter):
             record.msg = f"{message} (and {held} more like it)"
         self._seen[key] = (now + pause, min(pause * 2, _LONGEST_PAUSE), 0)
         return True
+
+    def _is_ordinary(self, message: str) -> bool:
+        """Say whether a format that may happen now and then has not happened often lately."""
+        if message not in _PATIENT:
+            return False
+        now = time.monotonic()
+        last, count = self._ordinary.get(message, (0.0, 0))
+        count = count + 1 if now < last + _LONGEST_PAUSE else 1
+        self._ordinary[message] = (now, count)
+        return count < _PATIENCE
 
 
 def quieten() -> None:

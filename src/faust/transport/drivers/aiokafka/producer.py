@@ -28,8 +28,9 @@ from faust.transport.base import (
     ProducerDriver,
     ProducerOptions,
 )
+from faust.transport.drivers.aiokafka.batches import GroupMetadata
 from faust.transport.drivers.aiokafka.consumer import Consumer
-from faust.transport.drivers.aiokafka.sending import Answer, GroupMetadata, Sending
+from faust.transport.drivers.aiokafka.sending import Answer, Sending
 from faust.transport.drivers.aiokafka.thread import ClientThread
 from faust.transport.drivers.batching import Accumulator
 

@@ -2,14 +2,13 @@
 
 Batches are filled in the application's thread (`batching.Accumulator`) and come here closed. aiokafka's sender takes
 them from its accumulator as if they were its own: it numbers them (idempotence, KIP-98), groups them by leader, sends
-one request per node at a time and at most one batch per partition, and repeats what fails in passing. Here are:
+one request per node at a time and at most one batch per partition, and repeats what fails in passing. `Sending`
+submits them, holds back those of topics whose leaders are not known yet, gives up on those that are overdue, and tells
+the application the answers of one turn of the loop together.
 
-* `SentBatch`, one of our batches as aiokafka wants to see a batch;
-* `Sending`, which submits them, holds back those of topics whose leaders are not known yet, gives up on those that are
-  overdue, and tells the application the answers of one turn of the loop together;
-* what aiokafka's idempotence lacks: after a batch that the broker has refused its sequence numbers are used again, and
-  after one whose fate is unknown the producer gets a new id. Without that, one refused batch would make the
-  broker refuse everything after it as out of order.
+It also adds what aiokafka's idempotence lacks: after a batch that the broker has refused its sequence numbers are used
+again, and after one whose fate is unknown the producer gets a new id. Without that, one refused batch would make the
+broker refuse everything after it as out of order.
 """
 
 from __future__ import annotations
@@ -20,14 +19,10 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from aiokafka import errors as kafka
-from aiokafka.client import CoordinationType
 from aiokafka.producer.message_accumulator import MessageAccumulator
-from aiokafka.producer.sender import Sender, TxnOffsetCommitHandler
-from aiokafka.producer.transaction_manager import PidAndEpoch, TransactionManager
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from aiokafka.util import INTEGER_MAX_VALUE
 
@@ -42,18 +37,21 @@ from faust.exceptions import (
 )
 from faust.messages import TP
 from faust.transport.base import DriverState, ProducerOptions
+from faust.transport.drivers.aiokafka.batches import (
+    GroupMetadata,
+    SentBatch,
+    Transactions,
+    TransactionSender,
+)
 from faust.transport.drivers.aiokafka.client import Backoff, KafkaClient
 from faust.transport.drivers.aiokafka.credentials import client_security
 from faust.transport.drivers.aiokafka.errors import (
-    FENCED_INSTANCE_ID,
-    is_generation_error,
     translate,
     translate_send,
 )
-from faust.transport.drivers.aiokafka.protocol import TransactionOffsetCommit
 from faust.transport.drivers.batching import Batch
 
-__all__ = ["Answer", "GroupMetadata", "Sending"]
+__all__ = ["Answer", "Sending"]
 
 logger = logging.getLogger(__name__)
 
@@ -78,139 +76,6 @@ class Answer(NamedTuple):
     offset: int
     timestamp: int
     error: Exception | None
-
-
-class GroupMetadata(NamedTuple):
-    """Who commits offsets with a transaction (KIP-447)."""
-
-    group_id: str
-    generation: int
-    member_id: str
-    instance_id: str | None
-
-
-class SentBatch:
-    """One of our batches, with the face of aiokafka's ``MessageBatch``."""
-
-    __slots__ = ("_data", "_owner", "batch", "deadline", "future", "producer", "retry_count", "tp")
-
-    def __init__(self, owner: Sending, tp: Any, batch: Batch, deadline: float) -> None:
-        self._owner = owner
-        self._data: Any = None
-        self.batch = batch
-        self.tp = tp
-        self.deadline = deadline
-        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.retry_count = 0
-        self.producer = -1
-
-    @property
-    def record_count(self) -> int:
-        return self.batch.count
-
-    @property
-    def _builder(self) -> SentBatch:
-        return self
-
-    def close(self) -> None:
-        """Nothing: it is closed."""
-
-    def is_empty(self) -> bool:
-        return False
-
-    def remaining_linger(self) -> None:
-        """Say that it has lingered long enough."""
-
-    def set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
-        self.producer = producer_id
-        self.batch.set_producer_state(producer_id, producer_epoch, base_sequence)
-
-    def drain_ready(self) -> None:
-        self.retry_count += 1
-
-    def reset_drain(self) -> None:
-        """Nothing: nobody waits for a batch to be taken."""
-
-    def get_data_buffer(self) -> Any:
-        if self._data is None:
-            self._data = self.batch.build()
-        return self._data
-
-    def expired(self) -> bool:
-        """Say whether to give up; aiokafka asks when a leader is missing, and without idempotence before each retry."""
-        return time.monotonic() > self.deadline or self._owner.is_missing(self.tp.topic)
-
-    def done(self, base_offset: int, timestamp: int | None = None, _start: Any = None) -> None:
-        self._owner.answer(self, base_offset, -1 if timestamp is None else timestamp)
-
-    def done_noack(self) -> None:
-        self._owner.answer(self, -1, -1)
-
-    def failure(self, exception: BaseException) -> None:
-        self._owner.refuse(self, exception)
-
-
-class _Transactions(TransactionManager):  # type: ignore[misc]  # aiokafka is untyped
-    """aiokafka's manager of producer id, sequence numbers and the transaction, with two faults mended.
-
-    Sequence numbers wrap as the broker expects: to 0 after 2**31 - 1 (KIP-98). And a transaction that has failed
-    remembers what is in it, so that aborting it tells the broker; else the next commit would commit that as well.
-    """
-
-    _txn_consumer_group: str | None
-
-    def error_transaction(self, exc: BaseException) -> None:
-        partitions, group = set(self._txn_partitions), self._txn_consumer_group
-        super().error_transaction(exc)
-        self._txn_partitions.update(partitions)
-        self._txn_consumer_group = group
-
-    def increment_sequence_number(self, tp: Any, increment: int) -> None:
-        self._sequence_numbers[tp] = (self._sequence_numbers[tp] + increment) % 2**31
-
-
-class _TransactionSender(Sender):  # type: ignore[misc]  # aiokafka is untyped
-    """aiokafka's sender, whose offset commits carry the group's generation (KIP-447)."""
-
-    group: GroupMetadata | None = None
-
-    async def _do_txn_offset_commit(self, offsets: Any, group_id: str) -> None:
-        try:
-            node_id = await self._find_coordinator(CoordinationType.GROUP, group_id)
-        except kafka.GroupAuthorizationFailedError as error:
-            self._txn_manager.error_transaction(error)
-            return
-        assert self.group is not None
-        await _OffsetCommitHandler(self, offsets, self.group).do(node_id)
-
-
-class _OffsetCommitHandler(TxnOffsetCommitHandler):  # type: ignore[misc]
-    """Commits offsets in a transaction, fenced by member and generation."""
-
-    def __init__(self, sender: Any, offsets: Any, group: GroupMetadata) -> None:
-        super().__init__(sender, offsets, group.group_id)
-        self._group = group
-
-    def create_request(self) -> TransactionOffsetCommit:
-        by_topic: dict[str, list[tuple[int, int, str]]] = {}
-        for tp, offset in sorted(self._offsets.items()):
-            by_topic.setdefault(tp.topic, []).append((tp.partition, offset.offset, ""))
-        manager = self._sender._txn_manager
-        return TransactionOffsetCommit(
-            (manager.transactional_id, manager.producer_id, manager.producer_epoch),
-            self._group.group_id,
-            (self._group.generation, self._group.member_id, self._group.instance_id),
-            list(by_topic.items()),
-        )
-
-    def handle_response(self, response: Any) -> Any:
-        rows = TransactionOffsetCommit.read(response)
-        for _topic, _number, code in rows:
-            if code == FENCED_INSTANCE_ID or is_generation_error(kafka.for_code(code)()):
-                self._sender._txn_manager.error_transaction(kafka.CommitFailedError())
-                return None
-        plain = SimpleNamespace(errors=[(topic, [(number, code)]) for topic, number, code in rows])
-        return super().handle_response(plain)
 
 
 class Sending:
@@ -294,11 +159,11 @@ class Sending:
         options = self._options
         self._transactions: Any = None
         if options.transactional_id is not None:
-            self._transactions = _Transactions(
+            self._transactions = Transactions(
                 options.transactional_id, round(options.transaction_timeout * 1000)
             )
         elif options.acks == -1:
-            self._transactions = _Transactions(None, INTEGER_MAX_VALUE)
+            self._transactions = Transactions(None, INTEGER_MAX_VALUE)
         self._queue = MessageAccumulator(
             self.connection.cluster,
             options.max_batch_size,
@@ -306,7 +171,7 @@ class Sending:
             options.request_timeout,
             txn_manager=self._transactions,
         )
-        self._sender = _TransactionSender(
+        self._sender = TransactionSender(
             self.connection,
             acks=options.acks,
             txn_manager=self._transactions,
@@ -500,9 +365,7 @@ class Sending:
             # Only one batch of a partition travels at a time: its numbers are the last ones given.
             manager.increment_sequence_number(sent.tp, -sent.batch.count)
         elif manager.transactional_id is None:
-            manager._pid_and_epoch = PidAndEpoch(-1, -1)
-            manager._pid_waiter = asyncio.get_running_loop().create_future()
-            manager._sequence_numbers.clear()
+            manager.ask_for_new_id()
             self._wake_sender()
         elif self._queue._exception is None:
             self._queue._exception = self._in_doubt(error)

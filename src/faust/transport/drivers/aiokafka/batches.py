@@ -1,0 +1,191 @@
+"""Our batches and our transactions, as aiokafka's sender wants to see them.
+
+aiokafka's sender knows batches by the face of its own ``MessageBatch``; `SentBatch` gives that face to a batch that was
+filled in the application's thread. Around its transaction manager two faults are mended, see `Transactions`, and the
+commit of offsets in a transaction carries the group's generation (KIP-447), see `TransactionSender`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import SimpleNamespace
+from typing import Any, NamedTuple, Protocol
+
+from aiokafka import errors as kafka
+from aiokafka.client import CoordinationType
+from aiokafka.producer.sender import Sender, TxnOffsetCommitHandler
+from aiokafka.producer.transaction_manager import PidAndEpoch, TransactionManager
+
+from faust.transport.drivers.aiokafka.errors import FENCED_INSTANCE_ID, is_generation_error
+from faust.transport.drivers.aiokafka.protocol import TransactionOffsetCommit
+from faust.transport.drivers.batching import Batch
+
+__all__ = ["GroupMetadata", "SentBatch", "TransactionSender", "Transactions"]
+
+
+class GroupMetadata(NamedTuple):
+    """Who commits offsets with a transaction (KIP-447)."""
+
+    group_id: str
+    generation: int
+    member_id: str
+    instance_id: str | None
+
+
+class BatchOwner(Protocol):
+    """Who is told what became of a batch."""
+
+    def is_missing(self, topic: str) -> bool:
+        """Say whether no broker has known *topic* for a while."""
+        ...
+
+    def answer(self, sent: SentBatch, offset: int, timestamp: int, error: Any = None) -> None:
+        """Take note of an answer."""
+        ...
+
+    def refuse(self, sent: SentBatch, error: BaseException) -> None:
+        """Take note that a batch was not accepted and will not be tried again."""
+        ...
+
+
+class SentBatch:
+    """One of our batches, with the face of aiokafka's ``MessageBatch``."""
+
+    __slots__ = ("_data", "_owner", "batch", "deadline", "future", "producer", "retry_count", "tp")
+
+    def __init__(self, owner: BatchOwner, tp: Any, batch: Batch, deadline: float) -> None:
+        self._owner = owner
+        self._data: Any = None
+        self.batch = batch
+        self.tp = tp
+        self.deadline = deadline
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.retry_count = 0
+        self.producer = -1
+
+    @property
+    def record_count(self) -> int:
+        """Number of records."""
+        return self.batch.count
+
+    @property
+    def _builder(self) -> SentBatch:
+        return self
+
+    def close(self) -> None:
+        """Nothing: it is closed."""
+
+    def is_empty(self) -> bool:
+        """Say no: an empty batch is never handed over."""
+        return False
+
+    def remaining_linger(self) -> None:
+        """Say that it has lingered long enough."""
+
+    def set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
+        """Number the batch (KIP-98); called before its first attempt only."""
+        self.producer = producer_id
+        self.batch.set_producer_state(producer_id, producer_epoch, base_sequence)
+
+    def drain_ready(self) -> None:
+        """Count an attempt."""
+        self.retry_count += 1
+
+    def reset_drain(self) -> None:
+        """Nothing: nobody waits for a batch to be taken."""
+
+    def get_data_buffer(self) -> Any:
+        """Return the finished bytes, the same for every attempt."""
+        if self._data is None:
+            self._data = self.batch.build()
+        return self._data
+
+    def expired(self) -> bool:
+        """Say whether to give up; aiokafka asks when a leader is missing, and without idempotence before each retry."""
+        return time.monotonic() > self.deadline or self._owner.is_missing(self.tp.topic)
+
+    def done(self, base_offset: int, timestamp: int | None = None, _start: Any = None) -> None:
+        """Tell that the broker has it."""
+        self._owner.answer(self, base_offset, -1 if timestamp is None else timestamp)
+
+    def done_noack(self) -> None:
+        """Tell that it was sent; without acknowledgements nobody knows more."""
+        self._owner.answer(self, -1, -1)
+
+    def failure(self, exception: BaseException) -> None:
+        """Tell that it will not be tried again."""
+        self._owner.refuse(self, exception)
+
+
+class Transactions(TransactionManager):  # type: ignore[misc]  # aiokafka is untyped
+    """aiokafka's manager of producer id, sequence numbers and the transaction, with two faults mended.
+
+    Sequence numbers wrap as the broker expects: to 0 after 2**31 - 1 (KIP-98). And a transaction that has failed
+    remembers what is in it, so that aborting it tells the broker; else the next commit would commit that as well.
+    """
+
+    _txn_consumer_group: str | None
+
+    def error_transaction(self, exc: BaseException) -> None:
+        """Note a failure that only aborting the transaction mends."""
+        partitions, group = set(self._txn_partitions), self._txn_consumer_group
+        super().error_transaction(exc)
+        self._txn_partitions.update(partitions)
+        self._txn_consumer_group = group
+
+    def ask_for_new_id(self) -> None:
+        """Forget the producer id and all numbers: what the broker has seen of them is in doubt."""
+        self._pid_and_epoch = PidAndEpoch(-1, -1)
+        self._pid_waiter = asyncio.get_running_loop().create_future()
+        self._sequence_numbers.clear()
+
+    def increment_sequence_number(self, tp: Any, increment: int) -> None:
+        """Count *increment* records of a partition, or give their numbers back."""
+        self._sequence_numbers[tp] = (self._sequence_numbers[tp] + increment) % 2**31
+
+
+class TransactionSender(Sender):  # type: ignore[misc]  # aiokafka is untyped
+    """aiokafka's sender, whose offset commits carry the group's generation (KIP-447)."""
+
+    group: GroupMetadata | None = None
+
+    async def _do_txn_offset_commit(self, offsets: Any, group_id: str) -> None:
+        try:
+            node_id = await self._find_coordinator(CoordinationType.GROUP, group_id)
+        except kafka.GroupAuthorizationFailedError as error:
+            self._txn_manager.error_transaction(error)
+            return
+        assert self.group is not None
+        await _OffsetCommitHandler(self, offsets, self.group).do(node_id)
+
+
+class _OffsetCommitHandler(TxnOffsetCommitHandler):  # type: ignore[misc]
+    """Commits offsets in a transaction, fenced by member and generation."""
+
+    def __init__(self, sender: Any, offsets: Any, group: GroupMetadata) -> None:
+        super().__init__(sender, offsets, group.group_id)
+        self._group = group
+
+    def create_request(self) -> TransactionOffsetCommit:
+        """Make the request in the newest version both sides know."""
+        by_topic: dict[str, list[tuple[int, int, str]]] = {}
+        for tp, offset in sorted(self._offsets.items()):
+            by_topic.setdefault(tp.topic, []).append((tp.partition, offset.offset, ""))
+        manager = self._sender._txn_manager
+        return TransactionOffsetCommit(
+            (manager.transactional_id, manager.producer_id, manager.producer_epoch),
+            self._group.group_id,
+            (self._group.generation, self._group.member_id, self._group.instance_id),
+            list(by_topic.items()),
+        )
+
+    def handle_response(self, response: Any) -> Any:
+        """Return None when done, else the seconds until the next attempt."""
+        rows = TransactionOffsetCommit.read(response)
+        for _topic, _number, code in rows:
+            if code == FENCED_INSTANCE_ID or is_generation_error(kafka.for_code(code)()):
+                self._sender._txn_manager.error_transaction(kafka.CommitFailedError())
+                return None
+        plain = SimpleNamespace(errors=[(topic, [(number, code)]) for topic, number, code in rows])
+        return super().handle_response(plain)
