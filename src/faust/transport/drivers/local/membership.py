@@ -108,11 +108,13 @@ class Membership:
             self.lease = now + self.options.session_timeout
 
     def _look(self, now: float) -> None:
+        # The group first: another process may write in between, and then what we read of ourselves must be the newer.
+        # (The other way round the leader's answer could come between, and we would take "nothing" for our share.)
+        group = self.groups.group(self.group)
         member = self.groups.member(self.group, self.id)
         if member is None:
             self._dropped(now)
             return
-        group = self.groups.group(self.group)
         if self.state == "stable":
             if group.phase == "joining" and not member.joined:
                 self._give_back(lost=False)
