@@ -600,6 +600,7 @@ class App(Service):
     async def on_start(self) -> None:
         """End the configuration."""
         self.finalize()
+        clients.check_store(self.conf)
         if self.client_only:
             raise ImproperlyConfigured(
                 "client_only is not supported yet; use producer_only to send"

@@ -7,17 +7,26 @@ from typing import Any, cast
 
 from yarl import URL
 
-from faust.drivers import transports
+from faust.drivers import stores, transports
 from faust.settings.settings import Settings
 from faust.transport.base import ConsumerOptions, ProducerOptions, Transport
 
-__all__ = ["consumer_options", "make_transport", "producer_options"]
+__all__ = ["check_store", "consumer_options", "make_transport", "producer_options"]
 
 
 def make_transport(urls: Sequence[URL], conf: Settings) -> Transport:
     """Make the transport of the first URL's scheme."""
     cls = transports.by_url(urls[0])
     return cast("Transport", cls([_with_directory(url, conf) for url in urls]))
+
+
+def check_store(conf: Settings) -> None:
+    """Refuse a store that nobody can drive, also when no table uses it yet.
+
+    Raises:
+        ImproperlyConfigured: The setting ``store`` names a driver that is not there.
+    """
+    stores.by_url(conf.store)
 
 
 def _with_directory(url: URL, conf: Settings) -> URL:
