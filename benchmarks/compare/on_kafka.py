@@ -13,6 +13,9 @@ from benchmarks.compare.data import PARTITIONS
 
 __all__ = ["OnKafka"]
 
+QUIET = {"log_level": 3}
+"""Errors only: librdkafka would tell of every topic that we delete."""
+
 
 class OnKafka:
     """Topics, records and committed offsets of one cluster.
@@ -26,7 +29,7 @@ class OnKafka:
     def __init__(self, server: str) -> None:
         self.server = server
         self.url = f"kafka://{server}"
-        self._admin = AdminClient({"bootstrap.servers": server})
+        self._admin = AdminClient({**QUIET, "bootstrap.servers": server})
 
     def create(self, topic: str, **config: str) -> None:
         """Create a topic with 8 partitions and wait until it can be used."""
@@ -53,6 +56,7 @@ class OnKafka:
         failed: list[object] = []
         producer = Producer(
             {
+                **QUIET,
                 "bootstrap.servers": self.server,
                 "linger.ms": 50,
                 "batch.size": 128 * 1024,
@@ -74,7 +78,7 @@ class OnKafka:
 
     def ends(self, topic: str) -> list[int]:
         """Return the next offset of each partition."""
-        consumer = Consumer({"bootstrap.servers": self.server, "group.id": "bench-ends"})
+        consumer = Consumer({**QUIET, "bootstrap.servers": self.server, "group.id": "bench-ends"})
         try:
             return [
                 consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=30)[1]
@@ -85,7 +89,7 @@ class OnKafka:
 
     def committed(self, group: str, topic: str) -> list[int]:
         """Return the committed next offset of each partition (negative: none)."""
-        consumer = Consumer({"bootstrap.servers": self.server, "group.id": group})
+        consumer = Consumer({**QUIET, "bootstrap.servers": self.server, "group.id": group})
         try:
             tps = [TopicPartition(topic, number) for number in range(PARTITIONS)]
             return [tp.offset for tp in consumer.committed(tps, timeout=30)]
@@ -107,6 +111,7 @@ class OnKafka:
         left = {number: end for number, end in enumerate(ends) if end}
         consumer = Consumer(
             {
+                **QUIET,
                 "bootstrap.servers": self.server,
                 "group.id": "bench-reader",
                 "enable.partition.eof": True,

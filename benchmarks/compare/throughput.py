@@ -8,6 +8,7 @@ in time; the table shows their median, and the smallest and largest in brackets.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,17 @@ from benchmarks.compare.on_kafka import OnKafka
 from benchmarks.compare.report import Target, spread
 from benchmarks.compare.runner import python_of, running
 
-__all__ = ["SIDES", "TARGETS", "WORKLOADS", "Sizes", "Throughput", "ratios"]
+__all__ = [
+    "SIDES",
+    "TARGETS",
+    "WORKLOADS",
+    "Sizes",
+    "Throughput",
+    "per_cpu_second",
+    "rate",
+    "ratios",
+    "summary",
+]
 
 WORKLOADS = ("raw", "json", "table", "map")
 SIDES = ("reference", "bare", "kafka", "local")
@@ -149,10 +160,12 @@ class Throughput:
             raise RuntimeError(f"{name} gave wrong results: " + "; ".join(wrong))
 
 
-def ratios(rows: list[dict[str, Any]], target: Target) -> list[float]:
-    """Return our rate divided by the other's, round by round."""
+def ratios(
+    rows: list[dict[str, Any]], target: Target, measure: Callable[[dict[str, Any]], float]
+) -> list[float]:
+    """Return our *measure* divided by the other's, round by round."""
     other, _, workload = target.against.partition(":")
-    rates = {(row["round"], row["side"], row["workload"]): row["rate"] for row in rows}
+    rates = {(row["round"], row["side"], row["workload"]): measure(row) for row in rows}
     found = []
     for number in sorted({row["round"] for row in rows}):
         ours = rates.get((number, target.side, target.workload))
@@ -160,6 +173,16 @@ def ratios(rows: list[dict[str, Any]], target: Target) -> list[float]:
         if ours and theirs:
             found.append(ours / theirs)
     return found
+
+
+def rate(row: dict[str, Any]) -> float:
+    """Return events per second."""
+    return float(row["rate"])
+
+
+def per_cpu_second(row: dict[str, Any]) -> float:
+    """Return events per second of CPU time: hardly moved by what else the machine is doing."""
+    return float(row["count"] / row["cpu_seconds"])
 
 
 def summary(rows: list[dict[str, Any]]) -> list[list[str]]:
