@@ -13,8 +13,9 @@ REFERENCE := .venv-ref
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-# Fast ones first, the real Kafka last.
-TESTS := $(wildcard tests/test_*.py tests/unit tests/functional tests/integration)
+# Fast ones first; kills, freezes and rebalances last.
+TESTS := $(wildcard tests/test_*.py) tests/unit $(wildcard tests/functional/test_*.py) tests/functional/contracts \
+	tests/integration tests/functional/faults
 
 .PHONY: help demo test check lint types layers unit bench bench-short kafka docs format constraints clean
 
@@ -25,7 +26,7 @@ help: ## print this list
 demo: $(VENV)/.runtime ## count the words of a real text in a scratch directory: about ten seconds
 	@$(BIN)/python examples/demo.py
 
-test: check ## lint, types, layers, then every test, those on a real Kafka (Java, Maven) last
+test: check ## lint, types, layers, then every test, also on a real Kafka (Java, Maven)
 	@$(BIN)/pytest $(TESTS)
 
 check: lint types layers ## what needs no running: lint, types, layers
