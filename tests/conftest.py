@@ -50,6 +50,7 @@ def broker_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "local":
         return f"local://{tmp_path / 'broker'}"
     cluster: KafkaCluster = request.getfixturevalue("kafka_cluster")
+    cluster.heal()
     return cluster.url
 
 

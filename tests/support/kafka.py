@@ -247,7 +247,7 @@ class KafkaCluster:
 
     @property
     def pids(self) -> list[int]:
-        """Process ids of the running nodes."""
+        """Process ids of the nodes that were started and not stopped."""
         return [node.pid for node in self._nodes if node.pid is not None]
 
     def log_tail(self, node: int = 1, lines: int = 40) -> str:
@@ -312,6 +312,15 @@ class KafkaCluster:
         """SIGCONT."""
         for each in self._chosen(node):
             each.send_signal(signal.SIGCONT)
+
+    def heal(self) -> None:
+        """Wake or start again whatever a test that failed left frozen or dead."""
+        self.cont()
+        if len(self.pids) < len(self._nodes):
+            for each in self._nodes:
+                if each.pid is None:
+                    each.start(self._command)
+            self.wait_ready()
 
     def close(self) -> None:
         """Kill every node and remove the data."""

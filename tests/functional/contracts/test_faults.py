@@ -147,6 +147,8 @@ async def test_C13_leader_and_coordinator_move(topic_name: Callable[..., str]) -
         assert [reader.values(tp) for tp in tps] == [wanted] * 3
         assert await consumer.commit(dict.fromkeys(tps, number)) == dict.fromkeys(tps)
         assert len(listener.assignments) == 1, "the group was disturbed"
+        assert producer.state.connected
+        assert consumer.state.connected
         await stage.close()
 
 
