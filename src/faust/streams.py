@@ -40,6 +40,9 @@ S = TypeVar("S")
 
 logger = logging.getLogger(__name__)
 
+LEASE_STEP = 0.02
+"""Seconds between two looks at a membership that is no longer certain."""
+
 
 class Processor(NamedTuple):
     """A function applied to each value."""
@@ -96,6 +99,7 @@ class Stream(Generic[T]):
             mailbox,
             wait=mailbox.wait,
             breathe=_breathe,
+            rest=_rest,
             make_event=self._make_event,
             on_decode_error=self._on_decode_error,
             lease_until=app.lease_until,
@@ -539,6 +543,10 @@ class Stream(Generic[T]):
 
 async def _breathe() -> None:
     await asyncio.sleep(0)
+
+
+async def _rest() -> None:
+    await asyncio.sleep(LEASE_STEP)
 
 
 async def _as_async(values: Any) -> AsyncGenerator[Any, None]:

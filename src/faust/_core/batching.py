@@ -67,7 +67,7 @@ async def batches(
                 items, due = [], None
                 if cursor.claims != turn:
                     return
-            elif item is None:
+            elif item is None and cursor.lane is None:  # else there is more, but not now
                 await wait(None if due is None or not items else max(due - now, 0.0))
             if clock() >= turn_ends:
                 await cursor.breathe()
@@ -90,7 +90,7 @@ async def _next(cursor: Cursor) -> Item | None:
             lane = cursor.lane
             assert lane is not None
         if lane.task.alive and cursor.lease_expired():
-            await cursor.breathe()
+            await cursor.rest()
             return None
         record = cursor.next_record() if lane.task.alive else None
         if record is None:

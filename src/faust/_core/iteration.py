@@ -42,6 +42,7 @@ class Cursor:
         lane: Lane of the record in hand; None between slices.
         record: The record in hand (a driver's record, or whatever a channel was given).
         value: Its value as handed out.
+        rest: Awaited between two looks at a lease that has run out; None: as *breathe*.
         process: Applied to each value; may return an awaitable, may raise `Skip`. None: nothing to apply.
         enable_acks: When false nothing is finished by moving on.
         count: Events handed out so far.
@@ -67,6 +68,7 @@ class Cursor:
         "process",
         "process_awaits",
         "record",
+        "rest",
         "value",
         "wait",
     )
@@ -77,6 +79,7 @@ class Cursor:
         *,
         wait: Callable[[], Awaitable[None]],
         breathe: Callable[[], Awaitable[None]],
+        rest: Callable[[], Awaitable[None]] | None = None,
         make_event: Callable[[Lane, Any, Any], Any],
         on_decode_error: Callable[[Lane, Any, Exception], Awaitable[None]],
         lease_until: Callable[[], float] | None = None,
@@ -85,6 +88,7 @@ class Cursor:
         self.inbox = inbox
         self.wait = wait
         self.breathe = breathe
+        self.rest = breathe if rest is None else rest
         self.make_event = make_event
         self.on_decode_error = on_decode_error
         self.lease_until = lease_until
@@ -203,7 +207,8 @@ class Cursor:
                         raise inbox.errors.popleft()
                     if not self.open_slice():
                         await self.wait()
-                        turn_ends = clock() + TURN
+                        # Frozen while it waited? Then the next record is not handed out before `_breathe` agrees.
+                        turn_ends = 0.0 if self.lease_expired() else clock() + TURN
                         if self._claims != turn:
                             return
                         continue
@@ -262,7 +267,7 @@ class Cursor:
         self.finish()
         await self.breathe()
         while task.alive and self.lease_expired():
-            await self.breathe()
+            await self.rest()
 
     async def _undecodable(self, lane: Lane, record: Any, exc: Exception) -> None:
         """Let the channel decide what a bad message means; by default it is raised in the reader."""

@@ -177,6 +177,38 @@ async def test_a_frozen_process_hands_out_nothing_past_its_lease() -> None:
     assert await pending == 1
 
 
+async def test_a_process_frozen_while_it_waits_hands_out_nothing_past_its_lease() -> None:
+    """A slice that came just before the freeze is kept back as well, until membership is certain again."""
+    cursor, (lane,), _, clock = make(0)
+    lease = 10.0
+    cursor.lease_until = lambda: lease
+    pending = asyncio.ensure_future(anext(cursor.values()))
+    await asyncio.sleep(0)
+    feed(lane, 0, 3)
+    clock.now = 60.0
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not pending.done()
+    lease = 100.0
+    assert await pending == 0
+
+
+async def test_a_list_goes_on_when_the_lease_is_renewed() -> None:
+    """What is left of a slice is handed out when membership is certain again, though nothing new arrives."""
+    cursor, _, mailbox, clock = make(3)
+    lease = 10.0
+    cursor.lease_until = lambda: lease
+    lists = batches(cursor, 1, None, mailbox.wait)
+    assert [item.value for item in await anext(lists)] == [0]
+    clock.now = 60.0
+    pending = asyncio.ensure_future(anext(lists))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not pending.done()
+    lease = 100.0
+    assert [item.value for item in await asyncio.wait_for(pending, 10)] == [1]
+
+
 async def test_skip_drops_and_finishes() -> None:
     """A processor that raises Skip drops the event, and it counts as finished."""
     cursor, (lane,), _, _ = make(4)
