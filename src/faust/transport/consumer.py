@@ -333,6 +333,9 @@ class Consumer(Service):
             }
             await self._before_commit()
             self.last_commit = monotonic()
+            for task in tasks:
+                if self.tasks.get(task.tp) is not task:  # given back meanwhile: somebody else's now
+                    offsets.pop(task.tp, None)
             if not offsets:
                 return False
             return await self._commit_offsets(offsets)
