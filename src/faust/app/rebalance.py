@@ -65,6 +65,8 @@ class Rebalance:
             await self.stop_recovery()
             consumer = app.consumer
             consumer.pause(assigned)
+            if app.should_stop:  # the last commit is made: what is handed out now would come twice
+                return
             changelogs = app.tables.changelog_topics
             sources = frozenset(
                 tp for tp in assigned if tp.topic not in changelogs and tp.topic in app.topics
