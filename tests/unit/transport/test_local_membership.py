@@ -1,0 +1,79 @@
+"""A member of the embedded broker's groups, between whose reads another process writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from tests.support.driving import RoundRobin
+
+from faust.messages import TP
+from faust.transport.base import ConsumerOptions, MemberAssignment, MemberSubscription
+from faust.transport.drivers.local.engine import Engine
+from faust.transport.drivers.local.groups import Groups, Member
+from faust.transport.drivers.local.membership import Membership
+from faust.transport.drivers.local.storage import Storage
+
+
+class Interleaved(Groups):
+    """Groups in which somebody else does something right after the next look at a member."""
+
+    then: Callable[[], None] | None = None
+
+    def member(self, name: str, member: str) -> Member | None:
+        found = super().member(name, member)
+        then, self.then = self.then, None
+        if then is not None:
+            then()
+        return found
+
+
+class Broker:
+    """As much of the engine as a membership uses; the test turns it by hand."""
+
+    def __init__(self) -> None:
+        self.storage = Storage(None)
+        self.groups = Interleaved(self.storage)
+
+    def note_change(self) -> None:
+        """Nobody sleeps here."""
+
+
+def test_an_answer_that_comes_between_two_reads_is_not_taken_for_nothing() -> None:
+    """A follower that looks while its leader's answer is being written gets its share, not an empty one."""
+    broker = Broker()
+    storage, groups = broker.storage, broker.groups
+    with storage.transaction():
+        storage.create_topic("t", 2, {})
+        leader = MemberSubscription(("t",), b"{}")
+        groups.join("g", "leader", leader, instance=None, session=9, rebalance=9, now=0.0)
+    shares: list[frozenset[TP]] = []
+    follower = Membership(
+        cast("Engine", broker),
+        ConsumerOptions(group_id="g", session_timeout=9.0),
+        RoundRobin(),
+        frozenset({"t"}),
+        None,
+        on_revoke=lambda _lost: None,
+        on_assign=lambda tps, _generation: shares.append(tps),
+        on_error=_raise,
+    )
+    follower.tick(1.0)  # joins; the barrier is complete, the leader is to answer
+    assert groups.group("g").phase == "syncing"
+
+    def answer() -> None:
+        share: dict[str, Any] = {
+            "leader": MemberAssignment({"t": (0,)}, b""),
+            follower.id: MemberAssignment({"t": (1,)}, b""),
+        }
+        with storage.transaction():
+            groups.assign("g", groups.group("g").generation, share)
+
+    groups.then = answer
+    follower.tick(2.0)
+    follower.tick(3.0)
+    assert shares == [frozenset({TP("t", 1)})]
+
+
+def _raise(error: Exception) -> None:
+    raise error
