@@ -22,7 +22,6 @@ from faust.transport.base import AdminDriver, ProducerOptions, TopicSpec, Transp
 from tests.functional.faults.checking import Fault, Limits, Report, check
 from tests.functional.faults.recording_app import (
     ASSIGNED,
-    HANDED,
     TIMEOUTS,
     Entry,
     read_entries,
@@ -36,7 +35,7 @@ __all__ = ["PARTITIONS", "Feed", "any_faults", "broker_of", "play"]
 
 PARTITIONS = 12
 WORKERS = 3
-SESSION = TIMEOUTS["broker_session_timeout"]
+SESSION: float = TIMEOUTS["broker_session_timeout"]
 FREEZE = SESSION + 2.0
 """Seconds that a frozen worker stands still."""
 SETTLE = 3.0
@@ -92,7 +91,7 @@ class Crew:
         self.faults: list[Fault] = []
         self.paths: dict[str, Path] = {}
         self.alive: dict[str, PythonProcess] = {}
-        self._start = lambda path: start_worker(url, group, topic, path)
+        self._where = (url, group, topic)
         self._directory = directory
 
     def entries(self, worker: str) -> list[Entry]:
@@ -103,7 +102,7 @@ class Crew:
         """Start one more worker; return its name."""
         name = f"w{len(self.paths) + 1}"
         self.paths[name] = self._directory / f"{name}.log"
-        self.alive[name] = self._start(self.paths[name])
+        self.alive[name] = start_worker(*self._where, self.paths[name])
         return name
 
     async def assigned(self, worker: str, since: float) -> None:
@@ -166,11 +165,6 @@ class Crew:
         """Kill whoever is left."""
         for process in self.alive.values():
             process.kill()
-
-    def flow_since(self, at: float) -> bool:
-        """Say whether every partition was handed an event since a moment."""
-        entries = (e for worker in self.alive for e in self.entries(worker))
-        return len({e.partition for e in entries if e.kind == HANDED and e.at > at}) == PARTITIONS
 
 
 def any_faults(crew_size: Callable[[], int], chance: random.Random) -> Iterator[str]:

@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 HANDED, COMMITTED, ASSIGNED, REVOKED, BLOCKED = "E", "C", "A", "R", "B"
-TIMEOUTS: dict[str, float] = {
+TIMEOUTS: dict[str, Any] = {
     "broker_session_timeout": 3.0,
     "broker_heartbeat_interval": 0.3,
     "broker_rebalance_timeout": 10.0,
@@ -110,13 +110,15 @@ def build(orders: Mapping[str, Any]) -> faust.App:
                 write(BLOCKED, message.partition, 0, message.generation_id)
 
     @app.on_partitions_assigned.connect
-    async def on_assigned(app: faust.App, assigned: set[TP], **_: Any) -> None:
+    async def on_assigned(_app: Any, /, *args: Any, signal: Any, **_: Any) -> None:
+        assigned: set[TP] = args[0]
         ours = [tp.partition for tp in assigned if tp.topic == topic_name]
         for partition in ours or [-1]:
             write(ASSIGNED, partition, 0, app.consumer_generation_id)
 
     @app.on_partitions_revoked.connect
-    async def on_revoked(app: faust.App, revoked: set[TP], **_: Any) -> None:
+    async def on_revoked(_app: Any, /, *args: Any, signal: Any, **_: Any) -> None:
+        revoked: set[TP] = args[0]
         for tp in revoked:
             if tp.topic == topic_name:
                 write(REVOKED, tp.partition, 0, app.consumer_generation_id)
