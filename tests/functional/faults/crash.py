@@ -108,7 +108,7 @@ class Report:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.broker} {self.signal.name}: {self.words:,} words, {len(self.lives)} deaths,",
+            f"{self.broker} {self.signal.name}: {self.words:,} words, {len(self.lives)} deaths",
             f"  seed {self.seed}, {self.seconds:.0f} s",
             "  death  ready for  forwarded  tail numbers  tail grouped  recounted  status  stop",
         ]
@@ -154,6 +154,8 @@ class Books:
         """Take stock; the worker is dead."""
         committed = await self._observer.settled(self._names.sources)
         await self._observer.catch_up()
+        for tp, end in (await self._observer.ends(self._names.grouped)).items():
+            assert len(self._observer.logs[tp]) == end, f"the observer missed records of {tp}"
         before = self.counts.copy()
         forwarded = self._take_grouped()
         self._take_changelog()

@@ -65,6 +65,10 @@ class Observer:
         """Create a topic."""
         outcome = await self._admin.create_topics([TopicSpec(name=topic, partitions=partitions)])
         assert outcome[topic].created
+        await self.know(topic)
+
+    async def know(self, topic: str) -> None:
+        """Learn of a topic that is there, to be able to feed it."""
         await self._producer.load_partitions(topic)
 
     async def feed(self, numbers: Iterable[int], topic: str, partitions: int) -> None:
