@@ -158,7 +158,6 @@ def _latency(obj: dict[str, Any], seconds: float, rounds: int, sides: tuple[str,
                 f"{each['is']:.2f}",
                 f"{each['most']:.2f}",
                 "yes" if each["holds"] else "MISSED",
-                report.spread(each["cpu_ratios"], "{:.2f}"),
             ]
             for each in judged
         ],
