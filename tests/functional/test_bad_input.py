@@ -56,7 +56,7 @@ def run_worker(tmp_path: Path, options: str, timeout: float = 60.0) -> tuple[int
         ('broker="memory://", brokr_commit_interval=1', ["brokr_commit_interval", "broker_commit"]),
         ('broker="memory://", broker_commit_interval="soon"', ["broker_commit_interval", "soon"]),
         ('broker="local:///proc/nowhere"', ["/proc/nowhere"]),
-        ('broker="memory://?partitons=3"', ["partitons", "partitions"]),
+        ('broker="memory://?parts=3"', ["parts", "partitions"]),
         ('broker="memory://", store="rocksdb://"', ["rocksdb"]),
     ],
     ids=["scheme", "unknown-setting", "bad-value", "directory", "broker-option", "store"],
