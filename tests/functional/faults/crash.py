@@ -15,8 +15,8 @@ in the changelog now and then:
   *grouped* what it has at or behind c.
 
 In the end every word has been counted, and the surplus (the sum of all counts less the number of words) is no more
-than the sum of the tails. After a SIGTERM nothing may be repeated at all: each word is once in *grouped*, and once
-in the table.
+than the sum of the tails; a life that died before it counted anything adds no tail of *grouped*. After a SIGTERM
+nothing may be repeated at all: each word is once in *grouped*, and once in the table.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ class Life:
         ready: Seconds from ready to the signal; None: it came before the worker was ready.
         forwarded: Records it added to *grouped*.
         tail: Records of *numbers* and *grouped* between the last commit and the end.
+        counted: Records it added to the changelog.
         recounted: Counts in the changelog for records behind the commit; the next life counts them again.
         status: Exit status.
         stop: Seconds from the signal to the end.
@@ -82,6 +83,7 @@ class Life:
     ready: float | None
     forwarded: int
     tail: tuple[int, int]
+    counted: int
     recounted: int
     status: int
     stop: float
@@ -103,8 +105,8 @@ class Report:
 
     @property
     def bound(self) -> int:
-        """Return the sum of all tails."""
-        return sum(sum(life.tail) for life in self.lives)
+        """Return the sum of all tails, of *grouped* only those of lives that have counted something."""
+        return sum(life.tail[0] + (life.tail[1] if life.counted else 0) for life in self.lives)
 
     def __str__(self) -> str:
         lines = [
@@ -158,12 +160,12 @@ class Books:
             assert len(self._observer.logs[tp]) == end, f"the observer missed records of {tp}"
         before = self.counts.copy()
         forwarded = self._take_grouped()
-        self._take_changelog()
+        counted = self._take_changelog()
         tail = sum(self._tails_of_numbers(forwarded, committed))
         waiting = sum(len(self.grouped[tp]) - committed[tp] for tp in self._names.grouped)
         recounted = self._compare_counts(before, committed)
         self._compare_forwarded(committed)
-        life = Life(ready, len(forwarded), (tail, waiting), recounted, status, stop)
+        life = Life(ready, len(forwarded), (tail, waiting), counted, recounted, status, stop)
         self._look_at_progress(life, committed)
         self._committed = committed
         if keep:
@@ -187,10 +189,13 @@ class Books:
         self._forwarded.update(forwarded)
         return forwarded
 
-    def _take_changelog(self) -> None:
+    def _take_changelog(self) -> int:
+        taken = 0
         for tp in self._names.logs[PARTITIONS:]:
             for key, value in self._new(tp):
                 self.counts[int(orjson.loads(key or b""))] = orjson.loads(value or b"0")
+                taken += 1
+        return taken
 
     def _tails_of_numbers(self, forwarded: list[int], committed: dict[TP, int]) -> Iterator[int]:
         """What this life forwarded of a partition at or behind the commit."""
