@@ -271,6 +271,9 @@ def _check_silences(
             allowed = limits.staying
         elif before != fault.worker and fault.kind == "kill":
             allowed = limits.survivors
+        whole = max(b - max(a, fault.at) for a, b in pairwise(times[first : last + 1]))
+        if whole >= limits.anybody:
+            silence, allowed = whole, limits.anybody
         if silence >= allowed:
             report.problems.append(
                 f"partition {partition} ({before}, then {after}) was silent for {silence:.2f} s after {fault.kind} of"

@@ -38,8 +38,10 @@ WORKERS = 3
 SESSION: float = TIMEOUTS["broker_session_timeout"]
 FREEZE = SESSION + 2.0
 """Seconds that a frozen worker stands still."""
-SETTLE = 3.0
-"""Seconds from the end of a fault to the next one."""
+SETTLE = 4.0
+"""Seconds from the end of a fault to the next one; more than a partition that stays may be silent."""
+LAST_FAULT = 20.0
+"""Seconds before the end of the feed after which nothing is done any more: events must flow behind each fault."""
 
 
 class Feed:
@@ -56,6 +58,11 @@ class Feed:
         self.produced = dict.fromkeys(range(PARTITIONS), 0)
         self._producer = transport.producer(ProducerOptions(client_id="feed"))
         self._stopping = False
+
+    def ends_soon(self) -> bool:
+        """Say whether there are events for less than `LAST_FAULT` seconds."""
+        written = sum(self.produced.values())
+        return self.events is not None and self.events - written < LAST_FAULT * self.rate
 
     def stop(self) -> None:
         """End soon."""
@@ -208,7 +215,7 @@ async def play(
     try:
         await crew.begin()
         for kind in faults or any_faults(lambda: len(crew.alive), chance):
-            if feeding.done():
+            if feeding.done() or feed.ends_soon():
                 break
             await crew.suffer(kind, chance)
         await _finish(crew, feed, feeding, admin)
@@ -223,7 +230,8 @@ async def play(
 
 async def _finish(crew: Crew, feed: Feed, feeding: asyncio.Task[None], admin: AdminDriver) -> None:
     """Stop the feed, wait until everything is committed, and end the workers in good order."""
-    feed.stop()
+    if feed.events is None:
+        feed.stop()
     await feeding
     group = f"{feed.topic}-group"
     ends = {TP(feed.topic, number): count for number, count in feed.produced.items()}
