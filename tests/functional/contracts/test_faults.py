@@ -110,7 +110,6 @@ async def _until_missed(state: DriverState) -> None:
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.timeout(300)
 async def test_C13_leader_and_coordinator_move(topic_name: Callable[..., str]) -> None:
     """While the nodes of a cluster go away one after another, every record arrives once, in order."""
     with KafkaCluster(3, heap="256m") as cluster:
