@@ -130,6 +130,30 @@ async def test_C02_no_slice_of_an_older_generation(stage: Stage) -> None:
     assert len({event.generation for event in listener.assignments}) >= 40
 
 
+async def test_C02_a_take_under_way_gets_nothing_of_what_was_revoked(stage: Stage) -> None:
+    """Also who was waiting in take while partitions went is handed nothing of theirs any more."""
+    topics = [await stage.topic(2), await stage.topic(2)]
+    await stage.fill({TP(topic, n): 20_000 for topic in topics for n in range(2)})
+    listener = Recorder()
+    consumer = await stage.member(stage.name("group"), topics, listener=listener, slice_size=20)
+
+    async def take() -> None:
+        while True:
+            for one in await consumer.take(0.1):
+                assert one.generation == listener.generation, f"{one} in {listener.generation}"
+
+    taker = asyncio.create_task(take())
+    for turn in range(60):
+        before = len(listener.assignments)
+        await consumer.subscribe(topics[: 1 + turn % 2], listener=listener, assignor=RoundRobin())
+        while len(listener.assignments) == before and not taker.done():
+            await asyncio.sleep(0.001)
+    if taker.done():
+        taker.result()
+    taker.cancel()
+    await asyncio.wait([taker])
+
+
 async def test_C02_nothing_is_handed_over_before_the_assignment_is_prepared(stage: Stage) -> None:
     """Slices of a generation wait until on_partitions_assigned has returned; its seek and pause count."""
     topic = await stage.topic(2)
