@@ -66,6 +66,7 @@ class Consumer(ConsumerDriver):
         self._rebalancing: asyncio.Task[None] | None = None
         self._closed = False
         self._out_of_range: OffsetOutOfRange | None = None
+        self._paused: set[TP] = set()  # by the application, as it knows it
         self._seeks: dict[TP, int] = {}  # the last seek asked for, by partition
         self._sought: dict[TP, int] = {}  # the last seek done (broker's thread)
 
@@ -236,6 +237,7 @@ class Consumer(ConsumerDriver):
         assert self._listener is not None
         self._assignment = tps
         self._generation = generation
+        self._paused = set()
         self._app_paused: set[TP] = set()
         self._in_callback = True
         try:
@@ -308,6 +310,7 @@ class Consumer(ConsumerDriver):
             engine.note_change()
 
         await self._call(assign)
+        self._paused = set()
         self._assignment = held
 
     @property
@@ -350,29 +353,47 @@ class Consumer(ConsumerDriver):
         return [] if self._closed else await self._take_ready()
 
     async def _take_ready(self) -> list[Slice]:
-        """Take what is ready, less what a `seek` has overtaken."""
-        slices, seeks = await self._call(self._take)
+        """Take what is ready, less what a `seek` or a `pause` has overtaken."""
+        slices, seeks, starts = await self._call(self._take)
         latest = self._seeks
-        if seeks == latest:
-            return slices
-        return [batch for batch in slices if seeks.get(batch.tp) == latest.get(batch.tp)]
+        if seeks != latest:
+            slices = [batch for batch in slices if seeks.get(batch.tp) == latest.get(batch.tp)]
+        late = {batch.tp for batch in slices} & self._paused
+        if late:
+            slices = [batch for batch in slices if batch.tp not in late]
+            self._give_back({tp: starts[tp] for tp in late})
+        return slices
+
+    def _give_back(self, starts: dict[TP, int]) -> None:
+        """Partitions were paused while they were being taken: they go on where they were."""
+        fetching = self._fetching
+        assert fetching is not None
+
+        def give_back() -> None:
+            for tp, offset in starts.items():
+                if tp in fetching.positions:
+                    fetching.seek(tp, offset)
+
+        self._post(give_back)
 
     def _is_earliest(self, topic: str) -> bool:
         return self._earliest(topic)
 
-    def _take(self) -> tuple[list[Slice], dict[TP, int]]:
+    def _take(self) -> tuple[list[Slice], dict[TP, int], dict[TP, int]]:
         assert self._fetching is not None
         self._told = False
         if self._out_of_range is not None:
             raise self._out_of_range
         if time.monotonic() >= self.lease_until():
-            return [], self._sought
-        return self._fetching.taken(), self._sought
+            return [], self._sought, {}
+        starts = dict(self._fetching.positions)
+        return self._fetching.taken(), self._sought, starts
 
     def pause(self, tps: Collection[TP]) -> None:
         """Stop reading *tps*."""
         fetching, chosen = self._fetching, set(tps)
         assert fetching is not None
+        self._paused |= chosen
         if self._in_callback:
             self._app_paused |= chosen
         self._post(lambda: fetching.pause(chosen))
@@ -381,6 +402,7 @@ class Consumer(ConsumerDriver):
         """Read *tps* again."""
         fetching, engine, chosen = self._fetching, self._engine, set(tps)
         assert fetching is not None
+        self._paused -= chosen
         if self._in_callback:
             self._app_paused -= chosen
             return

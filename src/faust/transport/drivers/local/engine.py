@@ -89,6 +89,7 @@ class Engine:
         self._changed = True
         self._seen = -1
         self._poll = FASTEST_POLL
+        self._due = 0.0
         self._clean_at = time.monotonic() + CLEAN_EVERY
         self._compacted: dict[TP, int] = {}
         self._thread = threading.Thread(target=self._run, name="faust embedded broker", daemon=True)
@@ -192,6 +193,7 @@ class Engine:
             return True
 
     def _turn(self) -> float:
+        worked = bool(self._pending)
         busy = self._do_jobs()
         changed, self._changed = self._changed, False
         if self._shared:
@@ -211,6 +213,8 @@ class Engine:
         if now >= self._clean_at:
             self._clean_at = now + CLEAN_EVERY
             self._clean()
+        if not (worked or changed or busy) and now < self._due:
+            return self._due  # an idle poll costs one look at shared memory, no query
         due = now + 1.0
         for client in list(self.clients):
             try:
@@ -223,7 +227,8 @@ class Engine:
                 due = min(due, now + BUSY_PAUSE)
         if self._changed:
             due = now
-        return now + BUSY_PAUSE if busy else due
+        self._due = now + BUSY_PAUSE if busy else due
+        return self._due
 
     def _clean(self) -> None:
         try:
