@@ -63,7 +63,9 @@ async def _show(worker: subprocess.Popen[bytes]) -> None:
     feeder = subprocess.Popen(  # noqa: ASYNC220 - takes a millisecond, and nobody else is waiting
         [sys.executable, str(PROGRAM), "feed"], stdin=subprocess.DEVNULL
     )
-    events, seconds = await wait_until_idle(word_count.app, {"lines"}, worker, feeder)
+    events, seconds = await wait_until_idle(
+        word_count.app, ("lines", "word-count-"), worker, feeder
+    )
 
     console.print(
         "[bold]3.[/] Every event is processed and committed: the table is read from its changelog"
@@ -101,9 +103,9 @@ async def _show(worker: subprocess.Popen[bytes]) -> None:
 
 
 async def wait_until_idle(
-    app: Any, topics: set[str], worker: subprocess.Popen[Any], feeder: subprocess.Popen[Any]
+    app: Any, topics: tuple[str, ...], worker: subprocess.Popen[Any], feeder: subprocess.Popen[Any]
 ) -> tuple[int, float]:
-    """Wait until the feeder has ended and all that is in *topics* and the app's own topics is committed.
+    """Wait until the feeder has ended and all that is in topics whose names start like that is committed.
 
     Committed offsets are asked for before the ends: when they are equal in every topic, nothing can be under way,
     because a commit covers only events whose own sends and table writes are stored.
@@ -118,12 +120,13 @@ async def wait_until_idle(
         while True:
             fed = feeder.poll() is not None
             committed = (await admin.describe_group(app.conf.id)).offsets
-            ends = await _ends(admin, topics, f"{app.conf.id}-")
+            ends = await _ends(admin, topics)
             if sum(ends.values()) > written:
                 written, last_change = sum(ends.values()), time.monotonic()
                 began = began or last_change
             read = {tp: end for tp, end in ends.items() if not tp.topic.endswith("-changelog")}
-            if fed and written and all(committed.get(tp, 0) == end for tp, end in read.items()):
+            done = all(committed.get(tp, 0) == end for tp, end in read.items())
+            if fed and done and 0 < sum(ends.values()) == written:
                 return sum(read.values()), last_change - began
             for process in (worker, feeder):
                 if process.poll():
@@ -135,9 +138,9 @@ async def wait_until_idle(
         await admin.close()
 
 
-async def _ends(admin: Any, topics: set[str], prefix: str) -> dict[TP, int]:
+async def _ends(admin: Any, topics: tuple[str, ...]) -> dict[TP, int]:
     """Return the next offset of each partition."""
-    names = [n for n in await admin.list_topics() if n in topics or n.startswith(prefix)]
+    names = [n for n in await admin.list_topics() if n.startswith(topics)]
     found = await admin.describe_topics(names)
     tps = [
         TP(name, number) for name, topic in found.items() if topic for number in topic.partitions
