@@ -359,8 +359,8 @@ class Consumer(ConsumerDriver):
         if seeks != latest:
             slices = [batch for batch in slices if seeks.get(batch.tp) == latest.get(batch.tp)]
         late = {batch.tp for batch in slices}
-        if time.monotonic() < self.lease_until():  # else the process was frozen since they were taken
-            late &= self._paused
+        if time.monotonic() < self.lease_until():
+            late &= self._paused  # else the process was frozen since they were taken
         if late:
             slices = [batch for batch in slices if batch.tp not in late]
             self._give_back({tp: starts[tp] for tp in late})
