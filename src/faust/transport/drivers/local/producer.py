@@ -1,14 +1,8 @@
 """The producer of ``memory://`` and ``local://``.
 
-Records collect in batches on the application's thread (`batching.Accumulator`); what is ready goes
-to the broker's thread, which appends what waits with one statement. While it does, further records
-collect.
-
-A transaction is staged here and written, together with its offsets, in one SQLite transaction when
-it is
-committed: so nobody, whatever isolation level, ever sees half of one, and an aborted one leaves no
-    trace. A record of it
-has no offset before that: its delivery is done when it is staged, with offset -1.
+Records collect in batches on the application's thread (`batching.Accumulator`); what is ready goes to the broker's thread
+in one job, which is one SQLite transaction. A Kafka-style transaction is staged here and written, together with the
+offsets, in one SQLite transaction when it is committed: so nobody, whatever isolation level, ever sees half of one.
 """
 
 from __future__ import annotations
@@ -36,8 +30,7 @@ from faust.transport.base import (
 )
 from faust.transport.drivers.batching import Accumulator, Batch
 from faust.transport.drivers.local.consumer import Consumer
-from faust.transport.drivers.local.engine import Answer, Engine, call_threadsafe, closed_error
-from faust.transport.drivers.local.log import Outgoing
+from faust.transport.drivers.local.engine import Engine, call_threadsafe, closed_error
 
 __all__ = ["Producer"]
 
@@ -81,13 +74,12 @@ class Producer(ProducerDriver):
         self._offsets: dict[TP, int] = {}
         self._group: tuple[str, str, int] | None = None
         self._accumulator = Accumulator(
-            max_batch_size=options.max_batch_size,
+            max_batch_size=max(options.max_batch_size, 65536),
             max_request_size=options.max_request_size,
             buffer_memory=options.buffer_memory,
             linger=options.linger,
             compression=options.compression,
-            in_flight=1,
-            burst=None,
+            in_flight=2,
             wake=self._ask,
             on_full=self._set_full,
         )
@@ -110,9 +102,9 @@ class Producer(ProducerDriver):
         transactional_id = self.options.transactional_id
         if transactional_id is not None:
             self._epoch = await engine.call(
-                lambda: engine.log.take_over(transactional_id), writes=True
+                lambda: engine.storage.take_over(transactional_id), writes=True
             )
-        engine.post(lambda: engine.add(self))
+        await engine.call(lambda: engine.add(self))
         self.state.connected = True
         self.state.since = time.monotonic()
         self._sweeper = self._loop.call_later(SWEEP, self._sweep)
@@ -121,11 +113,7 @@ class Producer(ProducerDriver):
 
     def tick(self, now: float, changed: bool) -> float:  # noqa: ARG002
         """Nothing is due; the engine keeps `state` for us."""
-        return now + 3600.0
-
-    def fail(self, error: Exception) -> None:
-        """Nothing of ours can fail in `tick`."""
-        raise error
+        return now + 1.0
 
     def _sweep(self) -> None:
         self._accumulator.expire(self.options.request_timeout)
@@ -214,17 +202,32 @@ class Producer(ProducerDriver):
             for batch in batches:
                 batch.done(-1)
             return
+        stamp = time.time_ns() // 1_000_000
         loop = self._loop
         assert loop is not None
 
-        def done(answers: list[Answer]) -> None:
-            call_threadsafe(loop, lambda: _answer(batches, answers))
+        def write() -> None:
+            answers = self._write(engine, built, stamp)
+            call_threadsafe(loop, lambda: _answer(answers))
 
-        engine.append(
-            [Outgoing(batch.tp, data, batch.count) for batch, data in built],
-            done,
-            time.monotonic() + self.options.request_timeout,
-        )
+        def failed(error: Exception) -> None:
+            answers = [(batch, _send_error(batch, error)) for batch in batches]
+            call_threadsafe(loop, lambda: _answer(answers))
+
+        engine.produce(write, failed, time.monotonic() + self.options.request_timeout)
+
+    @staticmethod
+    def _write(
+        engine: Engine, built: Sequence[tuple[Batch, bytearray]], stamp: int
+    ) -> list[tuple[Batch, int | Exception]]:
+        """Write batches (broker's thread, inside a transaction)."""
+        answers: list[tuple[Batch, int | Exception]] = []
+        for batch, data in built:
+            try:
+                answers.append((batch, engine.storage.append(batch.tp, data, batch.count, stamp)))
+            except (UnknownTopic, ProducerSendError) as exc:
+                answers.append((batch, exc))
+        return answers
 
     # -- topics
 
@@ -238,15 +241,16 @@ class Producer(ProducerDriver):
         if engine is None:
             raise closed_error()
 
-        log = engine.log
+        def look() -> int | None:
+            return engine.storage.partitions(topic)
 
         def make() -> int:
-            log.create_topic(topic, log.default_partitions, {})
-            return log.partitions(topic) or 0
+            engine.storage.create_topic(topic, engine.storage.default_partitions, {})
+            return engine.storage.partitions(topic) or 0
 
-        count = await engine.call(lambda: log.partitions(topic))
+        count = await engine.call(look)
         if count is None:
-            if not log.auto_create:
+            if not engine.auto_create:
                 raise UnknownTopic(
                     f"there is no topic {topic!r}, and ?auto_create=no says not to make one"
                 )
@@ -273,7 +277,7 @@ class Producer(ProducerDriver):
 
     async def _check_epoch(self) -> None:
         engine, transactional_id = self._open()
-        current = await engine.call(lambda: engine.log.epoch(transactional_id))
+        current = await engine.call(lambda: engine.storage.epoch(transactional_id))
         self._compare(current)
 
     def _compare(self, current: int) -> None:
@@ -317,20 +321,16 @@ class Producer(ProducerDriver):
         await self._accumulator.flush()
         staged = self._in_transaction()
         engine, transactional_id = self._open()
-        outgoing = [Outgoing(batch.tp, data, batch.count) for batch, data in staged]
+        stamp = time.time_ns() // 1_000_000
         offsets, group = self._offsets, self._group
 
         def commit() -> None:
-            self._compare(engine.log.epoch(transactional_id))
+            self._compare(engine.storage.epoch(transactional_id))
             if offsets and group is not None:
                 name, member, generation = group
-                refused = engine.groups.commit(name, member, generation, offsets)
-                for error in refused.values():
-                    if error is not None:
-                        raise error
-            for answer in engine.log.append(outgoing):
-                if isinstance(answer, Exception):
-                    raise answer
+                engine.groups.commit(name, member, generation, offsets)
+            for batch, data in staged:
+                engine.storage.append(batch.tp, data, batch.count, stamp)
 
         try:
             await engine.call(commit, writes=True)
@@ -346,17 +346,19 @@ class Producer(ProducerDriver):
         await self._check_epoch()
 
 
-def _answer(batches: Sequence[Batch], answers: Sequence[Answer]) -> None:
-    """Tell the batches what has become of them (application's loop)."""
-    for batch, answer in zip(batches, answers, strict=True):
-        if not isinstance(answer, Exception):
-            batch.done(answer.base, answer.log_timestamp)
-        elif isinstance(answer, UnknownTopic | ProducerSendError):
+def _send_error(batch: Batch, error: Exception) -> Exception:
+    """Name the partition whose records were not written."""
+    tp = batch.tp
+    found = ProducerSendError(
+        f"{batch.count} records for {tp.topic}[{tp.partition}] were not written: {error}"
+    )
+    found.__cause__ = error
+    return found
+
+
+def _answer(answers: Sequence[tuple[Batch, int | Exception]]) -> None:
+    for batch, answer in answers:
+        if isinstance(answer, Exception):
             batch.fail(answer)
         else:
-            tp = batch.tp
-            error = ProducerSendError(
-                f"{batch.count} records for {tp.topic}[{tp.partition}] were not written: {answer}"
-            )
-            error.__cause__ = answer
-            batch.fail(error)
+            batch.done(answer)
