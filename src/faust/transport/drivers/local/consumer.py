@@ -149,7 +149,7 @@ class Consumer(ConsumerDriver):
         except Exception as exc:
             if type(exc).__name__ == "Busy":
                 raise
-            self._fail(exc)
+            self.fail(exc)
             return due
         if ready and not self._told:
             self._told = True
@@ -161,7 +161,7 @@ class Consumer(ConsumerDriver):
         assert self._wake is not None
         call_threadsafe(self._loop, self._wake.set)
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
         """End with an error that the next `take` raises."""
         self._error = error
         self._notify()
@@ -205,7 +205,7 @@ class Consumer(ConsumerDriver):
                 raise
             except Exception as exc:
                 logger.exception("a rebalance listener failed")
-                self._fail(exc)
+                self.fail(exc)
 
         if self._closed:
             return
@@ -290,7 +290,7 @@ class Consumer(ConsumerDriver):
                     pattern,
                     on_revoke=self._on_revoke,
                     on_assign=self._on_assign,
-                    on_error=self._fail,
+                    on_error=self.fail,
                 )
             else:
                 self._membership.change(names, pattern, assignor)

@@ -52,6 +52,10 @@ class Client(Protocol):
         """Do what is due; *changed*: something was written. Returns when (monotonic) to come again at the latest."""
         ...
 
+    def fail(self, error: Exception) -> None:
+        """Tell the application that `tick` has raised *error*; it is not called again."""
+        ...
+
 
 class _Job:
     __slots__ = ("deadline", "future", "run", "writes")
@@ -141,10 +145,18 @@ class Engine:
         return await future
 
     def produce(
-        self, write: Callable[[], Any], failed: Callable[[Exception], None], deadline: float
+        self,
+        write: Callable[[], T],
+        written: Callable[[T], None],
+        failed: Callable[[Exception], None],
+        deadline: float,
     ) -> None:
-        """Do *write* inside a transaction, until *deadline*; *failed* is told (broker's thread) what went wrong."""
-        self._jobs.put(_Job(write, True, failed, deadline))
+        """Do *write* inside a transaction, until *deadline*.
+
+        In the broker's thread *written* is told its result when the transaction is committed, not before, or *failed*
+        what went wrong.
+        """
+        self._jobs.put(_Job(write, True, (written, failed), deadline))
 
     def add(self, client: Client) -> None:
         """Look after *client* from now on (broker's thread)."""
@@ -225,6 +237,9 @@ class Engine:
                 self._is_away(client.state, str(exc))
                 self._changed = True
                 due = min(due, now + BUSY_PAUSE)
+            except Exception as exc:
+                self.remove(client)
+                client.fail(exc)
         if self._changed:
             due = now
         self._due = now + BUSY_PAUSE if busy else due
@@ -242,7 +257,7 @@ class Engine:
         pending = self._pending
         while pending:
             job = pending[0]
-            if isinstance(job.future, tuple) and job.future[1].cancelled():
+            if _is_cancelled(job):
                 pending.popleft()
                 continue
             try:
@@ -291,16 +306,25 @@ class Engine:
             logger.warning("The embedded broker is held by another process (%s); waiting", error)
 
 
+def _is_cancelled(job: _Job) -> bool:
+    if job.future is None or callable(job.future[0]):
+        return False
+    return bool(job.future[1].cancelled())
+
+
 def _answer(job: _Job, result: Any, error: Exception | None) -> None:
     if job.future is None:
         if error is not None:
             logger.error("embedded broker: %s: %s", type(error).__name__, error)
         return
-    if not isinstance(job.future, tuple):
+    first, second = job.future
+    if callable(first):
         if error is not None:
-            job.future(error)
+            second(error)
+        else:
+            first(result)
         return
-    loop, future = job.future
+    loop, future = first, second
 
     def settle() -> None:
         if future.done():

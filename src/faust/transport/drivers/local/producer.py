@@ -115,6 +115,10 @@ class Producer(ProducerDriver):
         """Nothing is due; the engine keeps `state` for us."""
         return now + 1.0
 
+    def fail(self, error: Exception) -> None:
+        """Note what `tick` has raised, which does nothing that could fail."""
+        self.state.last_error = str(error)
+
     def _sweep(self) -> None:
         self._accumulator.expire(self.options.request_timeout)
         assert self._loop is not None
@@ -206,15 +210,17 @@ class Producer(ProducerDriver):
         loop = self._loop
         assert loop is not None
 
-        def write() -> None:
-            answers = self._write(engine, built, stamp)
+        def write() -> list[tuple[Batch, int | Exception]]:
+            return self._write(engine, built, stamp)
+
+        def written(answers: list[tuple[Batch, int | Exception]]) -> None:
             call_threadsafe(loop, lambda: _answer(answers))
 
         def failed(error: Exception) -> None:
-            answers = [(batch, _send_error(batch, error)) for batch in batches]
-            call_threadsafe(loop, lambda: _answer(answers))
+            written([(batch, _send_error(batch, error)) for batch in batches])
 
-        engine.produce(write, failed, time.monotonic() + self.options.request_timeout)
+        deadline = time.monotonic() + self.options.request_timeout
+        engine.produce(write, written, failed, deadline)
 
     @staticmethod
     def _write(

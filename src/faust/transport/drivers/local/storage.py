@@ -346,6 +346,11 @@ def _explain(exc: sqlite3.Error, directory: Path | None) -> Exception:
         return StorageError(
             f"{where} cannot be written: make it writable for this user, or choose another ({text})"
         )
+    if "disk I/O" in text:
+        return StorageError(
+            f"{where} could not be read or written ({text}): look at its disk, at quotas and limits of this user, and"
+            " into the system's log; what was acknowledged is kept"
+        )
     if isinstance(exc, sqlite3.DatabaseError) and ("malformed" in text or "not a database" in text):
         return StorageError(
             f"{where} is damaged ({text}). It is not repaired by itself, so that nothing is dropped in silence: keep a"
