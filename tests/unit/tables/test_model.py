@@ -21,7 +21,7 @@ VALUES = st.one_of(
     st.booleans(),
     st.integers(-5, 5),
     st.text(max_size=2),
-    st.lists(st.integers(), max_size=2),
+    st.lists(st.integers(-(2**63), 2**64 - 1), max_size=2),
 )
 STEPS = st.one_of(
     st.tuples(st.just("set"), KEYS, VALUES),
