@@ -1,0 +1,1 @@
+"""What type checkers promise our users, see `test_typing.py`."""
