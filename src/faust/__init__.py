@@ -25,6 +25,10 @@ from faust.tables.manager import TableManager as TableManager
 from faust.tables.table import Table as Table
 from faust.topics import Topic as Topic
 from faust.utils.ids import uuid as uuid
+from faust.windows import HoppingWindow as HoppingWindow
+from faust.windows import SlidingWindow as SlidingWindow
+from faust.windows import TumblingWindow as TumblingWindow
+from faust.windows import Window as Window
 from faust.worker import Worker as Worker
 
 __all__ = [
@@ -35,16 +39,20 @@ __all__ = [
     "Channel",
     "Codec",
     "Event",
+    "HoppingWindow",
     "ImproperlyConfigured",
     "Model",
     "Record",
     "Schema",
     "Settings",
+    "SlidingWindow",
     "Stream",
     "Table",
     "TableManager",
     "Topic",
+    "TumblingWindow",
     "ValidationError",
+    "Window",
     "Worker",
     "__version__",
     "current_event",
