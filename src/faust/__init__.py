@@ -5,6 +5,9 @@ This is the face of the library: names only, each at home in a module of its own
 
 from __future__ import annotations
 
+from mode import Service as Service
+from mode import ServiceT as ServiceT
+
 from faust._version import __version__ as __version__
 from faust.agents.agent import Agent as Agent
 from faust.app.base import App as App
@@ -17,6 +20,7 @@ from faust.exceptions import ValidationError as ValidationError
 from faust.messages import TP as TP
 from faust.models.base import Model as Model
 from faust.models.record import Record as Record
+from faust.sensors.base import Sensor as Sensor
 from faust.serializers.codecs import Codec as Codec
 from faust.serializers.schemas import Schema as Schema
 from faust.settings.settings import Settings as Settings
@@ -44,6 +48,9 @@ __all__ = [
     "Model",
     "Record",
     "Schema",
+    "Sensor",
+    "Service",
+    "ServiceT",
     "Settings",
     "SlidingWindow",
     "Stream",

@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 from faust._core.lanes import Lane
 from faust.mailbox import Mailbox
 from faust.messages import HeadersArg, Message
+from faust.sensors.base import SensorDelegate
 from faust.settings.settings import Settings
 
 __all__ = ["AppT", "Sendable", "Source"]
@@ -52,6 +53,7 @@ class AppT(Protocol):
     """The application, as its parts see it."""
 
     conf: Settings
+    sensors: SensorDelegate
 
     @property
     def producer(self) -> Any:

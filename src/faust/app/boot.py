@@ -16,11 +16,13 @@ class BootStrategy:
         enable_kafka: Whether to connect to the broker at all.
         enable_kafka_producer: Whether to start the producer; None: as *enable_kafka*.
         enable_kafka_consumer: Whether to start the consumer; None: as *enable_kafka*.
+        enable_sensors: Whether to start the sensors.
     """
 
     enable_kafka: bool = True
     enable_kafka_producer: bool | None = None
     enable_kafka_consumer: bool | None = None
+    enable_sensors: bool = True
 
     def __init__(
         self,
@@ -29,6 +31,7 @@ class BootStrategy:
         enable_kafka: bool | None = None,
         enable_kafka_producer: bool | None = None,
         enable_kafka_consumer: bool | None = None,
+        enable_sensors: bool | None = None,
     ) -> None:
         self.app = app
         if enable_kafka is not None:
@@ -37,9 +40,12 @@ class BootStrategy:
             self.enable_kafka_producer = enable_kafka_producer
         if enable_kafka_consumer is not None:
             self.enable_kafka_consumer = enable_kafka_consumer
+        if enable_sensors is not None:
+            self.enable_sensors = enable_sensors
 
     def server(self) -> Iterable[Any]:
         """Return the services of a worker, in start order; they stop in the reverse order."""
+        yield from self.sensors()
         yield from self.kafka_producer()
         yield from self.kafka_consumer()
         yield from self.agents()
@@ -49,6 +55,11 @@ class BootStrategy:
     def producer_only(self) -> Iterable[Any]:
         """Return the services of a program that only sends."""
         yield from self.kafka_producer()
+
+    def sensors(self) -> Iterable[Any]:
+        """Return the sensors."""
+        if self.enable_sensors:
+            yield from self.app.sensors
 
     def kafka_producer(self) -> Iterable[Any]:
         """Return the producer."""

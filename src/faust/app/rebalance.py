@@ -80,6 +80,7 @@ class Rebalance:
                 name=f"recovery of generation {generation}",
             )
             await app.on_partitions_assigned.send(set(assigned))
+            app.on_rebalance_return()
         except Exception as exc:
             logger.exception("Rebalance: taking over partitions failed")
             await app.crash(exc)

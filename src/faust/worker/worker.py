@@ -18,7 +18,6 @@ import mode
 from mode.utils.times import want_seconds
 
 from faust.app.base import App
-from faust.exceptions import ImproperlyConfigured
 from faust.utils.terminal import is_terminal
 from faust.worker.process import Process
 
@@ -107,14 +106,8 @@ class Worker(Process):
             **options,
         )
         for sensor in sensors or ():
-            self._add_sensor(sensor)
+            app.sensors.add(sensor)
         app.on_startup_finished = self.on_startup_finished
-
-    def _add_sensor(self, sensor: Any) -> None:
-        known = getattr(self.app, "sensors", None)
-        if known is None:
-            raise ImproperlyConfigured("sensors are not supported yet: leave sensors= out")
-        known.add(sensor)
 
     # -- start
 

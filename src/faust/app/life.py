@@ -1,0 +1,159 @@
+"""How an application starts and stops.
+
+The order is the documented one: what others need comes first, tasks and timers come when the tables are recovered, and
+everything stops in the reverse order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar
+
+from faust.app import clients
+from faust.app.boot import BootStrategy as _BootStrategy
+from faust.app.parts import AppWithParts
+from faust.app.tasks import Task
+from faust.exceptions import ImproperlyConfigured
+
+__all__ = ["LivingApp"]
+
+logger = logging.getLogger(__name__)
+
+SHUTDOWN_DRAIN = 5.0
+"""Seconds that events in hand may take to finish when the worker stops."""
+
+
+class LivingApp(AppWithParts):
+    """An application that can be started and stopped.
+
+    Attributes:
+        in_worker: Started by a `faust.Worker`.
+        rebalancing: Our partitions are changing.
+        rebalancing_count: How often they have.
+        in_recovery: Tables are being recovered.
+        unassigned: The last assignment was empty.
+        on_startup_finished: Awaited when everything runs.
+    """
+
+    abstract = True
+
+    BootStrategy: ClassVar[type[_BootStrategy]] = _BootStrategy
+
+    client_only: bool = False
+    producer_only: bool = False
+
+    def __init__(self, id: str, **kwargs: Any) -> None:
+        self.in_worker = False
+        self.rebalancing = False
+        self.rebalancing_count = 0
+        self.in_recovery = False
+        self.unassigned = False
+        self.on_startup_finished: Callable[[], Awaitable[None]] | None = None
+        self._rebalance_state: Any = None
+        self._declared_tasks: list[Task] = []
+        self._running_tasks: list[asyncio.Task[Any]] = []
+        super().__init__(id, **kwargs)
+        self.boot_strategy = self.BootStrategy(self)
+
+    def on_init_dependencies(self) -> list[Any]:
+        """Return the services to start, in order."""
+        boot = self.boot_strategy
+        return list(boot.producer_only() if self.producer_only else boot.server())
+
+    async def on_first_start(self) -> None:
+        """Make the data directories."""
+        self.finalize()
+        self.conf.create_directories()
+
+    async def on_start(self) -> None:
+        """End the configuration."""
+        self.finalize()
+        clients.check_store(self.conf)
+        if self.client_only:
+            raise ImproperlyConfigured(
+                "client_only is not supported yet; use producer_only to send"
+            )
+
+    async def on_started(self) -> None:
+        """Wait for the tables, then start tasks and timers."""
+        self.started_producer = (
+            self._producer if self._producer and self._producer.started else None
+        )
+        if not self.producer_only and await self._wait_recovered():
+            return
+        for task in self._declared_tasks:
+            self._running_tasks.append(
+                asyncio.get_running_loop().create_task(
+                    self._guard(task), name=f"task {task.__name__}"
+                )
+            )
+        if self.on_startup_finished is not None:
+            await self.on_startup_finished()
+
+    async def _wait_recovered(self) -> bool:
+        """Wait for the first recovery; True when the app was stopped meanwhile."""
+        if self._consumer is None or not len(self.topics.subscription()[0]):
+            return False
+        result = await self.wait_for_stopped(self._rebalance.recovered.wait())
+        return bool(result)
+
+    async def _guard(self, task: Task) -> None:
+        try:
+            await task()
+        except asyncio.CancelledError:
+            raise
+        except Exception as exc:
+            logger.exception("Task %s failed: the worker stops", task.__name__)
+            await self.crash(exc)
+
+    async def on_stop(self) -> None:
+        """Stop handing out, let what is in hand finish, commit; children stop after this."""
+        await self._rebalance.stop_recovery()
+        consumer = self._consumer
+        if consumer is not None and consumer.started:
+            timeout = SHUTDOWN_DRAIN if self.conf.stream_wait_empty else 0.0
+            try:
+                stuck = await consumer.close_tasks(
+                    list(consumer.tasks), lost=False, timeout=timeout
+                )
+            except Exception as exc:
+                logger.error("Stopping: the last commit failed: %s: %s", type(exc).__name__, exc)
+            else:
+                if stuck and self.conf.stream_wait_empty:
+                    logger.warning(
+                        "Stopping: events of %s did not finish within %.0f s; they will be processed again",
+                        ", ".join(f"{tp.topic}[{tp.partition}]" for tp in sorted(stuck)),
+                        timeout,
+                    )
+        await self.on_before_shutdown.send()
+        for running in self._running_tasks:
+            running.cancel()
+        await asyncio.gather(*self._running_tasks, return_exceptions=True)
+        self._running_tasks.clear()
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            await admin.close()
+
+    async def on_shutdown(self) -> None:
+        """Stop a producer that was started on demand."""
+        producer, self.started_producer = self.started_producer, None
+        if producer is not None and producer.started:
+            await producer.stop()
+
+    def on_rebalance_start(self) -> None:
+        """Partitions are being taken away; override to be told, and call ``super()``."""
+        self.rebalancing = True
+        self.rebalancing_count += 1
+        self._rebalance_state = self.sensors.on_rebalance_start(self)
+
+    def on_rebalance_return(self) -> None:
+        """The new partitions are ours and their tables recover; override to be told, and call ``super()``."""
+        self.sensors.on_rebalance_return(self, self._rebalance_state)
+
+    def on_rebalance_end(self) -> None:
+        """The new partitions flow; override to be told, and call ``super()``."""
+        self.rebalancing = False
+        state, self._rebalance_state = self._rebalance_state, None
+        self.sensors.on_rebalance_end(self, state)

@@ -1,0 +1,267 @@
+"""The parts of an application, made when they are first needed, and how they are joined.
+
+Each property makes its part from the settings and hands it the few functions it needs; nothing here touches an event
+loop before somebody asks for a part that does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from faust._core.lanes import PartitionTask
+from faust.agents.manager import AgentManager
+from faust.app import clients
+from faust.app.configuration import ConfiguredApp
+from faust.app.rebalance import Rebalance
+from faust.conductor import Conductor
+from faust.exceptions import ConsumerNotStarted, UnknownTopic
+from faust.messages import TP
+from faust.sensors.base import SensorDelegate
+from faust.tables.manager import TableManager
+from faust.transport.base import AdminDriver, TopicSpec, Transport
+from faust.transport.consumer import Consumer
+from faust.transport.producer import Producer
+
+__all__ = ["AppWithParts"]
+
+logger = logging.getLogger(__name__)
+
+
+class AppWithParts(ConfiguredApp):
+    """An application that has a transport, a consumer, a producer, agents, tables and sensors.
+
+    Attributes:
+        agents: Agents by name.
+        sensors: Everything that is told of what happens.
+        started_producer: The producer once it runs.
+        consumer_generation_id: Generation of the group in which our partitions were assigned.
+    """
+
+    abstract = True
+
+    def __init__(self, id: str, **kwargs: Any) -> None:
+        self.started_producer: Producer | None = None
+        self.consumer_generation_id = 0
+        self._producer: Producer | None = None
+        self._consumer: Consumer | None = None
+        self._conductor: Conductor | None = None
+        self._tables: TableManager | None = None
+        self._transport: Transport | None = None
+        self._producer_transport: Transport | None = None
+        self._serializers: Any = None
+        self._assignor: Any = None
+        self._leader: Any = None
+        self._admin: AdminDriver | None = None
+        self._producer_lock: asyncio.Lock | None = None
+        self._rebalance = Rebalance(self)
+        super().__init__(id, **kwargs)
+        self.agents = AgentManager(beacon=self.beacon)
+        self.sensors = SensorDelegate(self)
+
+    @property
+    def transport(self) -> Transport:
+        """The transport that is consumed from (setting ``broker_consumer``)."""
+        if self._transport is None:
+            self._transport = clients.make_transport(self.conf.broker_consumer, self.conf)
+        return self._transport
+
+    @property
+    def producer_transport(self) -> Transport:
+        """The transport that is produced to (setting ``broker_producer``)."""
+        if self._producer_transport is None:
+            if self.conf.broker_producer == self.conf.broker_consumer:
+                self._producer_transport = self.transport
+            else:
+                self._producer_transport = clients.make_transport(
+                    self.conf.broker_producer, self.conf
+                )
+        return self._producer_transport
+
+    @property
+    def producer(self) -> Producer:
+        """The producer service."""
+        if self._producer is None:
+            self._producer = Producer(
+                self.producer_transport.producer(clients.producer_options(self.conf)),
+                partitioner=self.conf.producer_partitioner,
+                beacon=self.beacon,
+            )
+        return self._producer
+
+    @property
+    def consumer(self) -> Consumer:
+        """The consumer service."""
+        if self._consumer is None:
+            conf = self.conf
+            self._consumer = Consumer(
+                self.transport.consumer(clients.consumer_options(conf)),
+                before_commit=self._before_commit,
+                after_commit=self.tables.on_commit,
+                commit_interval=conf.broker_commit_interval,
+                commit_every=conf.broker_commit_every,
+                beacon=self.beacon,
+            )
+        return self._consumer
+
+    def consumer_or_none(self) -> Consumer | None:
+        """Return the consumer service if it has been made."""
+        return self._consumer
+
+    @property
+    def topics(self) -> Conductor:
+        """The topics that are being read."""
+        if self._conductor is None:
+            self._conductor = Conductor(
+                subscribe=self._subscribe,
+                also=self._internal_topics,
+                tasks=self._current_tasks,
+                relieved=self._relieved,
+                beacon=self.beacon,
+            )
+        return self._conductor
+
+    @property
+    def tables(self) -> TableManager:
+        """All tables by name."""
+        if self._tables is None:
+            self._tables = self.conf.TableManager(self, beacon=self.beacon)
+        return self._tables
+
+    @property
+    def serializers(self) -> Any:
+        """The registry of serializers."""
+        if self._serializers is None:
+            self._serializers = self.conf.Serializers(
+                key_serializer=self.conf.key_serializer, value_serializer=self.conf.value_serializer
+            )
+        return self._serializers
+
+    @property
+    def assignor(self) -> Any:
+        """Decides who gets which partition, when this worker leads its group."""
+        if self._assignor is None:
+            self._assignor = self.conf.PartitionAssignor(
+                replicas=0,
+                canonical_url=str(self.conf.canonical_url),
+                changelog_topics=lambda: frozenset(self.tables.changelog_topics),
+                global_topics=frozenset,
+            )
+        return self._assignor
+
+    @property
+    def leader_assignor(self) -> Any:
+        """Knows whether this worker is the leader."""
+        if self._leader is None:
+            self._leader = self.conf.LeaderAssignor(
+                self.conf.id, enabled=not self.conf.topic_disable_leader
+            )
+        return self._leader
+
+    def is_leader(self) -> bool:
+        """Say whether this worker is the leader of the app.
+
+        Raises:
+            ConsumerNotStarted: The consumer has not been started.
+        """
+        if self._consumer is None:
+            raise ConsumerNotStarted("is_leader: the consumer is not started")
+        return TP(self.leader_assignor.topic, 0) in self._consumer.driver.assignment
+
+    def _current_tasks(self) -> list[PartitionTask]:
+        return [] if self._consumer is None else list(self._consumer.tasks.values())
+
+    def _relieved(self, task: PartitionTask) -> None:
+        if self._consumer is not None:
+            self._consumer.relieved(task)
+
+    def _internal_topics(self) -> Iterable[str]:
+        yield from self.tables.changelog_topics
+        if not self.conf.topic_disable_leader:
+            yield self.leader_assignor.topic
+
+    def lease_until(self) -> float:
+        """Return until when (monotonic seconds) our partitions are certainly ours."""
+        return float("inf") if self._consumer is None else self._consumer.driver.lease_until()
+
+    def on_process_resumed(self) -> None:
+        """The process was stopped by a signal and goes on: streams look at their lease at the next event anyway."""
+        logger.warning(
+            "The process was stopped and has been resumed; checking the group membership"
+        )
+
+    # -- the broker
+
+    async def maybe_start_producer(self) -> Producer:
+        """Start the producer if it is not running; return it."""
+        if self._producer_lock is None:
+            self._producer_lock = asyncio.Lock()
+        async with self._producer_lock:
+            if self.started_producer is None:
+                await self.producer.maybe_start()
+                self.started_producer = self.producer
+        return self.started_producer
+
+    async def declare_topic(self, spec: TopicSpec) -> Any:
+        """Create a topic on the broker unless it is there; None when setting ``topic_allow_declare`` is off."""
+        if not self.conf.topic_allow_declare:
+            return None
+        admin = await self._started_admin()
+        return (await admin.create_topics([spec]))[spec.name]
+
+    async def _started_admin(self) -> AdminDriver:
+        if self._admin is None:
+            conf = self.conf
+            admin = self.transport.admin(
+                client_id=conf.broker_client_id,
+                request_timeout=conf.broker_request_timeout,
+                credentials=conf.broker_credentials,
+            )
+            await admin.start()
+            self._admin = admin
+        return self._admin
+
+    async def _before_commit(self) -> None:
+        """Make safe whatever the events to be committed have caused."""
+        await self.tables.flush()
+        await self.producer.flush()
+
+    async def _subscribe(self, topics: frozenset[str], pattern: str | None) -> None:
+        """Declare what is ours, and join the group."""
+        conf = self.conf
+        await self.tables.declare()
+        if not conf.topic_disable_leader:
+            await self.declare_topic(
+                TopicSpec(
+                    name=self.leader_assignor.topic,
+                    partitions=1,
+                    replication=conf.topic_replication_factor,
+                )
+            )
+        changelogs = self.tables.changelog_topics
+        await self._look_for(topics - changelogs)
+        await self.consumer.driver.subscribe(
+            topics,
+            pattern=pattern,
+            listener=self._rebalance,
+            assignor=self.assignor,
+            earliest_topics=lambda topic: topic in changelogs,
+        )
+
+    async def _look_for(self, topics: Iterable[str]) -> None:
+        """Ask for the topics we are going to read: brokers that create topics by themselves do so now."""
+        missing = []
+        for topic in sorted(topics):
+            try:
+                await self.producer.load_partitions(topic)
+            except UnknownTopic:
+                missing.append(topic)
+        if missing:
+            logger.error(
+                "Topics that agents read do not exist, and the broker does not create them by itself: %s."
+                " Nothing is read from them until somebody creates them (kafka-topics --create, or"
+                " app.topic(..., internal=True) to let this app do it)",
+                ", ".join(missing),
+            )
