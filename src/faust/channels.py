@@ -18,6 +18,7 @@ from faust.events import Event
 from faust.mailbox import Mailbox
 from faust.messages import TP, HeadersArg, Message, RecordMetadata, Slice, prepare_headers
 from faust.ports import AppT
+from faust.streams import Stream
 
 __all__ = ["Channel", "FutureMessage", "PendingMessage"]
 
@@ -161,9 +162,10 @@ class Channel(Generic[T]):
         root = self._root if self._root is not None else self
         return len(root._subscribers)
 
-    def stream(self, **options: Any) -> Any:
+    def stream(self, **options: Any) -> Stream[T]:
         """Make a stream over this channel."""
-        return self.app.stream(self, **options)
+        made: Stream[T] = self.app.stream(self, **options)
+        return made
 
     def __aiter__(self) -> AsyncIterator[Event[Any, T]]:
         return cast(

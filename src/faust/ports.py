@@ -6,7 +6,7 @@ made it, an event the topic it is sent to. Each lists exactly what is used.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol, runtime_checkable
 
 from faust._core.lanes import Lane
@@ -90,19 +90,22 @@ class AppT(Protocol):
         ...
 
     @property
-    def agents(self) -> Mapping[str, Any]:
+    def agents(self) -> MutableMapping[str, Any]:
         """Agents by name."""
         ...
 
-    def topic(self, *topics: str, **options: Any) -> Any:
+    @property
+    def topic(self) -> Callable[..., Any]:
         """Make a topic description."""
         ...
 
-    def channel(self, **options: Any) -> Any:
+    @property
+    def channel(self) -> Callable[..., Any]:
         """Make an in-memory channel."""
         ...
 
-    def stream(self, channel: Any, **options: Any) -> Any:
+    @property
+    def stream(self) -> Callable[..., Any]:
         """Make a stream over a channel, topic or iterable."""
         ...
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypedDict, TypeVar, cast
 
 from faust._core.lanes import Lane, PartitionTask, message_of
 from faust.channels import Channel, FutureMessage, PendingMessage
@@ -15,15 +15,37 @@ from faust.events import Event
 from faust.exceptions import KeyDecodeError, ValueDecodeError
 from faust.messages import TP, HeadersArg, Message, RecordMetadata, prepare_headers
 from faust.ports import AppT
+from faust.serializers.codecs import CodecArg
 from faust.serializers.schemas import Schema, locate
 from faust.transport.base import Delivery, TopicSpec
 
-__all__ = ["Topic"]
+__all__ = ["Topic", "TopicOptions"]
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 MAX_TOPIC_NAME = 249
+
+
+class TopicOptions(TypedDict, total=False):
+    """The options of `Topic` that `faust.App.topic` passes on, without the two that make its type."""
+
+    pattern: str | re.Pattern[str] | None
+    schema: Schema | None
+    key_serializer: CodecArg
+    value_serializer: CodecArg
+    partitions: int | None
+    replicas: int | None
+    retention: float | timedelta | None
+    compacting: bool | None
+    deleting: bool | None
+    config: Mapping[str, Any] | None
+    acks: bool
+    internal: bool
+    maxsize: int | None
+    allow_empty: bool | None
+    has_prefix: bool
+    loop: asyncio.AbstractEventLoop | None
 
 
 class Topic(Channel[V], Generic[K, V]):
@@ -64,8 +86,8 @@ class Topic(Channel[V], Generic[K, V]):
         schema: Schema | None = None,
         key_type: Any = None,
         value_type: Any = None,
-        key_serializer: Any = None,
-        value_serializer: Any = None,
+        key_serializer: CodecArg = None,
+        value_serializer: CodecArg = None,
         partitions: int | None = None,
         replicas: int | None = None,
         retention: float | timedelta | None = None,
@@ -160,12 +182,12 @@ class Topic(Channel[V], Generic[K, V]):
         """Say whether messages of the topic called *name* are for us."""
         return name in self.topics if self.pattern is None else bool(self.pattern.fullmatch(name))
 
-    def __aiter__(self) -> Any:
-        if self.is_iterator:
-            return self
-        iterator = self.clone(is_iterator=True)
-        self.app.topics.add(iterator)
-        return iterator
+    def __aiter__(self) -> AsyncIterator[Event[K, V]]:
+        iterator: Any = self
+        if not self.is_iterator:
+            iterator = self.clone(is_iterator=True)
+            self.app.topics.add(iterator)
+        return cast("AsyncIterator[Event[K, V]]", iterator)
 
     def on_stop_iteration(self) -> None:
         """A stream has stopped reading this iterator for good: nothing more is routed to it."""

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from mode import CrashingSupervisor, OneForOneSupervisor
 
@@ -17,16 +17,30 @@ from faust.mailbox import Mailbox
 from faust.messages import HeadersArg
 from faust.ports import AppT
 from faust.streams import Stream
-from faust.topics import Topic
+from faust.topics import Topic, TopicOptions
 from faust.utils.names import module_name
 
-__all__ = ["Agent"]
+__all__ = ["Agent", "AgentFun", "AgentOptions"]
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-AgentFun = Callable[[Stream[Any]], Awaitable[None] | AsyncIterable[Any]]
+AgentFun: TypeAlias = Callable[[Stream[T]], Awaitable[Any] | AsyncIterable[Any]]
+"""What becomes an agent; with ``yield`` in it, it is an async generator."""
+
+
+class AgentOptions(TopicOptions, total=False):
+    """The options of `Agent` that `faust.App.agent` passes on, without those that make its type."""
+
+    name: str | None
+    concurrency: int
+    sink: Iterable[Any] | None
+    on_error: Callable[[Any, BaseException], Awaitable[None]] | None
+    supervisor_strategy: Any
+    help: str | None
+    isolated_partitions: bool
+    use_reply_headers: bool | None
 
 
 class Agent(Generic[T]):
@@ -48,7 +62,7 @@ class Agent(Generic[T]):
 
     def __init__(
         self,
-        fun: AgentFun,
+        fun: AgentFun[T],
         *,
         app: AppT,
         name: str | None = None,
@@ -194,9 +208,9 @@ class Agent(Generic[T]):
         """The running actors."""
         return list(self._actors)
 
-    def stream(self, channel: Any = None, **options: Any) -> Stream[Any]:
+    def stream(self, channel: Any = None, **options: Any) -> Stream[T]:
         """Make a stream over this agent's channel."""
-        made: Stream[Any] = self.app.stream(
+        made: Stream[T] = self.app.stream(
             self.channel if channel is None else channel, prefix=self.name, **options
         )
         return made
@@ -262,7 +276,7 @@ class Agent(Generic[T]):
             force=force,
         )
 
-    def __call__(self, stream: Any) -> Any:
+    def __call__(self, stream: Stream[T]) -> Any:
         """Call the agent's function over a stream of your own."""
         return self.fun(stream)
 

@@ -17,19 +17,14 @@ from typing import Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
 from mode.utils.imports import symbol_by_name
 
-from faust.agents.agent import Agent
+from faust.app.declaring import DeclaringApp
 from faust.app.discovery import discover, modules_of
-from faust.app.life import LivingApp
 from faust.app.tasks import Task, as_task, run_timer
 from faust.channels import Channel
 from faust.events import Event
-from faust.exceptions import ImproperlyConfigured
 from faust.messages import TP, HeadersArg, Message, RecordMetadata
 from faust.settings.settings import Settings as _Settings
 from faust.settings.settings import options_of
-from faust.streams import Stream
-from faust.tables.table import Table as _Table
-from faust.topics import Topic
 
 __all__ = ["App"]
 
@@ -40,7 +35,7 @@ TaskFun = TypeVar("TaskFun", bound=Callable[..., Awaitable[Any]])
 logger = logging.getLogger(__name__)
 
 
-class App(LivingApp):
+class App(DeclaringApp):
     """A Faust application.
 
     Arguments:
@@ -80,63 +75,6 @@ class App(LivingApp):
         )
 
     # -- declaring
-
-    def topic(self, *topics: str, **options: Any) -> Topic[Any, Any]:
-        """Describe a topic; see `faust.Topic` for the options. Nothing is declared on the broker."""
-        return self.conf.Topic(self, topics=topics, **options)  # type: ignore[no-any-return]
-
-    def channel(self, **options: Any) -> Channel[Any]:
-        """Make an in-memory channel; see `faust.Channel` for the options."""
-        return Channel(self, **options)
-
-    def stream(self, channel: Any, beacon: Any = None, **options: Any) -> Stream[Any]:
-        """Make a stream over a topic, a channel or any iterable."""
-        source = channel.__aiter__() if isinstance(channel, Channel) else channel
-        return self.conf.Stream(source, app=self, beacon=beacon, **options)  # type: ignore[no-any-return]
-
-    def agent(
-        self,
-        channel: Channel[Any] | str | None = None,
-        *,
-        name: str | None = None,
-        concurrency: int = 1,
-        supervisor_strategy: Any = None,
-        sink: Iterable[Any] | None = None,
-        isolated_partitions: bool = False,
-        use_reply_headers: bool = True,
-        **options: Any,
-    ) -> Callable[[Callable[..., Any]], Agent[Any]]:
-        """Make an agent of the decorated function; see `faust.Agent`."""
-        if callable(channel):
-            raise TypeError("use @app.agent() with parentheses")
-        if isolated_partitions and concurrency > 1:
-            raise ImproperlyConfigured("isolated_partitions and concurrency > 1 exclude each other")
-
-        def decorate(fun: Callable[..., Any]) -> Agent[Any]:
-            agent: Agent[Any] = self.conf.Agent(
-                fun,
-                app=self,
-                name=name,
-                channel=channel,
-                concurrency=concurrency,
-                supervisor_strategy=supervisor_strategy,
-                sink=sink,
-                isolated_partitions=isolated_partitions,
-                use_reply_headers=use_reply_headers,
-                **options,
-            )
-            self.agents[agent.name] = agent
-            return agent
-
-        return decorate
-
-    actor = agent
-
-    def Table(self, name: str, **options: Any) -> _Table[Any, Any]:  # noqa: N802 - the documented name
-        """Make a table; see `faust.Table` for the options."""
-        table: _Table[Any, Any] = self.conf.Table(self, name=name, **options)
-        self.tables.add(table)
-        return table
 
     def task(  # type: ignore[override]  # mode's decorator of the same name is for services
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Any, ClassVar, Generic, cast
+from typing import Any, ClassVar, Generic, TypedDict, cast
 
 from yarl import URL
 
@@ -24,6 +24,28 @@ from faust.transport.base import TopicSpec
 __all__ = ["Collection", "RecoverCallback"]
 
 RecoverCallback = Callable[[], Awaitable[None]]
+
+
+class TableOptions(TypedDict, total=False):
+    """The options of `Collection` that `faust.App.Table` passes on, without those that make its type."""
+
+    store: str | URL | None
+    schema: Any
+    partitions: int | None
+    window: Any
+    changelog_topic: Any
+    help: str | None
+    on_recover: RecoverCallback | None
+    on_changelog_event: Any
+    recovery_buffer_size: int
+    standby_buffer_size: int | None
+    extra_topic_configs: Mapping[str, Any] | None
+    recover_callbacks: Iterable[RecoverCallback] | None
+    options: Mapping[str, Any] | None
+    use_partitioner: bool
+    on_window_close: Any
+    is_global: bool
+    synchronize_all_active_partitions: bool
 
 
 class Collection(Generic[K, V]):

@@ -1,0 +1,204 @@
+"""What an application declares: topics, channels, streams, agents and tables.
+
+Each method hands its arguments to the class that the settings name. What is written out here is how
+types flow: the type that a topic or a table is given becomes the type of what comes out of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Iterable
+from typing import Any, TypeVar, Unpack, cast, overload
+
+from faust.agents.agent import Agent, AgentFun, AgentOptions
+from faust.app.life import LivingApp
+from faust.channels import Channel
+from faust.exceptions import ImproperlyConfigured
+from faust.messages import K, V
+from faust.ports import AppT
+from faust.streams import Stream
+from faust.tables.base import TableOptions
+from faust.tables.table import Table as _Table
+from faust.topics import Topic, TopicOptions
+
+__all__ = ["DeclaringApp"]
+
+T = TypeVar("T")
+
+
+class DeclaringApp(LivingApp):
+    """The storey of `faust.App` where the parts of a program are made."""
+
+    @overload
+    def topic(
+        self,
+        *topics: str,
+        key_type: type[K],
+        value_type: type[V],
+        **options: Unpack[TopicOptions],
+    ) -> Topic[K, V]: ...
+    @overload
+    def topic(
+        self,
+        *topics: str,
+        key_type: None = None,
+        value_type: type[V],
+        **options: Unpack[TopicOptions],
+    ) -> Topic[Any, V]: ...
+    @overload
+    def topic(
+        self,
+        *topics: str,
+        key_type: type[K],
+        value_type: None = None,
+        **options: Unpack[TopicOptions],
+    ) -> Topic[K, Any]: ...
+    @overload
+    def topic(
+        self,
+        *topics: str,
+        key_type: Any = None,
+        value_type: Any = None,
+        **options: Unpack[TopicOptions],
+    ) -> Topic[Any, Any]: ...
+    def topic(self, *topics: str, **options: Any) -> Topic[Any, Any]:
+        """Describe a topic; see `faust.Topic` for the options. Nothing is declared on the broker."""
+        app = cast("AppT", self)
+        return app.conf.Topic(app, topics=topics, **options)  # type: ignore[no-any-return]
+
+    @overload
+    def channel(
+        self, *, value_type: type[V], key_type: Any = None, **options: Any
+    ) -> Channel[V]: ...
+    @overload
+    def channel(
+        self, *, value_type: Any = None, key_type: Any = None, **options: Any
+    ) -> Channel[Any]: ...
+    def channel(self, **options: Any) -> Channel[Any]:
+        """Make an in-memory channel; see `faust.Channel` for the options."""
+        return Channel(cast("AppT", self), **options)
+
+    @overload
+    def stream(self, channel: Channel[T], beacon: Any = None, **options: Any) -> Stream[T]: ...
+    @overload
+    def stream(
+        self,
+        channel: AsyncIterable[T] | Iterable[T],
+        beacon: Any = None,
+        **options: Any,
+    ) -> Stream[T]: ...
+    def stream(self, channel: Any, beacon: Any = None, **options: Any) -> Stream[Any]:
+        """Make a stream over a topic, a channel or any iterable."""
+        source = channel.__aiter__() if isinstance(channel, Channel) else channel
+        app = cast("AppT", self)
+        return app.conf.Stream(source, app=app, beacon=beacon, **options)  # type: ignore[no-any-return]
+
+    @overload
+    def agent(
+        self,
+        channel: Channel[T],
+        **options: Unpack[AgentOptions],
+    ) -> Callable[[AgentFun[T]], Agent[T]]: ...
+    @overload
+    def agent(
+        self,
+        channel: str | None = None,
+        *,
+        key_type: Any = None,
+        value_type: type[T],
+        **options: Unpack[AgentOptions],
+    ) -> Callable[[AgentFun[T]], Agent[T]]: ...
+    @overload
+    def agent(
+        self,
+        channel: str | None = None,
+        *,
+        key_type: Any = None,
+        value_type: Any = None,
+        **options: Unpack[AgentOptions],
+    ) -> Callable[[Callable[..., Any]], Agent[Any]]: ...
+    def agent(
+        self,
+        channel: Channel[Any] | str | None = None,
+        *,
+        concurrency: int = 1,
+        isolated_partitions: bool = False,
+        use_reply_headers: bool | None = True,
+        **options: Any,
+    ) -> Callable[[Callable[..., Any]], Agent[Any]]:
+        """Make an agent of the decorated function; see `faust.Agent`."""
+        if callable(channel):
+            raise TypeError("use @app.agent() with parentheses")
+        if isolated_partitions and concurrency > 1:
+            raise ImproperlyConfigured("isolated_partitions and concurrency > 1 exclude each other")
+
+        app = cast("AppT", self)
+
+        def decorate(fun: Callable[..., Any]) -> Agent[Any]:
+            agent: Agent[Any] = app.conf.Agent(
+                fun,
+                app=app,
+                channel=channel,
+                concurrency=concurrency,
+                isolated_partitions=isolated_partitions,
+                use_reply_headers=use_reply_headers,
+                **options,
+            )
+            app.agents[agent.name] = agent
+            return agent
+
+        return decorate
+
+    actor = agent
+
+    @overload
+    def Table(
+        self,
+        name: str,
+        *,
+        default: Callable[[], V] | None = None,
+        key_type: type[K],
+        value_type: type[V],
+        **options: Unpack[TableOptions],
+    ) -> _Table[K, V]: ...
+    @overload
+    def Table(
+        self,
+        name: str,
+        *,
+        default: Callable[[], V],
+        key_type: type[K],
+        **options: Unpack[TableOptions],
+    ) -> _Table[K, V]: ...
+    @overload
+    def Table(
+        self,
+        name: str,
+        *,
+        default: Callable[[], V] | None = None,
+        value_type: type[V],
+        **options: Unpack[TableOptions],
+    ) -> _Table[Any, V]: ...
+    @overload
+    def Table(
+        self,
+        name: str,
+        *,
+        default: Callable[[], V],
+        **options: Unpack[TableOptions],
+    ) -> _Table[Any, V]: ...
+    @overload
+    def Table(
+        self,
+        name: str,
+        *,
+        default: Any = None,
+        key_type: Any = None,
+        value_type: Any = None,
+        **options: Unpack[TableOptions],
+    ) -> _Table[Any, Any]: ...
+    def Table(self, name: str, **options: Any) -> _Table[Any, Any]:  # noqa: N802 - the documented name
+        """Make a table; see `faust.Table` for the options."""
+        app = cast("AppT", self)
+        table: _Table[Any, Any] = app.conf.Table(app, name=name, **options)
+        app.tables.add(table)
+        return table
