@@ -9,8 +9,8 @@ faust.App()  # error: call-arg | reportCallIssue
 app = faust.App("shop")
 app.topic("orders", value_typ=int)  # error: call-overload | reportCallIssue
 app.topic("orders", partitions="three")  # error: call-overload | reportArgumentType
-app.Table("totals", defualt=int)  # error: call-overload | reportCallIssue
-app.agent("orders", concurency=2)  # error: call-overload | reportCallIssue
+app.Table("totals", initial=int)  # error: call-overload | reportCallIssue
+app.agent("orders", parallel=2)  # error: call-overload | reportCallIssue
 
 orders = app.topic("orders", key_type=str, value_type=int)
 totals = app.Table("totals", key_type=str, value_type=int)
