@@ -58,18 +58,18 @@ class PendingMessage:
         offset: int | None = None,
         generation_id: int | None = None,
     ) -> None:
-        self.channel = channel
-        self.key = key
-        self.value = value
-        self.partition = partition
-        self.timestamp = timestamp
-        self.headers = headers
-        self.key_serializer = key_serializer
-        self.value_serializer = value_serializer
-        self.callback = callback
-        self.topic = topic
-        self.offset = offset
-        self.generation_id = generation_id
+        self.channel: Any = channel
+        self.key: Any = key
+        self.value: Any = value
+        self.partition: int | None = partition
+        self.timestamp: float | None = timestamp
+        self.headers: HeadersArg = headers
+        self.key_serializer: Any = key_serializer
+        self.value_serializer: Any = value_serializer
+        self.callback: Callable[[Any], Any] | None = callback
+        self.topic: str | None = topic
+        self.offset: int | None = offset
+        self.generation_id: int | None = generation_id
 
     def __repr__(self) -> str:
         return f"<PendingMessage: {self.channel} key={self.key!r}>"

@@ -19,7 +19,7 @@ from faust.topics import Topic
 
 __all__ = ["Conductor"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 RESUBSCRIBE_DELAY = 0.5
 """Seconds in which changes of the subscription are collected."""

@@ -50,9 +50,9 @@ class Drivers:
     ) -> None:
         self.kind = kind
         self.group = group
-        self.builtin = dict(builtin)
-        self.install = dict(install or {})
-        self.planned = dict(planned or {})
+        self.builtin: dict[str, str] = dict(builtin)
+        self.install: dict[str, str] = dict(install or {})
+        self.planned: dict[str, str] = dict(planned or {})
 
     @cached_property
     def paths(self) -> dict[str, str]:
@@ -120,7 +120,7 @@ class Drivers:
             ) from exc
 
 
-transports = Drivers(
+transports: Drivers = Drivers(
     "transport",
     "faust.transports",
     {
@@ -133,7 +133,7 @@ transports = Drivers(
 )
 """Ways to a broker."""
 
-stores = Drivers(
+stores: Drivers = Drivers(
     "table store",
     "faust.stores",
     {"memory": "faust.stores.memory:Store"},

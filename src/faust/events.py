@@ -47,12 +47,12 @@ class Event(Generic[K, V]):
         headers: HeadersArg,
         message: Message,
     ) -> None:
-        self.app = app
-        self.key = key
-        self.value = value
-        self.message = message
-        self.headers = headers_dict(headers)
-        self.acked = False
+        self.app: AppT = app
+        self.key: K = key
+        self.value: V = value
+        self.message: Message = message
+        self.headers: dict[str, bytes] = headers_dict(headers)
+        self.acked: bool = False
         self._lane: Lane | None = None
 
     @property

@@ -143,7 +143,7 @@ class DecodeError(FaustError):
         self.topic = topic
         self.partition = partition
         self.offset = offset
-        self.payload = payload[:200] if payload is not None else None
+        self.payload: bytes | None = payload[:200] if payload is not None else None
 
     def __str__(self) -> str:
         where = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 from faust._core.lanes import Inbox
 
@@ -21,7 +22,7 @@ class Mailbox(Inbox):
     def __init__(self, *, ordered: bool = True, shared: bool = False, maxsize: int = 4096) -> None:
         super().__init__(ordered=ordered, shared=shared, maxsize=maxsize)
         self._waiters: list[asyncio.Future[None]] = []
-        self.wake = self._wake
+        self.wake: Callable[[], None] = self._wake
 
     def _wake(self) -> None:
         if self._waiters:

@@ -93,10 +93,10 @@ class Slice:
     def __init__(
         self, tp: TP, generation: int, records: Sequence[Record], next_offset: int
     ) -> None:
-        self.tp = tp
-        self.generation = generation
-        self.records = records
-        self.next_offset = next_offset
+        self.tp: TP = tp
+        self.generation: int = generation
+        self.records: Sequence[Record] = records
+        self.next_offset: int = next_offset
 
     def __repr__(self) -> str:
         return (
@@ -162,29 +162,29 @@ class Message:
         time_total: float | None = None,
         generation_id: int | None = None,
     ) -> None:
-        self.topic = topic
-        self.partition = partition
-        self.offset = offset
-        self.timestamp = timestamp
-        self.timestamp_type = timestamp_type
-        self.headers = headers
-        self.key = key
-        self.value = value
-        self.checksum = checksum
-        self.serialized_key_size = (
+        self.topic: str = topic
+        self.partition: int = partition
+        self.offset: int = offset
+        self.timestamp: float = timestamp
+        self.timestamp_type: int | None = timestamp_type
+        self.headers: HeadersArg = headers
+        self.key: Any = key
+        self.value: Any = value
+        self.checksum: bytes | None = checksum
+        self.serialized_key_size: int = (
             len(key or b"") if serialized_key_size is None else serialized_key_size
         )
-        self.serialized_value_size = (
+        self.serialized_value_size: int = (
             len(value or b"") if serialized_value_size is None else serialized_value_size
         )
-        self.tp = TP(topic, partition) if tp is None else tp
-        self.time_in = time_in
-        self.time_out = time_out
-        self.time_total = time_total
-        self.generation_id = generation_id
-        self.acked = False
-        self.refcount = 0
-        self.tracked = False
+        self.tp: TP = TP(topic, partition) if tp is None else tp
+        self.time_in: float | None = time_in
+        self.time_out: float | None = time_out
+        self.time_total: float | None = time_total
+        self.generation_id: int | None = generation_id
+        self.acked: bool = False
+        self.refcount: int = 0
+        self.tracked: bool = False
         self.span: Any = None
 
     @classmethod

@@ -38,7 +38,7 @@ __all__ = ["Stream"]
 T = TypeVar("T")
 S = TypeVar("S")
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 LEASE_STEP = 0.02
 """Seconds between two looks at a membership that is no longer certain."""
@@ -92,10 +92,10 @@ class Stream(Generic[T]):
         self._drain: asyncio.Task[None] | None = None
         self._drain_to: Callable[[Stream[Any]], Awaitable[None]] | None = None
         self._stopped = False
-        self.started = asyncio.Event()
+        self.started: asyncio.Event = asyncio.Event()
         self._source = channel if isinstance(channel, Source) else None
         mailbox = self._source.mailbox if self._source is not None else Mailbox()
-        self.cursor = Cursor(
+        self.cursor: Cursor = Cursor(
             mailbox,
             wait=mailbox.wait,
             breathe=_breathe,

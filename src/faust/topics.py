@@ -127,18 +127,20 @@ class Topic(Channel[V], Generic[K, V]):
             loop=loop,
         )
         self.topics = names
-        self.pattern = re.compile(pattern) if isinstance(pattern, str) else pattern
-        self.key_serializer = schema.key_serializer
-        self.value_serializer = schema.value_serializer
+        self.pattern: re.Pattern[str] | None = (
+            re.compile(pattern) if isinstance(pattern, str) else pattern
+        )
+        self.key_serializer: CodecArg = schema.key_serializer
+        self.value_serializer: CodecArg = schema.value_serializer
         self.partitions = partitions
         self.replicas = replicas
         self.retention = retention
         self.compacting = compacting
         self.deleting = deleting
-        self.config = dict(config or {})
+        self.config: dict[str, Any] = dict(config or {})
         self.acks = acks
         self.internal = internal
-        self.allow_empty = bool(schema.allow_empty)
+        self.allow_empty: bool = bool(schema.allow_empty)
         self.has_prefix = has_prefix
         self._declaration: asyncio.Task[None] | None = None
         self._encoders: tuple[Any, Any] | None = None

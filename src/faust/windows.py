@@ -91,9 +91,9 @@ class HoppingWindow(Window):
     """
 
     def __init__(self, size: Seconds, step: Seconds, expires: Seconds | None = None) -> None:
-        self.size = _positive("size", size)
-        self.step = _positive("step", step)
-        self.expires = _positive("expires", expires) if expires else None
+        self.size: float = _positive("size", size)
+        self.step: float = _positive("step", step)
+        self.expires: float | None = _positive("expires", expires) if expires else None
         if self.step > self.size:
             raise ValueError(
                 f"a hopping window of {self.size:g} s cannot step by {self.step:g} s: "
@@ -208,9 +208,9 @@ class SlidingWindow(Window):
     """
 
     def __init__(self, before: Seconds, after: Seconds, expires: Seconds | None) -> None:
-        self.before = _not_negative("before", before)
-        self.after = _not_negative("after", after)
-        self.expires = _positive("expires", expires) if expires else None
+        self.before: float = _not_negative("before", before)
+        self.after: float = _not_negative("after", after)
+        self.expires: float | None = _positive("expires", expires) if expires else None
 
     def ranges(self, timestamp: float) -> list[WindowRange]:
         """Return the range around *timestamp*."""

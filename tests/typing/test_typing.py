@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,8 +25,8 @@ from tests.typing.checkers import (
 HERE = Path(__file__).parent
 PROMISES = sorted(HERE.glob("*_promises.py"))
 ERRORS = sorted(HERE.glob("*_errors.py"))
-ROOMS_BEING_REBUILT = ("faust.",)
-"""Not held to 100 % yet."""
+UNTYPED_BASE = ("Type of metaclass unknown", "Type of base class unknown", "partially unknown")
+"""What pyright says of classes derived from aiokafka's, which has no types; all are in its driver."""
 CHECKERS: dict[str, Callable[[list[Path]], Findings]] = {"mypy": run_mypy, "pyright": run_pyright}
 
 
@@ -60,13 +61,16 @@ def test_mistakes_are_found(checked: tuple[str, Findings], file: Path) -> None:
 
 @pytest.mark.timeout(300)
 def test_every_public_name_has_a_known_type() -> None:
-    """Pyright --verifytypes knows the type of everything that users can import."""
+    """Pyright --verifytypes knows the type of every public name, and of what those refer to."""
     unknown = [
-        f"{symbol['name']}: {' '.join(symbol['diagnostics'][0]['message'].split())}"
+        f"{symbol['name']}: {' '.join(found['message'].split())}"
         for symbol in public_symbols()
-        if symbol["isExported"]
-        and not symbol["isTypeKnown"]
-        and symbol["diagnostics"]
-        and not symbol["name"].startswith(ROOMS_BEING_REBUILT)
+        for found in symbol["diagnostics"]
+        if not symbol["isTypeKnown"] and not _derived_from_aiokafka(symbol["name"], found)
     ]
     assert not unknown, "\n".join(unknown)
+
+
+def _derived_from_aiokafka(name: str, found: dict[str, Any]) -> bool:
+    driver = name.startswith("faust.transport.drivers.aiokafka.")
+    return driver and any(words in found["message"] for words in UNTYPED_BASE)

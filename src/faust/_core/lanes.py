@@ -57,15 +57,15 @@ class PartitionTask:
     )
 
     def __init__(self, tp: TP, generation: int) -> None:
-        self.tp = tp
-        self.partition = tp.partition
-        self.generation = generation
-        self.alive = True
-        self.delivered = -1
+        self.tp: TP = tp
+        self.partition: int = tp.partition
+        self.generation: int = generation
+        self.alive: bool = True
+        self.delivered: int = -1
         self.committed: int | None = None
         self.lanes: list[Lane] = []
-        self.full = False
-        self.paused = False
+        self.full: bool = False
+        self.paused: bool = False
 
     def __repr__(self) -> str:
         state = "alive" if self.alive else "dead"
@@ -126,16 +126,16 @@ class Lane:
         acks: bool = True,
         limit: int = 1024,
     ) -> None:
-        self.task = task
-        self.inbox = inbox
-        self.decode_value = decode_value
-        self.decode_key = decode_key
-        self.acks = acks
-        self.limit = limit
-        self.queued = 0
+        self.task: PartitionTask = task
+        self.inbox: Inbox = inbox
+        self.decode_value: Callable[[Any], Any] = decode_value
+        self.decode_key: Callable[[Any], Any] | None = decode_key
+        self.acks: bool = acks
+        self.limit: int = limit
+        self.queued: int = 0
         self.current: Any = None
-        self.done = task.delivered
-        self.closed = -1
+        self.done: int = task.delivered
+        self.closed: int = -1
         self.tracker: AckTracker | None = None
         if not inbox.ordered:
             self.track()
@@ -196,9 +196,9 @@ class Inbox:
     def __init__(self, *, ordered: bool = True, shared: bool = False, maxsize: int = 4096) -> None:
         self.queue: FairQueue[tuple[Lane, Slice]] = FairQueue()
         self.errors: deque[BaseException] = deque()
-        self.ordered = ordered and not shared
-        self.shared = shared
-        self.maxsize = maxsize
+        self.ordered: bool = ordered and not shared
+        self.shared: bool = shared
+        self.maxsize: int = maxsize
         self.wake: Callable[[], None] = _nothing
         self.relieved: Callable[[PartitionTask], None] = _ignore
 

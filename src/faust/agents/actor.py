@@ -20,7 +20,7 @@ from faust.streams import Stream
 
 __all__ = ["Actor", "RestartBudget"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 class RestartBudget:

@@ -24,7 +24,7 @@ __all__ = ["Agent", "AgentFun", "AgentOptions"]
 
 T = TypeVar("T")
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 AgentFun: TypeAlias = Callable[[Stream[T]], Awaitable[Any] | AsyncIterable[Any]]
 """What becomes an agent; with ``yield`` in it, it is an async generator."""
@@ -85,9 +85,9 @@ class Agent(Generic[T]):
             )
         self.app = app
         self.fun = fun
-        self.name = name or _name_of(fun)
-        self.concurrency = concurrency or 1
-        self.help = help if help is not None else inspect.getdoc(fun) or ""
+        self.name: str = name or _name_of(fun)
+        self.concurrency: int = concurrency or 1
+        self.help: str = help if help is not None else inspect.getdoc(fun) or ""
         self.use_reply_headers = use_reply_headers
         self.supervisor_strategy = supervisor_strategy
         self._on_error = on_error

@@ -13,7 +13,7 @@ from faust.agents.agent import Agent
 
 __all__ = ["AgentManager"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 READING_TIMEOUT = 2.0
 """Seconds we wait for agents to reach their first ``async for``, so that the first subscription is complete."""

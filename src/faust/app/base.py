@@ -32,7 +32,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 TaskFun = TypeVar("TaskFun", bound=Callable[..., Awaitable[Any]])
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 class App(DeclaringApp):

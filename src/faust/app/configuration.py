@@ -53,8 +53,8 @@ class ConfiguredApp(Service):
         self._options = options
         self._config_source = config_source
         self._conf: _Settings | None = None
-        self.configured = False
-        self.finalized = False
+        self.configured: bool = False
+        self.finalized: bool = False
         self._init_signals()
         super().__init__(loop=loop, beacon=beacon)
 

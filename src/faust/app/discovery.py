@@ -14,7 +14,7 @@ from faust.exceptions import ImproperlyConfigured
 
 __all__ = ["IGNORED", "discover"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 IGNORED: tuple[Any, ...] = (re.compile(r"test_.*").search, re.compile(r".*\.__main__$").search)
 

@@ -19,7 +19,7 @@ from faust.exceptions import ImproperlyConfigured
 
 __all__ = ["LivingApp"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 SHUTDOWN_DRAIN = 5.0
 """Seconds that events in hand may take to finish when the worker stops."""
@@ -46,8 +46,8 @@ class LivingApp(AppWithParts):
 
     def __init__(self, id: str, **kwargs: Any) -> None:
         self.in_worker = False
-        self.rebalancing = False
-        self.rebalancing_count = 0
+        self.rebalancing: bool = False
+        self.rebalancing_count: int = 0
         self.in_recovery = False
         self.unassigned = False
         self.on_startup_finished: Callable[[], Awaitable[None]] | None = None
@@ -55,7 +55,7 @@ class LivingApp(AppWithParts):
         self._declared_tasks: list[Task] = []
         self._running_tasks: list[asyncio.Task[Any]] = []
         super().__init__(id, **kwargs)
-        self.boot_strategy = self.BootStrategy(self)
+        self.boot_strategy: _BootStrategy = self.BootStrategy(self)
 
     def on_init_dependencies(self) -> list[Any]:
         """Return the services to start, in order."""

@@ -27,7 +27,7 @@ from faust.transport.producer import Producer
 
 __all__ = ["AppWithParts"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 class AppWithParts(ConfiguredApp):
@@ -58,8 +58,8 @@ class AppWithParts(ConfiguredApp):
         self._producer_lock: asyncio.Lock | None = None
         self._rebalance = Rebalance(self)
         super().__init__(id, **kwargs)
-        self.agents = AgentManager(beacon=self.beacon)
-        self.sensors = SensorDelegate(self)
+        self.agents: AgentManager = AgentManager(beacon=self.beacon)
+        self.sensors: SensorDelegate = SensorDelegate(self)
 
     @property
     def transport(self) -> Transport:

@@ -18,7 +18,7 @@ from faust.messages import TP
 
 __all__ = ["Rebalance"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 DRAIN_SHARE = 0.5
 """Share of the rebalance timeout that events in hand may take to finish."""
@@ -29,7 +29,7 @@ class Rebalance:
 
     def __init__(self, app: Any) -> None:
         self.app = app
-        self.recovered = asyncio.Event()
+        self.recovered: asyncio.Event = asyncio.Event()
         self._recovery: asyncio.Task[None] | None = None
 
     async def on_partitions_revoked(self, revoked: frozenset[TP], lost: bool) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 __all__ = ["Task", "as_task", "next_sleep", "run_timer"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 Task = Callable[[], Awaitable[Any]]
 

@@ -28,8 +28,8 @@ class LeaderAssignor:
     """
 
     def __init__(self, app_id: str, *, enabled: bool = True) -> None:
-        self.topic = f"{app_id}-__assignor-__leader"
-        self.tp = TP(self.topic, 0)
+        self.topic: str = f"{app_id}-__assignor-__leader"
+        self.tp: TP = TP(self.topic, 0)
         self.enabled = enabled
 
     def __repr__(self) -> str:

@@ -48,7 +48,7 @@ from faust.transport.base import MemberAssignment, MemberSubscription
 
 __all__ = ["PartitionAssignor"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 TopicNames = Callable[[], Collection[str]]
 
@@ -82,7 +82,7 @@ class PartitionAssignor:
     ) -> None:
         if replicas < 0:
             raise ValueError(f"replicas: expected 0 or more standbys, got {replicas}")
-        self.canonical_url = str(canonical_url)
+        self.canonical_url: str = str(canonical_url)
         self.replicas = replicas
         self.missing_topics: frozenset[str] = frozenset()
         self._changelog_topics = changelog_topics

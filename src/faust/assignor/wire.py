@@ -66,9 +66,9 @@ class SharedData:
         externals: Mapping[str, Mapping[str, Sequence[int]]],
         groups: Mapping[str, int],
     ) -> None:
-        self.changelogs = msgspec.Raw(msgspec.json.encode(changelogs))
-        self.externals = msgspec.Raw(msgspec.json.encode(externals))
-        self.groups = msgspec.Raw(msgspec.json.encode(groups))
+        self.changelogs: msgspec.Raw = msgspec.Raw(msgspec.json.encode(changelogs))
+        self.externals: msgspec.Raw = msgspec.Raw(msgspec.json.encode(externals))
+        self.groups: msgspec.Raw = msgspec.Raw(msgspec.json.encode(groups))
 
 
 class _Answer(msgspec.Struct):

@@ -144,15 +144,15 @@ class Command:
         self.state: State = state_of(ctx)
         self.prog_name: str = ctx.find_root().command_path
         state = self.state
-        self.quiet = state.quiet
-        self.debug = state.debug
-        self.workdir = state.workdir
-        self.datadir = state.datadir
-        self.json = state.json
-        self.logfile = state.logfile
-        self.loglevel = state.loglevel
-        self.blocking_timeout = state.blocking_timeout
-        self.console_port = state.console_port
+        self.quiet: bool = state.quiet
+        self.debug: bool = state.debug
+        self.workdir: str | None = state.workdir
+        self.datadir: str | None = state.datadir
+        self.json: bool = state.json
+        self.logfile: str | None = state.logfile
+        self.loglevel: str = state.loglevel
+        self.blocking_timeout: float | None = state.blocking_timeout
+        self.console_port: int = state.console_port
         self.stdout: IO[str] = state.stdout
         self.stderr: IO[str] = state.stderr
 
@@ -278,13 +278,13 @@ class AppCommand(Command):
         if app is None and self.require_app:
             raise UsageError("Need to specify app using -A parameter")
         self.app = cast("App", app)
-        self.key_serializer = key_serializer
-        self.value_serializer = value_serializer
+        self.key_serializer: Any = key_serializer
+        self.value_serializer: Any = value_serializer
         if app is not None:
             self.key_serializer = key_serializer or app.conf.key_serializer
             self.value_serializer = value_serializer or app.conf.value_serializer
             if self.blocking_timeout is None:
-                self.blocking_timeout = app.conf.blocking_timeout
+                self.blocking_timeout: float | None = app.conf.blocking_timeout
 
     async def on_stop(self) -> None:
         """Stop what the command has started of the app."""

@@ -52,7 +52,7 @@ class BrokerCommand(Command):
     def __init__(self, ctx: click.Context, *args: Any, **kwargs: Any) -> None:
         url = kwargs.pop("broker", None) or _outer_broker(ctx)
         super().__init__(ctx, *args, **kwargs)
-        self.conf = self._settings(url)
+        self.conf: Settings = self._settings(url)
         urls = self.conf.broker_consumer
         if urls[0].scheme == "local" and not urls[0].host and urls[0].path in {"", "/"}:
             self._require_app(str(urls[0]))

@@ -92,11 +92,11 @@ class worker(AppCommand):  # noqa: N801 - the documented name
         console_port: int,
     ) -> None:
         """Take our own options where the global ones were left at their defaults."""
-        self.logfile = self.logfile or logfile
+        self.logfile: str | None = self.logfile or logfile
         if self.loglevel.upper() == DEFAULT_LOG_LEVEL:
             self.loglevel = loglevel
         if self.state.blocking_timeout is None and blocking_timeout is not None:
-            self.blocking_timeout = blocking_timeout
+            self.blocking_timeout: float | None = blocking_timeout
         if self.console_port == DEFAULT_CONSOLE_PORT:
             self.console_port = console_port
 

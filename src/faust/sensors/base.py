@@ -216,7 +216,7 @@ class SensorDelegate:
 
     def __init__(self, app: Any = None) -> None:
         self.app = app
-        self.hooks = Hooks()
+        self.hooks: Hooks = Hooks()
         self._sensors: dict[Any, None] = {}
 
     def add(self, sensor: Any) -> None:

@@ -269,7 +269,7 @@ class CodecTable(UserDict[str, Codec]):
         self.revision += 1
 
 
-codecs = CodecTable(
+codecs: CodecTable = CodecTable(
     raw=raw(),
     json=json(),
     binary=binary(),

@@ -36,7 +36,7 @@ from faust.serializers.typed import accepts_null, loader, model_serializer, type
 
 __all__ = ["DecodeErrorHook", "RecordDecoder", "Schema", "locate"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 DecodeErrorHook = Callable[[Exception, Message], Awaitable[None]]
 """Awaited with what could not be decoded."""

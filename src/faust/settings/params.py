@@ -205,7 +205,7 @@ class Param(Generic[IT, OT]):
         self.derived = derived
         self.default_text = default_text
         self.choices = choices
-        self.refused = refused or {}
+        self.refused: Mapping[Any, str] | dict[Any, str] = refused or {}
         self.deprecated = deprecated
         self.kw_only = kw_only
 
@@ -342,8 +342,8 @@ class Int(Param["int | float | str | None", int]):
         self, *, min_value: int | None = None, words: Mapping[str, int] | None = None, **kw: Any
     ) -> None:
         super().__init__(**kw)
-        self.min_value = self.minimum if min_value is None else min_value
-        self.words = words or {}
+        self.min_value: int | None = self.minimum if min_value is None else min_value
+        self.words: Mapping[str, int] | dict[str, int] = words or {}
 
     def convert(self, value: Any) -> int:
         """Read a whole number and check its bounds."""
@@ -359,15 +359,15 @@ class UnsignedInt(Int):
     """A whole number of zero or more."""
 
     expected = "a whole number of 0 or more"
-    minimum = 0
+    minimum: ClassVar[int | None] = 0
 
 
 class Port(Int):
     """A TCP port."""
 
     expected = "a port number between 1 and 65535"
-    minimum = 1
-    maximum = 65535
+    minimum: ClassVar[int | None] = 1
+    maximum: ClassVar[int | None] = 65535
 
 
 class Seconds(Param["float | timedelta | str | None", float]):
@@ -488,7 +488,7 @@ class Enum(Param["E | str | None", E]):
     def __init__(self, members: type[E], **kw: Any) -> None:
         super().__init__(**kw)
         self.members = members
-        self.expected = "one of " + ", ".join(str(m.value) for m in members)  # type: ignore[misc]
+        self.expected: str = "one of " + ", ".join(str(m.value) for m in members)  # type: ignore[misc]
 
     def convert(self, value: Any) -> E:
         """Find the member."""

@@ -101,7 +101,7 @@ class Store(abc.ABC):
         self.url = url
         self.table = table
         self.directory = directory
-        self.options = dict(options or {})
+        self.options: dict[str, Any] = dict(options or {})
 
     @abc.abstractmethod
     async def open(self, partition: int) -> PartitionStore:

@@ -136,10 +136,10 @@ class Collection(Generic[K, V]):
         self.key_type = key_type
         self.value_type = value_type
         self.partitions = partitions
-        self.help = help or ""
+        self.help: str = help or ""
         self.recovery_buffer_size = recovery_buffer_size
-        self.extra_topic_configs = dict(extra_topic_configs or {})
-        self.options = dict(options or {})
+        self.extra_topic_configs: dict[str, Any] = dict(extra_topic_configs or {})
+        self.options: dict[str, Any] = dict(options or {})
         self.counts: Mapping[str, int] = {}
         """Partitions of topics, as far as they are known; kept by the table manager."""
         self.held: dict[int, TablePartition] = {}
@@ -402,7 +402,10 @@ class Collection(Generic[K, V]):
             "tables cannot be joined: iterate the stream, and read the table of the same key"
         )
 
-    left_join = inner_join = outer_join = combine = join
+    left_join = join
+    inner_join: Callable[..., Any] = join
+    outer_join: Callable[..., Any] = join
+    combine: Callable[..., Any] = join
 
     def __and__(self, other: Any) -> Any:
         return self.combine(other)

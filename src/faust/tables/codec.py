@@ -67,9 +67,9 @@ class TableCodec:
 
     def __init__(self, compiler: Compiler, *, table: str, key_type: Any, value_type: Any) -> None:
         self.table = table
-        self.key_serializer = serializer_for(key_type)
-        self.value_serializer = serializer_for(value_type)
-        self.plain_values = self.value_serializer == "raw"
+        self.key_serializer: Any = serializer_for(key_type)
+        self.value_serializer: Any = serializer_for(value_type)
+        self.plain_values: Any = self.value_serializer == "raw"
         self._plain_keys = self.key_serializer == "raw"
         self._dump_key = compiler.compile_dumps(key_type, self.key_serializer, key=True)
         self._load_key = compiler.compile_loads(key_type, self.key_serializer, key=True)

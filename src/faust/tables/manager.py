@@ -30,7 +30,7 @@ from faust.tables.recovery import OnReady, Recovery, retried
 
 __all__ = ["TableManager"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 AT_ONCE = 1000
 """Keys encoded before other coroutines get their turn."""

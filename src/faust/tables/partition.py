@@ -77,17 +77,17 @@ class TablePartition:
         volatile: bool,
         buffer_size: int = 1000,
     ) -> None:
-        self.tp = tp
-        self.codec = codec
-        self.store = store
-        self.volatile = volatile
+        self.tp: TP = tp
+        self.codec: TableCodec = codec
+        self.store: PartitionStore = store
+        self.volatile: bool = volatile
         self.live: dict[Any, Any] = {}
         self.dirty: dict[Any, bytes | None] = {}
         self.sending: dict[Any, bytes | None] = {}
         self.generation: int | None = None
-        self.complete = False
-        self.closed = False
-        self.buffer_size = buffer_size
+        self.complete: bool = False
+        self.closed: bool = False
+        self.buffer_size: int = buffer_size
         self._collected: list[Change] = []
         self._reached: int | None = None
 

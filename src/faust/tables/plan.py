@@ -122,9 +122,9 @@ class PartitionPlan:
     __slots__ = ("_gap", "_polled", "_reread", "_went_back", "end", "phase", "position", "rebuilds")
 
     def __init__(self, position: int, end: int) -> None:
-        self.position = position
-        self.end = end
-        self.rebuilds = 0
+        self.position: int = position
+        self.end: int = end
+        self.rebuilds: int = 0
         self.phase = Phase.READY if position >= end else Phase.READING
         self._gap: int | None = None
         self._polled: int | None = None

@@ -28,7 +28,7 @@ from faust.tables.plan import Bounds, PartitionPlan, Phase, Verdict, start_of
 
 __all__ = ["OnReady", "Reader", "Recovery", "retried"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -127,13 +127,13 @@ class Recovery:
         check: bool = True,
         timeout: float = 90.0,
     ) -> None:
-        self.partitions = dict(partitions)
+        self.partitions: dict[TP, TablePartition] = dict(partitions)
         self.reader = reader
         self.generation = generation
         self.check = check
         self.timeout = timeout
         self.plans: dict[TP, PartitionPlan] = {}
-        self.records = 0
+        self.records: int = 0
         self._on_ready = on_ready
         self._unannounced = set(numbers) | {tp.partition for tp in self.partitions}
         self._pending: set[TP] = set(self.partitions)

@@ -37,7 +37,7 @@ from faust.tables.partition import MISSING, TablePartition
 
 __all__ = ["Table"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 

@@ -487,7 +487,7 @@ class Transport(abc.ABC):
     driver_version: ClassVar[str] = ""
 
     def __init__(self, urls: Sequence[URL]) -> None:
-        self.urls = list(urls)
+        self.urls: list[URL] = list(urls)
 
     @abc.abstractmethod
     def consumer(self, options: ConsumerOptions) -> ConsumerDriver:

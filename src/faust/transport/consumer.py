@@ -31,7 +31,7 @@ from faust.transport.base import ConsumerDriver
 
 __all__ = ["Consumer"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 TAKE_TIMEOUT = 1.0
 MIN_COMMIT_GAP = 0.25
@@ -70,7 +70,7 @@ class Consumer(Service):
         self.tasks: dict[TP, PartitionTask] = {}
         self.commit_interval = commit_interval
         self.commit_every = commit_every
-        self.last_commit = 0.0
+        self.last_commit: float = 0.0
         self._before_commit = before_commit
         self._after_commit = after_commit
         self._sinks: dict[str, Callable[[Slice], None]] = {}

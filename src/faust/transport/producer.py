@@ -20,7 +20,7 @@ from faust.utils.murmur import KeyPartitioner
 
 __all__ = ["Partitioner", "Producer"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 Partitioner = Callable[[bytes | None, Sequence[int], Sequence[int]], int]
 """``(key, all partitions, available partitions) -> partition``"""
@@ -49,8 +49,8 @@ class Producer(Service):
     ) -> None:
         super().__init__(**kwargs)
         self.driver = driver
-        self.append = driver.append
-        self.partitions = driver.partitions
+        self.append: Callable[..., Delivery] = driver.append
+        self.partitions: Callable[[str], Sequence[int] | None] = driver.partitions
         self._partitioner = partitioner
         self._default = KeyPartitioner()
         self._waiting: dict[str, list[_Waiting]] = {}

@@ -84,7 +84,7 @@ class Worker(Process):
             redirect_stdouts_level = conf.worker_redirect_stdouts_level
         config = conf.logging_config if logging_config is None else logging_config
         self.app = app
-        self.workdir = None if workdir is None else Path(workdir)
+        self.workdir: Path | None = None if workdir is None else Path(workdir)
         self._tuned_gc: tuple[int, int, int] | None = None
         self._title: str | None = None
         super().__init__(

@@ -56,7 +56,7 @@ __all__ = [
     "open_batch",
 ]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 HEADER_SIZE = 61
 """Bytes of a record batch before its first record."""
@@ -122,22 +122,22 @@ class Batch:
         self._owner = owner
         self._callbacks: list[tuple[BatchDelivery, DoneCallback]] = []
         self._flushes: list[_Flush] = []
-        self.tp = tp
-        self.builder = builder
-        self.add = builder.append
-        self.born = born
+        self.tp: TP = tp
+        self.builder: Any = builder
+        self.add: Any = builder.append
+        self.born: float = born
         """When the first record came (``time.monotonic()``)."""
-        self.count = 0
-        self.size = 0
+        self.count: int = 0
+        self.size: int = 0
         """Bytes before compression; known when closed."""
-        self.urgent = False
+        self.urgent: bool = False
         """A flush waits for it: linger no longer."""
-        self.sent = False
-        self.attempts = 0
+        self.sent: bool = False
+        self.attempts: int = 0
         """For the driver: how often it was sent."""
-        self.finished = False
-        self.base_offset = -1
-        self.log_timestamp = -1
+        self.finished: bool = False
+        self.base_offset: int = -1
+        self.log_timestamp: int = -1
         self.error: Exception | None = None
 
     def set_producer_state(self, producer_id: int, epoch: int, base_sequence: int) -> None:
@@ -281,9 +281,9 @@ class Accumulator:
         self.max_request_size = max_request_size
         self.buffer_memory = buffer_memory
         self.linger = linger
-        self.pending_bytes = 0
+        self.pending_bytes: int = 0
         """Bytes appended and not yet answered, before compression."""
-        self.full = False
+        self.full: bool = False
         self._batch_size = min(max_batch_size, max_request_size)
         self._compression = compression_code(compression)
         self._transactional = int(transactional)

@@ -33,7 +33,7 @@ from faust.transport.drivers.aiokafka.thread import ClientThread
 
 __all__ = ["Admin"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class Admin(AdminDriver):
         request_timeout: float,
         credentials: Any,
     ) -> None:
-        self.state = DriverState()
+        self.state: DriverState = DriverState()
         self._servers = servers
         self._thread = thread
         self._client_id = client_id

@@ -57,12 +57,12 @@ class SentBatch:
     def __init__(self, owner: BatchOwner, tp: Any, batch: Batch, deadline: float) -> None:
         self._owner = owner
         self._data: Any = None
-        self.batch = batch
-        self.tp = tp
-        self.deadline = deadline
+        self.batch: Batch = batch
+        self.tp: Any = tp
+        self.deadline: float = deadline
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.retry_count = 0
-        self.producer = -1
+        self.retry_count: int = 0
+        self.producer: int = -1
 
     @property
     def record_count(self) -> int:

@@ -34,7 +34,7 @@ from faust.transport.drivers.aiokafka.errors import is_refusal, translate
 
 __all__ = ["Backoff", "KafkaClient", "Watch"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 FETCH_GROUP = "fetch"
 SETUP_TIMEOUT = 10.0
@@ -149,7 +149,7 @@ class KafkaClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is untyped
         **options: Any,
     ) -> None:
         super().__init__(bootstrap_servers=servers, **options)
-        self.watch = Watch(state, name)
+        self.watch: Watch = Watch(state, name)
         self.all_topics = False
         """Ask for every topic of the cluster: a pattern is subscribed."""
         self.answer_timeouts: dict[Any, float] = {}

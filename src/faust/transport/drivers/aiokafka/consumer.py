@@ -46,7 +46,7 @@ from faust.transport.drivers.aiokafka.thread import ClientThread, await_from
 
 __all__ = ["Consumer"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 LEASE_STEP = 0.05
 """Seconds between two looks at an expired lease."""
@@ -68,7 +68,7 @@ class Consumer(ConsumerDriver):
             raise ImproperlyConfigured(
                 f"auto_offset_reset is {options.auto_offset_reset!r}, expected earliest, latest or none"
             )
-        self.state = DriverState()
+        self.state: DriverState = DriverState()
         self._servers = servers
         self._options = options
         self._thread = thread

@@ -37,7 +37,7 @@ from faust.transport.drivers.aiokafka.reader import make_reader
 
 __all__ = ["ConsumerClient", "TopicFilter"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 FETCH_WAIT = 0.2
 """Seconds the broker holds an empty fetch. A resumed or moved partition waits for the one under way."""

@@ -54,7 +54,7 @@ from faust.transport.drivers.aiokafka.protocol import (
 
 __all__ = ["Membership", "RebalanceHooks", "Subscriptions"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 NOTICE_WITHIN = 1.0
 """Seconds after which a rebalance is noticed at the latest."""
@@ -104,7 +104,7 @@ class Membership(GroupCoordinator):  # type: ignore[misc]
         self._assignor: Assignor | None = None
         self._session_timeout = options.session_timeout
         self._in_hook = False
-        self.lease_until = 0.0
+        self.lease_until: float = 0.0
         client.answer_timeouts[ConnectionGroup.COORDINATION] = max(
             options.request_timeout, options.rebalance_timeout + JOIN_GRACE
         )

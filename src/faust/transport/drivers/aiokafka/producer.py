@@ -36,7 +36,7 @@ from faust.transport.drivers.batching import Accumulator
 
 __all__ = ["Producer"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 UNDER_WAY = 2
 """Batches of a partition that the client thread has at most."""
@@ -58,8 +58,8 @@ class Producer(ProducerDriver):
             raise ImproperlyConfigured(f"producer_acks is {options.acks!r}, expected 0, 1 or -1")
         if options.transactional_id is not None and options.acks != -1:
             raise ImproperlyConfigured("transactions need producer_acks=-1 (all)")
-        self.state = DriverState()
-        self.full = False
+        self.state: DriverState = DriverState()
+        self.full: bool = False
         self._servers = servers
         self._options = options
         self._thread = thread

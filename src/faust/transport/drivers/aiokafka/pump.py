@@ -29,7 +29,7 @@ from faust.transport.drivers.aiokafka.reader import Reader
 
 __all__ = ["CAPACITY", "HandOver", "Pump", "Track"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 CAPACITY = 64
 """Slices in the hand-over at most."""
@@ -61,14 +61,14 @@ class Track:
     __slots__ = ("alive", "corrupt", "generation", "kept", "paused", "position", "stuck", "tp")
 
     def __init__(self, tp: TP, generation: int, position: int | None = None) -> None:
-        self.tp = tp
-        self.generation = generation
-        self.alive = True
-        self.paused = False
-        self.position = position
+        self.tp: TP = tp
+        self.generation: int = generation
+        self.alive: bool = True
+        self.paused: bool = False
+        self.position: int | None = position
         self.kept: deque[Item] = deque()
         self.stuck: FaustError | None = None
-        self.corrupt = 0
+        self.corrupt: int = 0
 
     def successor(self, position: int) -> Track:
         """End here and go on at *position*."""
@@ -98,8 +98,8 @@ class HandOver:
         self._wake_application = wake_application
         self._wake_pump = wake_pump
         self._capacity = capacity
-        self.application_waits = False
-        self.pump_waits = False
+        self.application_waits: bool = False
+        self.pump_waits: bool = False
 
     # -- the client thread's side
 

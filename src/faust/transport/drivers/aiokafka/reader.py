@@ -32,7 +32,7 @@ from faust.messages import Record
 
 __all__ = ["Chunk", "FastReader", "PublicReader", "Reader", "fast_reader_works", "make_reader"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 class Chunk(NamedTuple):

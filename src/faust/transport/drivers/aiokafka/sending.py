@@ -53,7 +53,7 @@ from faust.transport.drivers.batching import Batch
 
 __all__ = ["Answer", "Sending"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT = 30.0
 """Seconds to wait for one answer; batches are sent again until their own time is over."""

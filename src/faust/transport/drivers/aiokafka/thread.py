@@ -19,7 +19,7 @@ from faust.exceptions import BrokerError
 
 __all__ = ["ClientThread"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 

@@ -12,10 +12,10 @@ from faust.transport import base
 
 try:
     import aiokafka
-except ImportError as error:
+except ImportError as _error:
     raise ImproperlyConfigured(
         "broker URLs kafka:// and aiokafka:// need aiokafka: pip install 'aiokafka>=0.14,<0.15'"
-    ) from error
+    ) from _error
 
 from faust.transport.drivers.aiokafka.admin import Admin
 from faust.transport.drivers.aiokafka.consumer import Consumer

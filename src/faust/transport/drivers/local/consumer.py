@@ -26,7 +26,7 @@ from faust.transport.drivers.local.membership import Membership
 
 __all__ = ["Consumer"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class Consumer(ConsumerDriver):
         release: Callable[[Engine], None],
         options: ConsumerOptions,
     ) -> None:
-        self.state = DriverState()
+        self.state: DriverState = DriverState()
         self.options = options
         self._acquire = acquire
         self._release = release

@@ -32,7 +32,7 @@ from faust.transport.drivers.local.storage import Busy, Storage
 
 __all__ = ["Client", "Engine"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -82,8 +82,10 @@ class Engine:
     _guard = threading.Lock()
 
     def __init__(self, directory: Path | None, *, durable: bool, default_partitions: int) -> None:
-        self.storage = Storage(directory, durable=durable, default_partitions=default_partitions)
-        self.groups = Groups(self.storage)
+        self.storage: Storage = Storage(
+            directory, durable=durable, default_partitions=default_partitions
+        )
+        self.groups: Groups = Groups(self.storage)
         self.clients: list[Client] = []
         self.auto_create = True
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()

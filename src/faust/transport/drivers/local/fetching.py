@@ -34,7 +34,7 @@ class Fetching:
         self.storage = storage
         self.options = options
         self.reset_earliest = reset_earliest
-        self.generation = -1
+        self.generation: int = -1
         self.positions: dict[TP, int] = {}
         self.paused: set[TP] = set()
         self.ready: deque[Slice] = deque()

@@ -34,7 +34,7 @@ from faust.transport.drivers.local.engine import Engine, call_threadsafe, closed
 
 __all__ = ["Producer"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 SWEEP = 0.5
 """Seconds between two looks for batches that have waited too long."""
@@ -57,8 +57,8 @@ class Producer(ProducerDriver):
     ) -> None:
         if options.acks not in {0, 1, -1}:
             raise ImproperlyConfigured(f"producer_acks is {options.acks!r}, expected 0, 1 or -1")
-        self.state = DriverState()
-        self.full = False
+        self.state: DriverState = DriverState()
+        self.full: bool = False
         self.options = options
         self._acquire = acquire
         self._release = release

@@ -85,7 +85,7 @@ class Storage:
             if directory is not None:
                 _check_ground(directory)
             file = ":memory:" if directory is None else str(directory / "broker.sqlite3")
-            self.db = sqlite3.connect(
+            self.db: sqlite3.Connection = sqlite3.connect(
                 file,
                 timeout=0.05,
                 isolation_level=None,

@@ -52,11 +52,13 @@ class Transport(BaseTransport):
                 f"broker address {url}: unknown option {', '.join(sorted(unknown))}; known are"
                 f" {', '.join(sorted(KNOWN_OPTIONS))}"
             )
-        self.durable = self._choice("durable", "normal", {"normal": False, "full": True})
-        self.auto_create = self._choice("auto_create", "yes", {"yes": True, "no": False})
-        self.default_partitions = self._count("partitions", 8)
-        self.directory = None if url.scheme == "memory" else _directory(url)
-        self.address = f"memory:{url.host or ''}" if self.directory is None else str(self.directory)
+        self.durable: bool = self._choice("durable", "normal", {"normal": False, "full": True})
+        self.auto_create: bool = self._choice("auto_create", "yes", {"yes": True, "no": False})
+        self.default_partitions: int = self._count("partitions", 8)
+        self.directory: Path | None = None if url.scheme == "memory" else _directory(url)
+        self.address: str = (
+            f"memory:{url.host or ''}" if self.directory is None else str(self.directory)
+        )
 
     def _choice(self, name: str, default: str, values: dict[str, bool]) -> bool:
         value = self.urls[0].query.get(name, default)
