@@ -14,8 +14,9 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 # Fast ones first; kills, freezes and rebalances last.
-TESTS := $(wildcard tests/test_*.py) tests/unit tests/typing $(wildcard tests/functional/test_*.py) tests/functional/contracts \
-	tests/integration tests/functional/faults
+LATE := tests/functional/contracts tests/integration tests/functional/faults
+TESTS := $(wildcard tests/test_*.py) $(wildcard tests/typing) tests/unit $(wildcard tests/functional/test_*.py) \
+	$(filter-out $(LATE) %__pycache__,$(patsubst %/,%,$(wildcard tests/functional/*/))) $(LATE)
 
 .PHONY: help demo test check lint types layers unit bench bench-short kafka docs format constraints clean
 
