@@ -24,8 +24,9 @@ import difflib
 import os
 import warnings
 from collections.abc import Collection, Iterator, Mapping
+from copy import copy
 from types import ModuleType
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar, Self, dataclass_transform
 
 from mode.utils.imports import import_from_cwd, smart_import
 
@@ -170,6 +171,13 @@ class SettingsTable:
             InvalidSetting: the setting cannot have the value.
         """
         self._store(self.SETTINGS[name], value, source)
+
+    def copy(self) -> Self:
+        """Return settings with the same values, which can be changed without changing these."""
+        other = copy(self)
+        for name in ("_values", "_sources", "_explicit", "_seen"):
+            setattr(other, name, getattr(self, name).copy())
+        return other
 
     def shown(self, name: str) -> Any:
         """Return the value of setting *name* with secrets hidden."""
