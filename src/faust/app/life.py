@@ -52,6 +52,7 @@ class LivingApp(AppWithParts):
         self.unassigned = False
         self.on_startup_finished: Callable[[], Awaitable[None]] | None = None
         self._rebalance_state: Any = None
+        self._booted: list[Any] = []
         self._declared_tasks: list[Task] = []
         self._running_tasks: list[asyncio.Task[Any]] = []
         super().__init__(id, **kwargs)
@@ -60,16 +61,23 @@ class LivingApp(AppWithParts):
     def on_init_dependencies(self) -> list[Any]:
         """Return the services to start, in order."""
         boot = self.boot_strategy
-        return list(boot.producer_only() if self.producer_only else boot.server())
+        self._booted = list(boot.producer_only() if self.producer_only else boot.server())
+        return self._booted
 
-    async def on_first_start(self) -> None:
-        """Make the data directories."""
-        self.finalize()
-        self.conf.create_directories()
+    def service_reset(self) -> None:
+        """Forget what was bound to a broker and an event loop, and the services that were made at the start."""
+        super().service_reset()
+        self._children = [child for child in self._children if child not in self._booted]
+        self._booted = []
+        self.rebalancing = self.in_recovery = self.unassigned = False
 
     async def on_start(self) -> None:
-        """End the configuration."""
+        """End the configuration, make the data directories."""
         self.finalize()
+        self.conf.create_directories()
+        if not self._booted:  # a second start: mode asks for the services at the first one only
+            for service in self.on_init_dependencies():
+                self.add_dependency(service)
         clients.check_store(self.conf)
         if self.client_only:
             raise ImproperlyConfigured(
@@ -132,15 +140,10 @@ class LivingApp(AppWithParts):
             running.cancel()
         await asyncio.gather(*self._running_tasks, return_exceptions=True)
         self._running_tasks.clear()
-        admin, self._admin = self._admin, None
-        if admin is not None:
-            await admin.close()
 
     async def on_shutdown(self) -> None:
-        """Stop a producer that was started on demand."""
-        producer, self.started_producer = self.started_producer, None
-        if producer is not None and producer.started:
-            await producer.stop()
+        """Close the clients that were started on demand."""
+        await self.close_clients()
 
     def on_rebalance_start(self) -> None:
         """Partitions are being taken away; override to be told, and call ``super()``."""

@@ -11,6 +11,8 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+from mode import Service
+
 from faust._core.lanes import PartitionTask
 from faust.agents.manager import AgentManager
 from faust.app import clients
@@ -30,6 +32,15 @@ __all__ = ["AppWithParts"]
 logger: logging.Logger = logging.getLogger(__name__)
 
 
+def _unbind(service: Service) -> None:
+    """Let a service belong to no event loop, as if it were new."""
+    service.loop = None
+    service._started = service._new_started_event()
+    service._stopped = service._new_stopped_event()
+    service._shutdown = service._new_shutdown_event()
+    service._crashed = service._new_crashed_event()
+
+
 class AppWithParts(ConfiguredApp):
     """An application that has a transport, a consumer, a producer, agents, tables and sensors.
 
@@ -43,23 +54,37 @@ class AppWithParts(ConfiguredApp):
     abstract = True
 
     def __init__(self, id: str, **kwargs: Any) -> None:
+        self._lay_down_parts()
+        self._serializers: Any = None
+        self._tables: TableManager | None = None
+        super().__init__(id, **kwargs)
+        self.agents: AgentManager = AgentManager(beacon=self.beacon)
+        self.sensors: SensorDelegate = SensorDelegate(self)
+
+    def _lay_down_parts(self) -> None:
+        """Have no part that was made for a broker; the next use makes them anew."""
         self.started_producer: Producer | None = None
         self.consumer_generation_id = 0
         self._producer: Producer | None = None
         self._consumer: Consumer | None = None
         self._conductor: Conductor | None = None
-        self._tables: TableManager | None = None
         self._transport: Transport | None = None
         self._producer_transport: Transport | None = None
-        self._serializers: Any = None
         self._assignor: Any = None
         self._leader: Any = None
         self._admin: AdminDriver | None = None
         self._producer_lock: asyncio.Lock | None = None
         self._rebalance = Rebalance(self)
-        super().__init__(id, **kwargs)
-        self.agents: AgentManager = AgentManager(beacon=self.beacon)
-        self.sensors: SensorDelegate = SensorDelegate(self)
+
+    def service_reset(self) -> None:
+        """Forget what was bound to a broker and an event loop: a stopped app can be started again, also in another.
+
+        What was declared (agents, tables, tasks) stays; what tables hold is recovered at the next start.
+        """
+        super().service_reset()
+        self._lay_down_parts()
+        for service in (self, self.agents, self.tables):
+            _unbind(service)
 
     @property
     def transport(self) -> Transport:
@@ -143,13 +168,17 @@ class AppWithParts(ConfiguredApp):
     def assignor(self) -> Any:
         """Decides who gets which partition, when this worker leads its group."""
         if self._assignor is None:
-            self._assignor = self.conf.PartitionAssignor(
-                replicas=0,
-                canonical_url=str(self.conf.canonical_url),
-                changelog_topics=lambda: frozenset(self.tables.changelog_topics),
-                global_topics=frozenset,
-            )
+            self._assignor = self.make_assignor()
         return self._assignor
+
+    def make_assignor(self) -> Any:
+        """Make the assignor of one member of this app's group; its class is setting ``PartitionAssignor``."""
+        return self.conf.PartitionAssignor(
+            replicas=0,
+            canonical_url=str(self.conf.canonical_url),
+            changelog_topics=lambda: frozenset(self.tables.changelog_topics),
+            global_topics=frozenset,
+        )
 
     @property
     def leader_assignor(self) -> Any:
@@ -222,6 +251,15 @@ class AppWithParts(ConfiguredApp):
             await admin.start()
             self._admin = admin
         return self._admin
+
+    async def close_clients(self) -> None:
+        """Close the clients that were started on demand: the producer of an app that was not started, the admin."""
+        producer, self.started_producer = self.started_producer, None
+        if producer is not None and producer.started:
+            await producer.stop()
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            await admin.close()
 
     async def _before_commit(self) -> None:
         """Make safe whatever the events to be committed have caused."""

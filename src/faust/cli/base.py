@@ -370,15 +370,8 @@ async def _stop_app(app: App) -> None:
     if app.started:
         await app.stop()
         return
-    producer, app.started_producer = app.started_producer, None
-    if producer is not None:
-        await producer.stop()
-        app._producer = None
-    admin, app._admin = app._admin, None
-    if admin is not None:
-        await admin.close()
-    app._producer_lock = None
-    app.loop = cast("Any", None)
+    await app.close_clients()
+    app.service_reset()
 
 
 def _command_name(name: str) -> str:

@@ -21,6 +21,7 @@ from faust.channels import Channel
 from faust.events import Event
 from faust.exceptions import FaustError
 from faust.messages import TP, HeadersArg, Message, RecordMetadata
+from faust.testing.guest import Guest
 from faust.testing.tail import Tail
 from faust.topics import Topic
 
@@ -52,8 +53,9 @@ class TestRun:
 
     __test__ = False  # not a test case, whatever pytest thinks of the name
 
-    def __init__(self, app: App, tail: Tail, timeout: float) -> None:
+    def __init__(self, app: App, tail: Tail, timeout: float, given: Mapping[str, Any]) -> None:
         self.app = app
+        self._given = given
         self.timeout = timeout
         self._tail = tail
 
@@ -168,9 +170,64 @@ class TestRun:
         self.app.service_reset()
         await self._start()
 
+    @contextlib.asynccontextmanager
+    async def rebalance(self, other: App | None = None) -> AsyncIterator[TestRun | None]:
+        """Have a second worker for the length of a ``async with`` block.
+
+        Partitions are revoked and given to the other one; at the end they come back, and their tables are recovered.
+
+        Arguments:
+            other: A second application of the same id, which works on its share; the block gets its `TestRun`. None: a
+                member that only holds its share, so that what is sent to it waits.
+        """
+        async with self._guest() if other is None else self._second(other) as second:
+            yield second
+
+    @contextlib.asynccontextmanager
+    async def _guest(self) -> AsyncIterator[None]:
+        guest = Guest(self.app)
+        await self._in_time(guest.join(), "the second member was given no partitions")
+        await self._rebalanced(guest.generation)
+        try:
+            yield
+        finally:
+            await guest.leave()
+            await self._rebalanced(guest.generation + 1)
+
+    @contextlib.asynccontextmanager
+    async def _second(self, app: App) -> AsyncIterator[TestRun]:
+        with tempfile.TemporaryDirectory(prefix="faust-test-") as datadir:
+            settings = {**self._given, "datadir": Path(datadir)}
+            with _settings(app, settings):
+                second = TestRun(app, self._tail, self.timeout, settings)
+                await second._start()
+                await self._rebalanced(app.consumer.generation)
+                try:
+                    yield second
+                finally:
+                    generation = app.consumer.generation
+                    await app.stop()
+                    await self._rebalanced(generation + 1)
+                second._raise_crash()
+
+    async def _rebalanced(self, generation: int) -> None:
+        await self._in_time(self._joined(generation), "the app did not finish its rebalance")
+
+    async def _joined(self, generation: int) -> None:
+        """Wait until the app works in *generation* of its group, or a later one."""
+        while self.app.consumer_generation_id < generation or self._settling():
+            self._raise_crash()
+            await asyncio.sleep(LOOK)
+
+    async def _in_time(self, work: Awaitable[None], otherwise: str) -> None:
+        try:
+            async with asyncio.timeout(self.timeout):
+                await work
+        except TimeoutError:
+            raise NotIdle(f"{otherwise} within {self.timeout:g} s") from None
+
     async def _start(self) -> None:
-        async with asyncio.timeout(self.timeout):
-            await self.app.start()
+        await self._in_time(self.app.start(), "the app did not start")
 
     def _topic(self, name: str) -> Any:
         known = self._known().get(name)
@@ -189,7 +246,12 @@ class TestRun:
 
 @contextlib.asynccontextmanager
 async def run(
-    app: App, *, broker: str | None = None, store: str = "memory://", timeout: float = 30.0, **conf: Any
+    app: App,
+    *,
+    broker: str | None = None,
+    store: str = "memory://",
+    timeout: float = 30.0,
+    **conf: Any,
 ) -> AsyncIterator[TestRun]:
     """Run *app* on a broker in memory, for the length of a ``async with`` block.
 
@@ -215,7 +277,7 @@ async def run(
         undo.enter_context(_settings(app, settings))
         tail = Tail(app.transport)
         await tail.start()
-        test = TestRun(app, tail, timeout)
+        test = TestRun(app, tail, timeout, settings)
         try:
             await test._start()
             yield test
