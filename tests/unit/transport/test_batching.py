@@ -138,6 +138,20 @@ async def test_several_batches_may_be_on_their_way(in_flight: int | None) -> Non
     assert [batch.born for batch in found] == sorted(batch.born for batch in found)
 
 
+async def test_a_burst_hands_out_all_that_has_collected() -> None:
+    """With ``burst`` a partition without unanswered batches gives all it has, and then waits for all."""
+    accumulator = make(in_flight=1, burst=None, max_batch_size=200)
+    for number in range(5):
+        accumulator.append("words", 0, None, b"%d" % number * 120)
+    found = accumulator.ready()
+    assert len(found) == 5
+    accumulator.append("words", 0, None, b"next")
+    for batch in found:
+        assert accumulator.ready() == []
+        batch.done(0)
+    assert len(accumulator.ready()) == 1
+
+
 # -- what becomes of a record
 
 

@@ -9,10 +9,11 @@ from tests.support.driving import RoundRobin
 
 from faust.messages import TP
 from faust.transport.base import ConsumerOptions, MemberAssignment, MemberSubscription
+from faust.transport.drivers.local.database import Database
 from faust.transport.drivers.local.engine import Engine
 from faust.transport.drivers.local.groups import Groups, Member
+from faust.transport.drivers.local.log import Log
 from faust.transport.drivers.local.membership import Membership
-from faust.transport.drivers.local.storage import Storage
 
 
 class Interleaved(Groups):
@@ -31,9 +32,12 @@ class Interleaved(Groups):
 class Broker:
     """As much of the engine as a membership uses; the test turns it by hand."""
 
+    grace_until = 0.0
+
     def __init__(self) -> None:
-        self.storage = Storage(None)
-        self.groups = Interleaved(self.storage)
+        self.database = Database(None)
+        self.log = Log(self.database)
+        self.groups = Interleaved(self.database, self.log)
 
     def note_change(self) -> None:
         """Nobody sleeps here."""
@@ -42,9 +46,9 @@ class Broker:
 def test_an_answer_that_comes_between_two_reads_is_not_taken_for_nothing() -> None:
     """A follower that looks while its leader's answer is being written gets its share, not an empty one."""
     broker = Broker()
-    storage, groups = broker.storage, broker.groups
-    with storage.transaction():
-        storage.create_topic("t", 2, {})
+    database, groups = broker.database, broker.groups
+    with database.transaction():
+        broker.log.create_topic("t", 2, {})
         leader = MemberSubscription(("t",), b"{}")
         groups.join("g", "leader", leader, instance=None, session=9, rebalance=9, now=0.0)
     shares: list[frozenset[TP]] = []
@@ -57,6 +61,7 @@ def test_an_answer_that_comes_between_two_reads_is_not_taken_for_nothing() -> No
         on_revoke=lambda _lost: None,
         on_assign=lambda tps, _generation: shares.append(tps),
         on_error=_raise,
+        polled=lambda: 1.0,
     )
     follower.tick(1.0)  # joins; the barrier is complete, the leader is to answer
     assert groups.group("g").phase == "syncing"
@@ -66,7 +71,7 @@ def test_an_answer_that_comes_between_two_reads_is_not_taken_for_nothing() -> No
             "leader": MemberAssignment({"t": (0,)}, b""),
             follower.id: MemberAssignment({"t": (1,)}, b""),
         }
-        with storage.transaction():
+        with database.transaction():
             groups.assign("g", groups.group("g").generation, share)
 
     groups.then = answer

@@ -6,10 +6,10 @@ part of a producer that does no I/O:
 
 * records collect in one *open* batch per partition; a batch that has no room left is *closed* and
   queued;
-* `Accumulator.ready` hands out the batches that may be sent now, in order, at most ``in_flight``
-  unanswered ones per partition. While they travel, further records collect in the next open batch:
-  under load batches grow by themselves, and a lonely record never waits (*natural batching*, linger
-  0);
+* `Accumulator.ready` hands out the batches that may be sent now, in order: up to ``burst`` of a
+  partition that has fewer than ``in_flight`` unanswered ones. While they travel, further records
+  collect in the next open batch: under load batches grow by themselves, and a lonely record never
+  waits (*natural batching*, linger 0);
 * the driver answers every batch once, with `Batch.done` or `Batch.fail`.
 
 Threads: an accumulator and its batches belong to the application's thread: ``append``, ``ready``,
@@ -257,7 +257,9 @@ class Accumulator:
         linger: Seconds an open batch waits for company.
         compression: None, ``gzip``, ``snappy``, ``lz4`` or ``zstd``.
         transactional: Mark batches as part of a transaction.
-        in_flight: Unanswered batches per partition that `ready` hands out; None: no limit.
+        in_flight: A partition with so many unanswered batches has to wait; None: no limit.
+        burst: How many batches of a partition are handed out at once, unless None: all. With 1,
+            ``in_flight`` is never exceeded.
         wake: Called with a delay in seconds when the driver should call `ready`; 0: at the next
             turn of the loop.
         on_full: Called with the new value when `full` changes.
@@ -274,6 +276,7 @@ class Accumulator:
         compression: str | None = None,
         transactional: bool = False,
         in_flight: int | None = 1,
+        burst: int | None = 1,
         wake: Callable[[float], None],
         on_full: Callable[[bool], None] = lambda _full: None,
         clock: Callable[[], float] = time.monotonic,
@@ -288,6 +291,7 @@ class Accumulator:
         self._compression = compression_code(compression)
         self._transactional = int(transactional)
         self._in_flight: float = inf if in_flight is None else in_flight
+        self._burst: float = inf if burst is None else max(burst, self._in_flight)
         self._wake = wake
         self._on_full = on_full
         self._clock = clock
@@ -397,7 +401,8 @@ class Accumulator:
 
     def _take(self, lane: _Lane, now: float, found: list[Batch]) -> float:
         """Move what may be sent of *lane* to *found*; return when its open batch may go (s)."""
-        while lane.in_flight < self._in_flight:
+        limit = self._burst if lane.in_flight < self._in_flight else 0
+        while lane.in_flight < limit:
             if not lane.closed:
                 batch = self._open.get(lane.tp)
                 if batch is None:

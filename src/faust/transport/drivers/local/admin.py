@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
-from faust.exceptions import BrokerUnavailable, UnknownTopic
+from faust.exceptions import BrokerUnavailable
 from faust.messages import TP
 from faust.transport.base import (
     AdminDriver,
@@ -15,8 +16,14 @@ from faust.transport.base import (
     TopicOutcome,
     TopicSpec,
 )
-from faust.transport.drivers.local.cleaning import compact, expire
+from faust.transport.drivers.local.cleaning import (
+    compact_topic,
+    delete_records,
+    drop_partitions,
+)
+from faust.transport.drivers.local.database import LongWork
 from faust.transport.drivers.local.engine import Engine, closed_error
+from faust.transport.drivers.local.log import Ends
 
 __all__ = ["Admin"]
 
@@ -73,14 +80,20 @@ class Admin(AdminDriver):
                 f"the embedded broker did not answer within {self._timeout:g} s: another process holds its file"
             ) from exc
 
+    async def _work(self, steps: Callable[[Engine], LongWork[T]]) -> T:
+        """Do long work; however long it takes, it goes on step by step."""
+        engine = self._engine
+        if engine is None:
+            raise closed_error()
+        return await engine.work(lambda: steps(engine))
+
     async def create_topics(self, specs: Sequence[TopicSpec]) -> dict[str, TopicOutcome]:
         """Create what is missing; say what differs of what is there."""
 
         def create(engine: Engine) -> dict[str, TopicOutcome]:
-            storage = engine.storage
             return {
                 spec.name: TopicOutcome(True)
-                if storage.create_topic(spec.name, spec.partitions, spec.config)
+                if engine.log.create_topic(spec.name, spec.partitions, spec.config)
                 else TopicOutcome(False, _differences(engine, spec))
                 for spec in specs
             }
@@ -89,17 +102,15 @@ class Admin(AdminDriver):
 
     async def list_topics(self) -> list[str]:
         """Return the names of all topics."""
-        return await self._call(lambda engine: sorted(engine.storage.topics()))
+        return await self._call(lambda engine: sorted(engine.log.topics()))
 
     async def describe_topics(self, names: Collection[str]) -> dict[str, TopicDescription | None]:
         """Describe topics."""
 
         def describe(engine: Engine) -> dict[str, TopicDescription | None]:
-            counts = engine.storage.topics()
+            counts = engine.log.topics()
             return {
-                name: TopicDescription(
-                    name, tuple(range(counts[name])), 1, engine.storage.config(name)
-                )
+                name: TopicDescription(name, tuple(range(counts[name])), 1, engine.log.config(name))
                 if name in counts
                 else None
                 for name in names
@@ -110,24 +121,19 @@ class Admin(AdminDriver):
     async def delete_topics(self, names: Collection[str]) -> None:
         """Delete topics with their records."""
 
-        def delete(engine: Engine) -> None:
-            for name in names:
-                engine.storage.delete_topic(name)
+        def delete(engine: Engine) -> list[int]:
+            return [id for name in names for id in engine.log.delete_topic(name)]
 
-        await self._call(delete, writes=True)
+        ids = await self._call(delete, writes=True)
+        await self._work(lambda engine: drop_partitions(engine.database, ids))
 
     async def delete_records(self, before: Mapping[TP, int]) -> None:
         """Move the log start forward."""
-
-        def delete(engine: Engine) -> None:
-            for tp, offset in before.items():
-                engine.storage.delete_records(tp, offset)
-
-        await self._call(delete, writes=True)
+        await self._work(lambda engine: delete_records(engine.database, engine.log, before))
 
     async def offsets(self, tps: Collection[TP]) -> dict[TP, tuple[int, int]]:
         """Return log start and next offset."""
-        return await self._call(lambda engine: {tp: engine.storage.bounds(tp) for tp in tps})
+        return await self._call(lambda engine: {tp: _pair(engine.log.ends(tp)) for tp in tps})
 
     async def list_groups(self) -> list[str]:
         """Return the names of all groups."""
@@ -137,32 +143,32 @@ class Admin(AdminDriver):
         """Describe one group."""
 
         def describe(engine: Engine) -> GroupDescription:
+            now = time.monotonic()
+            if engine.groups.due(group_id, now, grace=now < engine.grace_until):
+                engine.groups.advance(group_id, now, grace=now < engine.grace_until)
             group = engine.groups.group(group_id)
             members = tuple(engine.groups.member_ids(group_id))
-            offsets = engine.storage.committed(group_id)
+            offsets = engine.log.look_committed(group_id)
             known = bool(members or offsets or group.generation)
             return GroupDescription(
                 group_id, PHASES[group.phase] if known else "Dead", members, offsets
             )
 
-        return await self._call(describe)
+        return await self._call(describe, writes=True)
 
     async def compact(self, topic: str) -> None:
         """Compact a topic now, and drop what its retention no longer keeps."""
+        await self._work(lambda engine: compact_topic(engine.database, engine.log, topic))
 
-        def run(engine: Engine) -> None:
-            if engine.storage.partitions(topic) is None:
-                raise UnknownTopic(f"there is no topic {topic!r}")
-            expire(engine.storage, topic)
-            compact(engine.storage, topic)
 
-        await self._call(run, writes=True)
+def _pair(ends: Ends) -> tuple[int, int]:
+    return ends.start, ends.next
 
 
 def _differences(engine: Engine, spec: TopicSpec) -> tuple[str, ...]:
     """Say in sentences how an existing topic differs from what was wanted."""
-    has = engine.storage.partitions(spec.name)
-    config = engine.storage.config(spec.name)
+    has = engine.log.partitions(spec.name)
+    config = engine.log.config(spec.name)
     found = []
     if has != spec.partitions:
         found.append(f"partitions: wanted {spec.partitions}, has {has}")

@@ -1,149 +1,378 @@
-"""Retention and compaction: what the log may forget.
+"""What the log may forget: retention, compaction, deleted records and topics.
 
-Retention drops whole batches from the start of a partition. Compaction keeps, of each key, the last record (offsets stay what
-they are), and drops tombstones that are older than ``delete.retention.ms``; records without a key are kept. It runs when it
-is asked for, and now and then by itself for topics with ``cleanup.policy=compact``. Names and meanings of the options are
-Kafka's.
+Names and meanings are Kafka's.
+
+*Retention* drops whole batches from the start of a partition. *Compaction* keeps, of each key, the
+last record; offsets stay what they are; records without a key are kept; a tombstone (a key without
+a value) goes when it has been in the log for ``delete.retention.ms``. What is left of neighbouring
+batches is put together, so that a compacted log is read fast, however it was written.
+
+All of it is long work in short steps (`database.LongWork`): between two steps heartbeats are sent,
+records appended, and other processes write. So a step may trust nothing that was read before it:
+one that replaces batches looks first whether they are what they were, and lets them be if not.
+
+Compaction holds the keys of one partition in memory while it runs. It starts by itself when as many
+records have come as it had left the last time, at least `COMPACT_AFTER`; ``partitions.cleaned``
+says how far it came, and whoever moves it does the work, so that of several processes one does.
 """
 
 from __future__ import annotations
 
+import struct
 import time
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.util import calc_crc32c
 
-from faust.messages import TP
-from faust.transport.drivers.batching import open_batch
-from faust.transport.drivers.local.storage import Storage
+from faust.exceptions import StorageError, UnknownTopic
+from faust.messages import TP, Record
+from faust.transport.drivers.batching import CorruptBatch, open_batch
+from faust.transport.drivers.local.database import Database, LongWork
+from faust.transport.drivers.local.log import OFFSET_BITS, Log
+from faust.transport.drivers.local.topicconfig import TopicConfig
 
-__all__ = ["clean", "compact", "expire"]
+__all__ = ["clean", "compact_topic", "delete_records", "drop_partitions"]
 
-DELETE_RETENTION_MS = 86_400_000
-COMPACT_AFTER = 20_000
-"""Records appended since the last look, after which a compacted partition is compacted by itself."""
+COMPACT_AFTER = 10_000
+"""Records appended since the last time, at least, before a partition is compacted by itself."""
+ROWS_PER_STEP = 500
+BYTES_PER_STEP = 512 * 1024
+MERGED_BYTES = 64 * 1024
+"""Neighbouring batches are put together up to about this size."""
 
-
-def clean(storage: Storage, done: dict[TP, int]) -> bool:
-    """Do what is due on all topics; *done* remembers how far each partition is compacted. True: something was written."""
-    wrote = False
-    for topic, count in storage.topics().items():
-        config = storage.config(topic)
-        if "retention.ms" in config or "retention.bytes" in config:
-            with storage.transaction():
-                wrote |= expire(storage, topic)
-        if "compact" in config.get("cleanup.policy", ""):
-            for number in range(count):
-                tp = TP(topic, number)
-                _, end = storage.bounds(tp)
-                if end - done.get(tp, 0) >= COMPACT_AFTER:
-                    with storage.transaction():
-                        compact_partition(storage, tp, config)
-                    done[tp] = end
-                    wrote = True
-    return wrote
+_OFFSETS = (1 << OFFSET_BITS) - 1
+_SELECT = "SELECT id, base, stamp, written, data FROM batches WHERE id>=? AND id<? ORDER BY id"
 
 
-def expire(storage: Storage, topic: str) -> bool:
-    """Drop batches beyond the topic's retention by time or size; True when there were any."""
-    config = storage.config(topic)
-    if "delete" not in config.get("cleanup.policy", "delete"):
-        return False
-    dropped = False
-    for number in range(storage.partitions(topic) or 0):
+class _Stored(NamedTuple):
+    """A row of ``batches``."""
+
+    key: int
+    base: int
+    stamp: int
+    written: int
+    data: bytes
+
+
+# -- all topics, now and then
+
+
+def clean(database: Database, log: Log) -> LongWork[None]:
+    """Do what is due on all topics."""
+    for topic, count in log.topics().items():
+        config = TopicConfig.of(log.config(topic))
+        for number in range(count):
+            tp = TP(topic, number)
+            yield from _expire(database, tp, config)
+            if config.compact and (yield partial(_claim, database, tp, unless_little=True)):
+                yield from _compact(database, tp, config)
+        yield None
+    yield from _drop_orphans(database)
+
+
+def compact_topic(database: Database, log: Log, topic: str) -> LongWork[None]:
+    """Compact a topic, and drop what its retention no longer keeps.
+
+    Raises:
+        UnknownTopic: There is no such topic.
+    """
+    count = log.partitions(topic)
+    if count is None:
+        raise UnknownTopic(f"there is no topic {topic!r}")
+    config = TopicConfig.of(log.config(topic))
+    for number in range(count):
         tp = TP(topic, number)
-        start, _ = storage.bounds(tp)
-        keep_from = max(_by_time(storage, tp, config), _by_size(storage, tp, config), start)
-        if keep_from > start:
-            storage.delete_records(tp, keep_from)
-            dropped = True
-    return dropped
+        yield from _expire(database, tp, config)
+        yield partial(_claim, database, tp, unless_little=False)
+        yield from _compact(database, tp, config)
 
 
-def _by_time(storage: Storage, tp: TP, config: dict[str, str]) -> int:
-    retention = int(config.get("retention.ms", -1))
-    if retention < 0:
-        return 0
-    horizon = time.time_ns() // 1_000_000 - retention
-    rows = storage.read(
-        "SELECT min(base) FROM batches WHERE part=? AND stamp>=?", storage.part(tp), horizon
+# -- the start of a partition
+
+
+def delete_records(database: Database, log: Log, before: Mapping[TP, int]) -> LongWork[None]:
+    """Move log starts forward.
+
+    Raises:
+        UnknownTopic: There is no such partition; nothing was done.
+    """
+    ids = {tp: log.id_of(tp) for tp in before}
+    for tp, offset in before.items():
+        yield from _move_start(database, ids[tp], offset)
+
+
+def _move_start(database: Database, id: int, before: int) -> LongWork[None]:
+    """Move a log start forward at once, then drop what is before it."""
+    yield partial(
+        database.write,
+        "UPDATE partitions SET start=max(start, min(next, ?)) WHERE id=?",
+        (before, id),
     )
-    first = rows[0][0]
-    return storage.bounds(tp)[1] if first is None else int(first)
+    rows = database.read("SELECT start FROM partitions WHERE id=?", id)
+    if rows:
+        yield from _drop_rows(database, id << OFFSET_BITS, (id << OFFSET_BITS) + rows[0][0])
 
 
-def _by_size(storage: Storage, tp: TP, config: dict[str, str]) -> int:
-    limit = int(config.get("retention.bytes", -1))
-    if limit < 0:
-        return 0
-    total = 0
-    rows = storage.read(
-        "SELECT base, length(data) FROM batches WHERE part=? ORDER BY last DESC", storage.part(tp)
-    )
-    keep = storage.bounds(tp)[1]
-    for base, size in rows:
-        total += size
-        if total > limit:
-            break
-        keep = base
-    return int(keep)
-
-
-def compact(storage: Storage, topic: str) -> None:
-    """Compact all partitions of a topic."""
-    config = storage.config(topic)
-    for number in range(storage.partitions(topic) or 0):
-        compact_partition(storage, TP(topic, number), config)
-
-
-def compact_partition(storage: Storage, tp: TP, config: dict[str, str]) -> None:
-    """Keep the last record of each key."""
-    part = storage.part(tp)
-    rows = storage.read(
-        "SELECT base, last, stamp, data FROM batches WHERE part=? ORDER BY last", part
-    )
-    newest: dict[bytes, int] = {}
-    for _, _, _, data in rows:
-        for record in open_batch(data):
-            if record.key is not None:
-                newest[record.key] = record.offset
-    horizon = time.time_ns() // 1_000_000 - int(
-        config.get("delete.retention.ms", DELETE_RETENTION_MS)
-    )
-    for base, last, stamp, data in rows:
-        records = list(open_batch(data))
-        kept = [record for record in records if _is_kept(record, newest, horizon)]
-        if len(kept) == len(records):
-            continue
-        storage.db.execute("DELETE FROM batches WHERE part=? AND last=?", (part, last))
-        if kept:
-            storage.db.execute(
-                "INSERT INTO batches (part, base, last, stamp, data) VALUES (?, ?, ?, ?, ?)",
-                (part, base, last, stamp, _rebuild(kept, base)),
-            )
-
-
-def _is_kept(record: Any, newest: dict[bytes, int], horizon: int) -> bool:
-    key = record.key
-    if key is None:
-        return True
-    if newest[key] != record.offset:
-        return False
-    return record.value is not None or record.timestamp >= horizon
-
-
-def _rebuild(records: list[Any], base: int) -> bytearray:
-    """Make a batch of records that keep their offsets."""
-    size = sum(len(record.key or b"") + len(record.value or b"") + 200 for record in records)
-    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, size + 4096 * len(records))
-    for record in records:
-        builder.append(
-            record.offset - base,
-            record.timestamp,
-            record.key,
-            record.value,
-            list(record.headers),
+def _drop_rows(database: Database, first: int, beyond: int) -> LongWork[None]:
+    dropped = ROWS_PER_STEP
+    while dropped == ROWS_PER_STEP:
+        dropped = yield partial(
+            database.write,
+            "DELETE FROM batches WHERE id IN"
+            " (SELECT id FROM batches WHERE id>=? AND id<? ORDER BY id LIMIT ?)",
+            (first, beyond, ROWS_PER_STEP),
         )
-    data: bytearray = builder.build()
-    data[0:8] = base.to_bytes(8, "big")
-    return data
+
+
+def _expire(database: Database, tp: TP, config: TopicConfig) -> LongWork[None]:
+    """Drop batches beyond the topic's retention by time or size."""
+    if not config.delete or config.retention_ms < 0 > config.retention_bytes:
+        return
+    rows = database.read("SELECT id FROM partitions WHERE topic=? AND number=?", *tp)
+    if not rows:
+        return
+    first = rows[0][0] << OFFSET_BITS
+    keep = max(_kept_by_time(database, first, config), _kept_by_size(database, first, config))
+    if keep:
+        yield from _move_start(database, rows[0][0], keep)
+
+
+def _kept_by_time(database: Database, first: int, config: TopicConfig) -> int:
+    """Return the first offset of the first batch that is young enough."""
+    if config.retention_ms < 0:
+        return 0
+    horizon = time.time_ns() // 1_000_000 - config.retention_ms
+    rows = database.read(
+        "SELECT base FROM batches WHERE id>=? AND id<=? AND stamp>=? ORDER BY id LIMIT 1",
+        first,
+        first | _OFFSETS,
+        horizon,
+    )
+    return int(rows[0][0]) if rows else _OFFSETS
+
+
+def _kept_by_size(database: Database, first: int, config: TopicConfig) -> int:
+    """Return the first offset of the newest batches that together are small enough."""
+    if config.retention_bytes < 0:
+        return 0
+    room = config.retention_bytes
+    keep = _OFFSETS
+    rows = database.read(
+        "SELECT base, length(data) FROM batches WHERE id>=? AND id<=? ORDER BY id DESC",
+        first,
+        first | _OFFSETS,
+    )
+    for base, size in rows:
+        room -= size
+        if room < 0:
+            return keep
+        keep = base
+    return 0
+
+
+# -- deleted topics
+
+
+def drop_partitions(database: Database, ids: Sequence[int]) -> LongWork[None]:
+    """Drop the records of partitions that are no more."""
+    for id in ids:
+        yield from _drop_rows(database, id << OFFSET_BITS, (id + 1) << OFFSET_BITS)
+
+
+def _drop_orphans(database: Database) -> LongWork[None]:
+    """Finish what a process that died has begun."""
+    known = {id for (id,) in database.read("SELECT id FROM partitions")}
+    at = 0
+    while rows := database.read("SELECT id FROM batches WHERE id>=? ORDER BY id LIMIT 1", at):
+        id = rows[0][0] >> OFFSET_BITS
+        at = (id + 1) << OFFSET_BITS
+        if id not in known and not database.read("SELECT 1 FROM partitions WHERE id=?", id):
+            yield from drop_partitions(database, [id])
+        yield None
+
+
+# -- compaction
+
+
+def _claim(database: Database, tp: TP, *, unless_little: bool) -> bool:
+    """Take the work of compacting a partition; False: there is little to do, or somebody does it."""
+    enough = " AND next - cleaned >= max(?, kept)" if unless_little else " AND ? >= 0"
+    return bool(
+        database.write(
+            f"UPDATE partitions SET cleaned=next WHERE topic=? AND number=?{enough}",  # noqa: S608
+            (*tp, COMPACT_AFTER),
+        )
+    )
+
+
+def _compact(database: Database, tp: TP, config: TopicConfig) -> LongWork[None]:
+    """Keep the last record of each key."""
+    rows = database.read("SELECT id, next FROM partitions WHERE topic=? AND number=?", *tp)
+    if not rows:
+        return
+    id, end = rows[0]
+    now = time.time_ns() // 1_000_000
+    young = now - config.min_compaction_lag_ms
+    newest: dict[bytes, int] = {}
+    for group in _neighbours(_stored(database, id, end), now):
+        for stored in group:
+            for record in _records(tp, stored):
+                if record.key is not None:
+                    newest[record.key] = record.offset
+        yield None
+    horizon = now - config.delete_retention_ms
+    kept = 0
+    for group in _neighbours(_stored(database, id, end), young):
+        records = [
+            record
+            for stored in group
+            for record in _records(tp, stored)
+            if _is_kept(record, newest, tombstones=stored.written >= horizon)
+        ]
+        kept += len(records)
+        yield _replacing(database, group, records)
+    yield partial(database.write, "UPDATE partitions SET kept=? WHERE id=?", (kept, id))
+
+
+def _stored(database: Database, id: int, end: int) -> Iterator[_Stored]:
+    """Read the batches of a partition below *end*."""
+    at, beyond = id << OFFSET_BITS, (id << OFFSET_BITS) + end
+    while True:
+        room = BYTES_PER_STEP
+
+        def enough(row: tuple[Any, ...]) -> bool:
+            nonlocal room
+            room -= len(row[4]) + 100
+            return room < 0
+
+        rows = database.look_until(enough, _SELECT, at, beyond)
+        if not rows:
+            return
+        at = rows[-1][0] + 1
+        yield from map(_Stored._make, rows)
+
+
+def _records(tp: TP, stored: _Stored) -> Iterator[Record]:
+    try:
+        yield from open_batch(stored.data)
+    except CorruptBatch as exc:
+        raise StorageError(
+            f"the log of {tp.topic}[{tp.partition}] is damaged at offset {stored.base}, and is not "
+            f"compacted: {exc}"
+        ) from exc
+
+
+def _neighbours(rows: Iterator[_Stored], young: int) -> Iterator[list[_Stored]]:
+    """Put neighbouring batches together, up to the first that is too young to be compacted."""
+    group: list[_Stored] = []
+    size = 0
+    for stored in rows:
+        if stored.written > young:
+            break
+        if group and (
+            len(group) == ROWS_PER_STEP
+            or size + len(stored.data) > BYTES_PER_STEP
+            or _log_append_time(stored.data)
+            or _log_append_time(group[0].data)
+        ):
+            yield group
+            group, size = [], 0
+        group.append(stored)
+        size += len(stored.data)
+    if group:
+        yield group
+
+
+def _log_append_time(data: bytes) -> bool:
+    return bool(data[22] & 0x08)
+
+
+def _is_kept(record: Record, newest: Mapping[bytes, int], *, tombstones: bool) -> bool:
+    if record.key is None:
+        return True
+    # a record that came after the keys were read is not ours to judge
+    if newest.get(record.key, -1) > record.offset:
+        return False
+    return record.value is not None or tombstones
+
+
+def _replacing(
+    database: Database, group: list[_Stored], records: list[Record]
+) -> Callable[[], None] | None:
+    """Return the step that writes what is kept of a group; None: there is nothing to do."""
+    offsets = sum(int.from_bytes(stored.data[57:61], "big") for stored in group)
+    small = len(group) > 1 and any(len(stored.data) < MERGED_BYTES // 2 for stored in group)
+    if len(records) == offsets and not small:
+        return None
+    rows = _rebuilt(group, records)
+
+    def replace() -> None:
+        found = database.read(
+            "SELECT id, base, length(data) FROM batches WHERE id>=? AND id<=? ORDER BY id",
+            group[0].key,
+            group[-1].key,
+        )
+        if found != [(stored.key, stored.base, len(stored.data)) for stored in group]:
+            return  # somebody else was here
+        keep = {row.key: row for row in rows}
+        for stored in group:
+            row = keep.get(stored.key)
+            if row is None:
+                database.write("DELETE FROM batches WHERE id=?", (stored.key,))
+            else:  # not an insertion: those are for the end of the log
+                database.write(
+                    "UPDATE batches SET base=?, stamp=?, written=?, data=? WHERE id=?",
+                    (row.base, row.stamp, row.written, row.data, row.key),
+                )
+
+    return replace
+
+
+def _rebuilt(group: list[_Stored], records: list[Record]) -> list[_Stored]:
+    """Return the batches that hold *records* in place of those of *group*.
+
+    Each takes the key of one of the old batches, the last of those whose records it holds.
+    """
+    rows: list[_Stored] = []
+    at = 0
+    chunk: list[Record] = []
+    first = 0
+    size = 0
+    for index, stored in enumerate(group):
+        last = stored.key & _OFFSETS
+        while at < len(records) and records[at].offset <= last:
+            record = records[at]
+            chunk.append(record)
+            size += len(record.key or b"") + len(record.value or b"") + 20
+            at += 1
+        if chunk and (size >= MERGED_BYTES or index == len(group) - 1):
+            rows.append(_batch(group[first : index + 1], chunk))
+            chunk, size, first = [], 0, index + 1
+    return rows
+
+
+def _batch(old: Sequence[_Stored], records: Sequence[Record]) -> _Stored:
+    """Make one batch of records that keep their offsets and timestamps."""
+    base, last = old[0].base, old[-1].key & _OFFSETS
+    stamped = _log_append_time(old[-1].data)
+    # the builder's limit is for more than one record; the size of what we keep is below what was
+    room = sum(len(stored.data) for stored in old) * 100 + (1 << 20)
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, room)
+    for record in records:
+        headers: Any = record.headers
+        place = builder.append(
+            record.offset - base, record.timestamp, record.key, record.value, headers
+        )
+        assert place is not None
+    data = bytearray(builder.build())
+    struct.pack_into(">q", data, 0, base)
+    struct.pack_into(">i", data, 23, last - base)
+    if stamped:
+        data[22] |= 0x08
+        struct.pack_into(">q", data, 35, old[-1].stamp)
+    struct.pack_into(">I", data, 17, calc_crc32c(bytes(data[21:])))
+    stamp = max(record.timestamp for record in records)
+    return _Stored(old[-1].key, base, stamp, max(stored.written for stored in old), bytes(data))

@@ -1,17 +1,21 @@
-"""The consumer of ``memory://`` and ``local://``: the application's side of the broker's thread."""
+"""The consumer of ``memory://`` and ``local://``: the application's side.
+
+Membership lives in the broker's thread (`membership.Membership`) and says, by callbacks, when
+partitions must be given back and which come; positions and reading live here, on the application's
+loop (`fetching.Fetching`). Partitions flow only between the return of ``on_partitions_assigned``
+and the moment the broker's thread finds that they must be given back, and only while the lease
+lasts (C17).
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from math import inf
-from typing import TypeVar
 
-from faust.exceptions import CommitRefused, OffsetOutOfRange, UnknownTopic
+from faust.exceptions import CommitRefused
 from faust.messages import TP, Slice
 from faust.transport.base import (
     Assignor,
@@ -28,9 +32,8 @@ __all__ = ["Consumer"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-_numbers = itertools.count(1)
+LEASE_PAUSE = 0.05
+"""Seconds between two looks at a lease that is over."""
 
 
 class Consumer(ConsumerDriver):
@@ -52,23 +55,23 @@ class Consumer(ConsumerDriver):
         self.options = options
         self._acquire = acquire
         self._release = release
-        self._engine: Engine | None = None
+        self._broker: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._fetching: Fetching | None = None
+        self._reading: Fetching | None = None
         self._membership: Membership | None = None
         self._listener: RebalanceListener | None = None
         self._earliest: Callable[[str], bool] = lambda _topic: False
         self._assignment: frozenset[TP] = frozenset()
         self._generation = -1
-        self._wake: asyncio.Event | None = None
-        self._told = False
-        self._error: Exception | None = None
+        self._flowing = False
+        self._stopped = False  # set by the broker's thread: give back
         self._rebalancing: asyncio.Task[None] | None = None
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._watch: dict[int, int] | None = None  # looked at by the broker's thread
+        self._takes = 0
+        self._taken_at = time.monotonic()
+        self._error: Exception | None = None
         self._closed = False
-        self._out_of_range: OffsetOutOfRange | None = None
-        self._paused: set[TP] = set()  # by the application, as it knows it
-        self._seeks: dict[TP, int] = {}  # the last seek asked for, by partition
-        self._sought: dict[TP, int] = {}  # the last seek done (broker's thread)
 
     # -- life
 
@@ -76,123 +79,104 @@ class Consumer(ConsumerDriver):
         """Connect."""
         if self._closed:
             raise closed_error()
-        if self._engine is not None:
+        if self._broker is not None:
             return
         self._loop = asyncio.get_running_loop()
-        self._wake = asyncio.Event()
-        engine = self._engine = await asyncio.to_thread(self._acquire)
-        self._fetching = Fetching(engine.storage, self.options, self._is_earliest)
-        await self._call(lambda: engine.add(self))
+        broker = self._broker = await asyncio.to_thread(self._acquire)
+        self._reading = Fetching(broker.log, self.options, self._is_earliest)
         self.state.connected = True
         self.state.since = time.monotonic()
+        broker.post(lambda: broker.add(self))
+        broker.courtesy(self._loop).keep()
 
     async def close(self, timeout: float = 10.0) -> None:
         """Leave the group and end."""
         if self._closed:
             return
         self._closed = True
-        engine = self._engine
+        self._flowing = False
+        self._wake()
         if self._rebalancing is not None:
             self._rebalancing.cancel()
             await asyncio.gather(self._rebalancing, return_exceptions=True)
-        if engine is None:
+        broker, membership = self._broker, self._membership
+        if broker is None:
             return
-        membership = self._membership
 
         def leave() -> None:
-            engine.remove(self)
+            broker.remove(self)
             if membership is not None:
                 membership.leave(time.monotonic())
 
         try:
             async with asyncio.timeout(timeout):
-                await engine.call(leave, writes=membership is not None)
+                await broker.call(leave, writes=membership is not None)
         except TimeoutError:
             logger.warning(
                 "the embedded broker did not answer within %.1f s; leaving anyway", timeout
             )
-            engine.post(lambda: engine.remove(self))
+            broker.post(lambda: broker.remove(self))
         self._assignment = frozenset()
         self._generation = -1
-        self._engine = None
-        await asyncio.to_thread(self._release, engine)
+        self._broker = None
+        broker.courtesy(asyncio.get_running_loop()).leave()
+        await asyncio.to_thread(self._release, broker)
         self.state.connected = False
-        if self._wake is not None:
-            self._wake.set()
 
-    async def _call(self, run: Callable[[], T], *, writes: bool = False) -> T:
-        if self._engine is None or self._closed:
+    def _is_earliest(self, topic: str) -> bool:
+        return self._earliest(topic)
+
+    def _open(self) -> Engine:
+        if self._broker is None or self._closed:
             raise closed_error()
-        return await self._engine.call(run, writes=writes)
+        return self._broker
 
-    def _post(self, run: Callable[[], None]) -> None:
-        if self._engine is not None and not self._closed:
-            self._engine.post(run)
+    def _fetching(self) -> Fetching:
+        if self._reading is None or self._closed:
+            raise closed_error()
+        return self._reading
 
     # -- the broker's thread
 
     def tick(self, now: float, changed: bool) -> float:
-        """Keep the membership, build slices ahead, wake the application."""
-        membership, fetching = self._membership, self._fetching
-        assert fetching is not None
+        """Keep the membership; wake a waiting `take` when there is something to read."""
+        membership = self._membership
         due = now + 1.0
         if membership is not None and membership.state != "left":
             due = membership.tick(now)
-        if self._error is not None or self._out_of_range is not None:
-            return due
-        try:
-            ready = fetching.fill(changed=changed)
-        except OffsetOutOfRange as exc:  # a seek may still help
-            self._out_of_range = exc
-            self._notify()
-            return due
-        except Exception as exc:
-            if type(exc).__name__ == "Busy":
-                raise
-            self.fail(exc)
-            return due
-        if ready and not self._told:
-            self._told = True
-            self._notify()
+        watch = self._watch
+        if changed and watch and self._broker is not None:
+            found = self._broker.log.look_ends(watch)
+            if any(
+                id not in found or found[id].next > position or found[id].start > position
+                for id, position in watch.items()
+            ):
+                self._watch = None
+                self._call_soon(self._wake)
         return due
-
-    def _notify(self) -> None:
-        assert self._loop is not None
-        assert self._wake is not None
-        call_threadsafe(self._loop, self._wake.set)
 
     def fail(self, error: Exception) -> None:
         """End with an error that the next `take` raises."""
         self._error = error
-        self._notify()
+        self._call_soon(self._wake)
+
+    def _call_soon(self, call: Callable[[], None]) -> None:
+        assert self._loop is not None
+        call_threadsafe(self._loop, call)
+
+    def _polled(self) -> float:
+        return time.monotonic() if self._takes else self._taken_at
 
     def _on_revoke(self, lost: bool) -> None:
-        """The membership asks (broker's thread); nothing is fetched meanwhile."""
-        assert self._fetching is not None
-        assert self._loop is not None
-        fetching = self._fetching
-        fetching.ready.clear()
-        fetching.paused |= set(fetching.positions)
-        call_threadsafe(self._loop, lambda: self._spawn(lambda: self._revoke(lost)))
+        self._stopped = True
+        self._call_soon(lambda: self._then(lambda: self._revoke(lost)))
 
     def _on_assign(self, tps: frozenset[TP], generation: int) -> None:
-        assert self._fetching is not None
-        assert self._loop is not None
-        assert self._engine is not None
-        fetching = self._fetching
-        committed = self._engine.storage.committed(self.options.group_id or "")
-        positions = {
-            tp: offset if (offset := committed.get(tp)) is not None else fetching.start_of(tp)
-            for tp in tps
-        }
-        fetching.assign(positions, generation)
-        held = frozenset(tps)
-        fetching.paused |= held  # nothing is handed over before the listener has returned
-        call_threadsafe(self._loop, lambda: self._spawn(lambda: self._assigned(held, generation)))
+        self._call_soon(lambda: self._then(lambda: self._assigned(tps, generation)))
 
     # -- rebalancing, on the application's loop
 
-    def _spawn(self, step: Callable[[], Awaitable[None]]) -> None:
+    def _then(self, step: Callable[[], Awaitable[None]]) -> None:
         """Run one step of a rebalance after the former ones."""
         former = self._rebalancing
 
@@ -204,61 +188,40 @@ class Consumer(ConsumerDriver):
             except asyncio.CancelledError:
                 raise
             except Exception as exc:
-                logger.exception("a rebalance listener failed")
+                logger.exception("a rebalance failed")
                 self.fail(exc)
 
-        if self._closed:
-            return
-        self._rebalancing = asyncio.get_running_loop().create_task(run(), name="rebalance")
+        self._wake()  # the assignment changes: `take` returns
+        if not self._closed:
+            self._rebalancing = asyncio.get_running_loop().create_task(run(), name="rebalance")
 
     async def _revoke(self, lost: bool) -> None:
-        revoked, self._to_resume = self._assignment, set()
-        assert self._listener is not None
-        membership = self._membership
+        listener, membership = self._listener, self._membership
+        assert listener is not None
         assert membership is not None
+        self._flowing = False
         if lost:
             self._generation = -1
         try:
-            if revoked:
-                await self._listener.on_partitions_revoked(revoked, lost)
+            if self._assignment:
+                await listener.on_partitions_revoked(self._assignment, lost)
         finally:
             self._assignment = frozenset()
             self._generation = -1
-            fetching = self._fetching
-
-            def gave_back() -> None:
-                assert fetching is not None
-                fetching.clear()
-                membership.gave_back(time.monotonic())
-
-            self._post(gave_back)
+            self._fetching().clear()
+            self._stopped = False
+            self._open().post(lambda: membership.gave_back(time.monotonic()))
 
     async def _assigned(self, tps: frozenset[TP], generation: int) -> None:
-        assert self._listener is not None
+        listener, fetching = self._listener, self._fetching()
+        assert listener is not None
+        committed = self._open().log.look_committed(self.options.group_id or "")
+        fetching.assign({tp: committed.get(tp) for tp in tps}, generation)
         self._assignment = tps
         self._generation = generation
-        self._paused = set()
-        self._app_paused: set[TP] = set()
-        self._in_callback = True
-        try:
-            await self._listener.on_partitions_assigned(tps, generation)
-        finally:
-            self._in_callback = False
-        flowing = tps - self._app_paused
-        fetching = self._fetching
-
-        def flow() -> None:
-            assert fetching is not None
-            if fetching.generation == generation:
-                fetching.resume(flowing)
-
-        self._post(flow)
-        if self._wake is not None:
-            self._wake.set()
-
-    _in_callback = False
-    _to_resume: set[TP]
-    _app_paused: set[TP]
+        await listener.on_partitions_assigned(tps, generation)
+        self._flowing = True
+        self._wake()
 
     # -- membership
 
@@ -277,13 +240,13 @@ class Consumer(ConsumerDriver):
         self._listener = listener
         if earliest_topics is not None:
             self._earliest = earliest_topics
-        engine, names = self._engine, frozenset(topics)
+        broker, names = self._open(), frozenset(topics)
+        self._taken_at = time.monotonic()
 
         def join() -> None:
-            assert engine is not None
             if self._membership is None:
                 self._membership = Membership(
-                    engine,
+                    broker,
                     self.options,
                     assignor,
                     names,
@@ -291,27 +254,22 @@ class Consumer(ConsumerDriver):
                     on_revoke=self._on_revoke,
                     on_assign=self._on_assign,
                     on_error=self.fail,
+                    polled=self._polled,
                 )
             else:
                 self._membership.change(names, pattern, assignor)
-            engine.note_change()
+            broker.note_change()
 
-        await self._call(join)
+        await broker.call(join)
 
     async def assign(self, tps: Collection[TP]) -> None:
         """Read *tps* without a group."""
-        fetching, engine = self._fetching, self._engine
-        held = frozenset(tps)
-
-        def assign() -> None:
-            assert fetching is not None
-            assert engine is not None
-            fetching.assign({tp: fetching.start_of(tp) for tp in held}, -1)
-            engine.note_change()
-
-        await self._call(assign)
-        self._paused = set()
-        self._assignment = held
+        if self._membership is not None:
+            raise ValueError("this consumer is a member of a group: its partitions are assigned")
+        self._fetching().assign(dict.fromkeys(tps), -1)
+        self._assignment = frozenset(tps)
+        self._flowing = True
+        self._wake()
 
     @property
     def assignment(self) -> frozenset[TP]:
@@ -336,166 +294,112 @@ class Consumer(ConsumerDriver):
 
     async def take(self, timeout: float) -> list[Slice]:
         """Take what is ready, or wait for it."""
-        wake, fetching = self._wake, self._fetching
-        if wake is None or fetching is None or self._closed:
-            raise closed_error()
-        if self._error is not None:
-            raise self._error
-        slices = await self._take_ready()
-        if slices:
-            return slices
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await wake.wait()
-        wake.clear()
-        if self._error is not None:
-            raise self._error
-        return [] if self._closed else await self._take_ready()
+        fetching = self._fetching()
+        deadline = time.monotonic() + timeout
+        self._takes += 1
+        try:
+            await asyncio.sleep(0)  # who takes in a loop lets others run, also when there is plenty
+            while True:
+                if self._error is not None:
+                    raise self._error
+                self._watch = fetching.waiting_for()  # before looking: nothing slips through
+                if self._may_hand_over():
+                    slices = fetching.take()
+                    if slices and self._may_hand_over():  # not frozen meanwhile
+                        return slices
+                    fetching.untake()
+                left = deadline - time.monotonic()
+                if left <= 0 or await self._sleep(left):
+                    return []
+        finally:
+            self._watch = None
+            self._takes -= 1
+            self._taken_at = time.monotonic()
 
-    async def _take_ready(self) -> list[Slice]:
-        """Take what is ready, less what a `seek` or a `pause` has overtaken."""
-        slices, seeks, starts = await self._call(self._take)
-        latest = self._seeks
-        if seeks != latest:
-            slices = [batch for batch in slices if seeks.get(batch.tp) == latest.get(batch.tp)]
-        late = {batch.tp for batch in slices}
-        if time.monotonic() < self.lease_until():
-            late &= self._paused  # else the process was frozen since they were taken
-        if late:
-            slices = [batch for batch in slices if batch.tp not in late]
-            self._give_back({tp: starts[tp] for tp in late})
-        return slices
+    def _may_hand_over(self) -> bool:
+        return (
+            self._flowing
+            and not self._stopped
+            and not self._closed
+            and time.monotonic() < self.lease_until()
+        )
 
-    def _give_back(self, starts: dict[TP, int]) -> None:
-        """Partitions were paused while they were being taken: they go on where they were."""
-        fetching = self._fetching
-        assert fetching is not None
+    async def _sleep(self, timeout: float) -> bool:
+        """Wait for something to happen; True when `take` should return empty-handed."""
+        flowing, loop = self._flowing, asyncio.get_running_loop()
+        if flowing and not self._may_hand_over():
+            # the lease is over: the broker's thread renews it, and wakes nobody for that
+            timeout = min(timeout, LEASE_PAUSE)
+        waiter: asyncio.Future[None] = loop.create_future()
+        self._waiters.add(waiter)
+        timer = loop.call_later(timeout, _settle, waiter)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            self._waiters.discard(waiter)
+        return self._flowing != flowing or self._closed or self._stopped
 
-        def give_back() -> None:
-            for tp, offset in starts.items():
-                if tp in fetching.positions:
-                    fetching.seek(tp, offset)
-
-        self._post(give_back)
-
-    def _is_earliest(self, topic: str) -> bool:
-        return self._earliest(topic)
-
-    def _take(self) -> tuple[list[Slice], dict[TP, int], dict[TP, int]]:
-        assert self._fetching is not None
-        self._told = False
-        if self._out_of_range is not None:
-            raise self._out_of_range
-        if time.monotonic() >= self.lease_until():
-            return [], self._sought, {}
-        starts = dict(self._fetching.positions)
-        return self._fetching.taken(), self._sought, starts
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            _settle(waiter)
 
     def pause(self, tps: Collection[TP]) -> None:
         """Stop reading *tps*."""
-        fetching, chosen = self._fetching, set(tps)
-        assert fetching is not None
-        self._paused |= chosen
-        if self._in_callback:
-            self._app_paused |= chosen
-        self._post(lambda: fetching.pause(chosen))
+        self._fetching().pause(tps)
 
     def resume(self, tps: Collection[TP]) -> None:
         """Read *tps* again."""
-        fetching, engine, chosen = self._fetching, self._engine, set(tps)
-        assert fetching is not None
-        self._paused -= chosen
-        if self._in_callback:
-            self._app_paused -= chosen
-            return
-
-        def resume() -> None:
-            fetching.resume(chosen & set(fetching.positions))
-            if engine is not None:
-                engine.note_change()
-
-        self._post(resume)
+        self._fetching().resume(tps)
+        self._wake()
 
     async def seek(self, offsets: Mapping[TP, int]) -> None:
         """Go on at *offsets*."""
-        fetching, engine = self._fetching, self._engine
-        chosen = dict(offsets)
-        number = next(_numbers)
-        self._seeks = seeks = {**self._seeks, **dict.fromkeys(chosen, number)}
-
-        def seek() -> None:
-            self._sought = seeks
-            self._out_of_range = None
-            assert fetching is not None
-            assert engine is not None
-            for tp, offset in chosen.items():
-                if tp not in fetching.positions:
-                    raise ValueError(f"cannot seek {tp.topic}[{tp.partition}]: it is not assigned")
-                fetching.seek(tp, offset)
-            engine.note_change()
-
-        await self._call(seek)
+        self._fetching().seek(offsets)
+        self._wake()
 
     async def position(self, tp: TP) -> int:
         """Return the offset of the next record that `take` gives."""
-        fetching = self._fetching
-
-        def position() -> int:
-            assert fetching is not None
-            if tp not in fetching.positions:
-                raise ValueError(f"no position of {tp.topic}[{tp.partition}]: it is not assigned")
-            return fetching.positions[tp]
-
-        return await self._call(position)
+        return self._fetching().position(tp)
 
     # -- offsets
 
     async def committed(self, tps: Collection[TP]) -> dict[TP, int | None]:
         """Return committed next offsets."""
-        engine = self._engine
-
-        def committed() -> dict[TP, int | None]:
-            assert engine is not None
-            found = engine.storage.committed(self.options.group_id or "")
-            return {tp: found.get(tp) for tp in tps}
-
-        return await self._call(committed)
+        found = self._open().log.look_committed(self.options.group_id or "")
+        return {tp: found.get(tp) for tp in tps}
 
     async def beginning_offsets(self, tps: Collection[TP]) -> dict[TP, int]:
         """Return log start offsets."""
-        engine = self._engine
-        return await self._call(lambda: {tp: engine.storage.bounds(tp)[0] for tp in tps})  # type: ignore[union-attr]
+        broker = self._open()
+        return await broker.call(lambda: {tp: broker.log.ends(tp).start for tp in tps})
 
     async def end_offsets(self, tps: Collection[TP]) -> dict[TP, int]:
         """Return next offsets."""
-        engine = self._engine
-        return await self._call(lambda: {tp: engine.storage.bounds(tp)[1] for tp in tps})  # type: ignore[union-attr]
+        broker = self._open()
+        return await broker.call(lambda: {tp: broker.log.ends(tp).next for tp in tps})
 
     async def commit(self, offsets: Mapping[TP, int]) -> dict[TP, Exception | None]:
         """Commit next offsets."""
         membership, generation = self._membership, self._generation
+        broker, chosen = self._open(), dict(offsets)
         if membership is None:
             raise CommitRefused("this consumer is in no group: there is nothing to commit to")
         if generation < 0:
             raise CommitRefused(f"group {membership.group}: this consumer holds no generation now")
-        engine, chosen = self._engine, dict(offsets)
 
         def commit() -> dict[TP, Exception | None]:
-            assert engine is not None
-            return engine.groups.commit(membership.group, membership.id, generation, chosen)
+            return broker.groups.commit(membership.group, membership.id, generation, chosen)
 
-        return await self._call(commit, writes=True)
+        return await broker.call(commit, writes=True)
 
     async def partitions_for(self, topic: str) -> frozenset[int] | None:
         """Return the partition numbers of *topic*."""
-        engine = self._engine
+        broker = self._open()
+        count = await broker.call(lambda: broker.log.partitions(topic))
+        return None if count is None else frozenset(range(count))
 
-        def partitions() -> frozenset[int] | None:
-            assert engine is not None
-            count = engine.storage.partitions(topic)
-            return None if count is None else frozenset(range(count))
 
-        try:
-            return await self._call(partitions)
-        except UnknownTopic:
-            return None
+def _settle(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -1,13 +1,22 @@
 """The broker's thread: one per process and address.
 
-All clients of one address in a process share an `Engine`: one thread, one SQLite connection. Work comes to it as jobs
-and is done one after the other; whatever concerns time (heartbeats, expired members, retention) and whatever another process
-has written is looked at between jobs. So heartbeats never wait for the application's loop, and nothing here needs a lock.
+All clients of one address in a process share an `Engine`. Whatever writes comes to its thread as a
+job: records to be appended (those that wait are written together), and calls. Whatever concerns
+    time (heartbeats, dead members,
+retention), and whatever another process has written, is looked at between jobs. So heartbeats never
+wait for an application's loop, and an application's loop never waits for the database's lock.
 
-Foreign writes are noticed by SQLite's ``data_version``, a look at shared memory: every half millisecond while there is
-traffic, more and more seldom down to every 10 ms when there is none.
+Foreign writes are noticed by SQLite's ``data_version``, a look at shared memory. The kernel tells
+when to look (`alarm.Alarm`); where it does not, the thread looks every half millisecond while there
+is traffic, more and more seldom down to every 10 ms when there is none.
 
-A database that another process holds for long is retried for ever; jobs keep their order meanwhile.
+A database that another process holds is tried again for ever; jobs keep their order meanwhile,
+clients say so in their `DriverState`, and the log names the process. Heartbeats could not be
+written meanwhile, by nobody: so for a moment afterwards nobody is taken for dead
+(`Engine.grace_until`).
+
+Long work (compaction, dropping a topic's records) comes as a generator of short steps, each a
+transaction of its own, so that neither heartbeats nor other processes wait for the whole of it.
 """
 
 from __future__ import annotations
@@ -20,27 +29,38 @@ from collections import deque
 from collections.abc import Callable
 from math import inf
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from faust.exceptions import BrokerError, BrokerUnavailable, StorageError
-from faust.messages import TP
 from faust.transport.base import DriverState
+from faust.transport.drivers.courtesy import Courtesy
+from faust.transport.drivers.local.alarm import Alarm
 from faust.transport.drivers.local.cleaning import clean
+from faust.transport.drivers.local.database import Busy, Database, LongWork
 from faust.transport.drivers.local.groups import Groups
-from faust.transport.drivers.local.storage import Busy, Storage
+from faust.transport.drivers.local.log import Appended, Log, Outgoing
 
-__all__ = ["Client", "Engine"]
+__all__ = ["Answer", "Client", "Engine", "call_threadsafe", "closed_error"]
 
-logger: logging.Logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 FASTEST_POLL = 0.0005
 SLOWEST_POLL = 0.01
-BUSY_PAUSE = 0.02
+BUSY_PAUSE = 0.01
 CLEAN_EVERY = 30.0
 """Seconds between two looks at retention and compaction."""
+STALL = 1.0
+"""Seconds without the database, or without this thread running, after which heartbeats get a grace."""
+LATE = 0.02
+"""Seconds after which this thread should have done what was due."""
+SPEAK_AGAIN = 60.0
+"""Seconds until a warning about the same outage is repeated, at first; then twice as long each time."""
+
+Answer: TypeAlias = Appended | Exception
+
+_Done: TypeAlias = Callable[[Any, Exception | None], None]
 
 
 class Client(Protocol):
@@ -49,24 +69,39 @@ class Client(Protocol):
     state: DriverState
 
     def tick(self, now: float, changed: bool) -> float:
-        """Do what is due; *changed*: something was written. Returns when (monotonic) to come again at the latest."""
+        """Do what is due; *changed*: something was written.
+
+        Returns when (monotonic) to come again at the latest.
+        """
         ...
 
     def fail(self, error: Exception) -> None:
-        """Tell the application that `tick` has raised *error*; it is not called again."""
+        """Tell the application: `tick` has raised *error* and is not called again."""
         ...
 
 
-class _Job:
-    __slots__ = ("deadline", "future", "run", "writes")
+class _Call:
+    __slots__ = ("done", "run", "writes")
 
-    def __init__(
-        self, run: Callable[[], Any], writes: bool, future: Any, deadline: float = inf
-    ) -> None:
-        self.deadline = deadline
+    def __init__(self, run: Callable[[], Any], writes: bool, done: _Done) -> None:
         self.run = run
         self.writes = writes
-        self.future = future
+        self.done = done
+
+
+class _Append:
+    __slots__ = ("answers", "batches", "deadline", "done")
+
+    def __init__(
+        self,
+        batches: list[Outgoing],
+        done: Callable[[list[Answer]], None],
+        deadline: float,
+    ) -> None:
+        self.batches = batches
+        self.answers: list[Answer] = []
+        self.done = done
+        self.deadline = deadline
 
 
 class Engine:
@@ -75,36 +110,50 @@ class Engine:
     Arguments:
         directory: Where it lies; None: in memory.
         durable: Wait for the disk at each commit.
-        default_partitions: Partitions of a topic that is created by being used.
+        default_partitions: Partitions of a topic that is made by being used.
+        auto_create: Make topics by being used.
     """
 
     _engines: dict[str, Engine] = {}  # noqa: RUF012 - one per address and process, on purpose
     _guard = threading.Lock()
 
-    def __init__(self, directory: Path | None, *, durable: bool, default_partitions: int) -> None:
-        self.storage: Storage = Storage(
-            directory, durable=durable, default_partitions=default_partitions
+    def __init__(
+        self,
+        directory: Path | None,
+        *,
+        durable: bool = False,
+        default_partitions: int = 8,
+        auto_create: bool = True,
+    ) -> None:
+        self.database = Database(directory, durable=durable)
+        self.log = Log(
+            self.database, default_partitions=default_partitions, auto_create=auto_create
         )
-        self.groups: Groups = Groups(self.storage)
-        self.clients: list[Client] = []
-        self.auto_create = True
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._pending: deque[_Job] = deque()
+        self.groups = Groups(self.database, self.log)
+        self.grace_until = -inf
+        """Until then nobody is taken for dead: heartbeats may have been held up."""
+        self._clients: dict[Client, float] = {}
+        self._alarm = Alarm(directory)
+        self._jobs: deque[_Call | _Append] = deque()
+        self._ended = False
+        self._calls: deque[_Call] = deque()
+        self._appends: deque[_Append] = deque()
+        self._long: deque[tuple[LongWork[Any], _Done, Callable[[], Any] | None]] = deque()
         self._users = 0
         self._shared = directory is not None
         self._changed = True
         self._seen = -1
         self._poll = FASTEST_POLL
-        self._due = 0.0
         self._clean_at = time.monotonic() + CLEAN_EVERY
-        self._compacted: dict[TP, int] = {}
+        self._outage = _Outage(self.database)
+        self._due = inf
+        self._turned = threading.Event()
+        self._courtesies: dict[asyncio.AbstractEventLoop, Courtesy] = {}
         self._thread = threading.Thread(target=self._run, name="faust embedded broker", daemon=True)
         self._thread.start()
 
     @classmethod
-    def acquire(
-        cls, address: str, directory: Path | None, *, durable: bool, default_partitions: int
-    ) -> Engine:
+    def acquire(cls, address: str, make: Callable[[], Engine]) -> Engine:
         """Return the engine of an address, made for the first who asks.
 
         Raises:
@@ -114,12 +163,11 @@ class Engine:
             engine = cls._engines.get(address)
             if engine is None:
                 try:
-                    engine = cls(directory, durable=durable, default_partitions=default_partitions)
+                    engine = cls._engines[address] = make()
                 except Busy as exc:
                     raise StorageError(
-                        f"{directory}: another process holds the database: {exc}"
+                        f"{address}: another process holds the database: {exc}"
                     ) from exc
-                cls._engines[address] = engine
             engine._users += 1
             return engine
 
@@ -130,46 +178,87 @@ class Engine:
             if self._users or not self._shared:
                 return
             self._engines.pop(address, None)
-            self._jobs.put(None)
+            self._ended = True
+            self._alarm.ring()
         self._thread.join(5.0)
 
-    # -- for the application's thread
+    # -- for the application's threads
 
-    def post(self, run: Callable[[], Any], *, writes: bool = False) -> None:
+    def _put(self, job: _Call | _Append) -> None:
+        self._jobs.append(job)
+        self._alarm.ring()
+
+    def post(self, run: Callable[[], Any]) -> None:
         """Do *run* in the broker's thread; its errors are logged."""
-        self._jobs.put(_Job(run, writes, None))
+
+        def done(_result: Any, error: Exception | None) -> None:
+            if error is not None:
+                logger.error("embedded broker: %s: %s", type(error).__name__, error)
+
+        self._put(_Call(run, False, done))
 
     async def call(self, run: Callable[[], T], *, writes: bool = False) -> T:
         """Do *run* in the broker's thread and return its result; a writing one inside a transaction."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._jobs.put(_Job(run, writes, (loop, future)))
-        return await future
+        future, done = _future()
+        self._put(_Call(run, writes, done))
+        self.courtesy(future.get_loop()).expect()
+        result: T = await future
+        return result
 
-    def produce(
+    async def work(self, steps: Callable[[], LongWork[T]]) -> T:
+        """Do long work step by step, between other jobs, and return its result."""
+        future, done = _future()
+
+        def begin() -> None:
+            self._long.append((steps(), done, None))
+
+        def begun(_result: Any, error: Exception | None) -> None:
+            if error is not None:
+                done(None, error)
+
+        self._put(_Call(begin, False, begun))
+        result: T = await future
+        return result
+
+    def append(
         self,
-        write: Callable[[], T],
-        written: Callable[[T], None],
-        failed: Callable[[Exception], None],
-        deadline: float,
+        batches: list[Outgoing],
+        done: Callable[[list[Answer]], None],
+        deadline: float = inf,
     ) -> None:
-        """Do *write* inside a transaction, until *deadline*.
+        """Append *batches*; *done* is told (broker's thread) of each where it is or why not.
 
-        In the broker's thread *written* is told its result when the transaction is committed, not before, or *failed*
-        what went wrong.
+        What could not be written by *deadline* (monotonic), because another process holds the
+        database, fails.
         """
-        self._jobs.put(_Job(write, True, (written, failed), deadline))
+        self._put(_Append(batches, done, deadline))
+        self.courtesy(asyncio.get_running_loop()).expect()
+
+    def courtesy(self, loop: asyncio.AbstractEventLoop) -> Courtesy:
+        """Return what makes an application's loop let this thread run."""
+        found = self._courtesies.get(loop)
+        if found is None:
+            self._courtesies = {
+                known: courtesy
+                for known, courtesy in self._courtesies.items()
+                if not known.is_closed()
+            }
+            found = self._courtesies[loop] = Courtesy(loop, self._is_behind, self._turned)
+        return found
+
+    def _is_behind(self) -> bool:
+        if self._outage.since is not None:
+            return False
+        waiting = bool(self._jobs or self._appends or self._calls)
+        return waiting or time.monotonic() > self._due + LATE
 
     def add(self, client: Client) -> None:
         """Look after *client* from now on (broker's thread)."""
-        if client not in self.clients:
-            self.clients.append(client)
-        self._changed = True
+        self._clients[client] = 0.0
 
     def remove(self, client: Client) -> None:
         """Look after *client* no longer (broker's thread)."""
-        if client in self.clients:
-            self.clients.remove(client)
+        self._clients.pop(client, None)
 
     # -- the thread
 
@@ -178,157 +267,234 @@ class Engine:
         self._changed = True
 
     def _run(self) -> None:
-        due = 0.0
-        while True:
-            if not self._next(due):
-                self.storage.close()
-                return
+        self._due = 0.0
+        while not self._ended:
+            self._sleep()
             try:
-                due = self._turn()
+                self._due = self._turn()
             except Exception:
                 logger.exception("the embedded broker's thread failed; it goes on")
                 time.sleep(0.1)
+            self._turned.set()
+        self.database.close()
+        self._alarm.close()
 
-    def _next(self, due: float) -> bool:
-        """Collect jobs, waiting for the first until something is due; False: end."""
-        if self._pending:
-            wait = BUSY_PAUSE
-        else:
-            wait = max(due - time.monotonic(), 0.0)
-            if self._shared and self.clients:
-                wait = min(wait, self._poll)
-        try:
-            job = self._jobs.get(timeout=wait) if wait > 0 else self._jobs.get_nowait()
-            while job is not None:
-                self._pending.append(job)
-                job = self._jobs.get_nowait()
-            return False
-        except Empty:
-            return True
+    def _sleep(self) -> None:
+        """Sleep until there is something to do; collect jobs."""
+        if self._alarm.sleep(self._wait()):
+            self._poll = FASTEST_POLL
+        while self._jobs:
+            job = self._jobs.popleft()
+            if isinstance(job, _Append):
+                self._appends.append(job)
+            else:
+                self._calls.append(job)
+
+    def _wait(self) -> float:
+        if self._outage.since is not None:
+            return BUSY_PAUSE
+        if self._appends or self._calls or self._long or self._changed:
+            return 0.0
+        due = min(self._due, self._clean_at) - time.monotonic()
+        if not self._clients:
+            return max(due, 1.0)
+        polls = self._shared and (self._poll < SLOWEST_POLL or not self._alarm.watches)
+        return min(due, self._poll) if polls else due
 
     def _turn(self) -> float:
-        worked = bool(self._pending)
-        busy = self._do_jobs()
+        before = time.monotonic()
+        try:
+            self._do_appends()
+            self._do_calls()
+            self._do_long()
+            changed = self._look_around()
+            due = self._tick(changed)
+        except Busy as exc:
+            self._changed = True
+            self._outage.goes_on(str(exc), self._clients)
+            self._fail_overdue()
+            return before + BUSY_PAUSE
+        stalled = self._outage.ends(self._clients)
+        if max(stalled, time.monotonic() - before) > STALL:
+            self.grace_until = time.monotonic() + STALL
+        return due
+
+    def _look_around(self) -> bool:
+        """Say whether anybody has written since the last turn."""
         changed, self._changed = self._changed, False
         if self._shared:
-            seen = self._seen
-            try:
-                self._seen = self.storage.foreign_changes()
-            except Busy:
-                changed = True
+            seen, self._seen = self._seen, self.database.foreign_changes()
             if self._seen != seen:
                 changed = True
-                self.storage.forget_ids()
-            if changed or self._pending:
-                self._poll = FASTEST_POLL
-            else:
-                self._poll = min(self._poll * 1.1, SLOWEST_POLL)
+                self.log.forget()
+            self._poll = FASTEST_POLL if changed else min(self._poll * 1.3, SLOWEST_POLL)
+        return changed
+
+    def _tick(self, changed: bool) -> float:
         now = time.monotonic()
+        due = now + 1.0
+        for client, at in list(self._clients.items()):
+            if not changed and now < at:
+                due = min(due, at)
+                continue
+            if now - at > STALL and at:
+                self.grace_until = now + STALL  # this thread was held up, or frozen
+            try:
+                again = self._clients[client] = client.tick(now, changed)
+            except Busy:
+                raise
+            except Exception as exc:
+                self._clients.pop(client, None)
+                client.fail(exc)
+                continue
+            due = min(due, again)
         if now >= self._clean_at:
             self._clean_at = now + CLEAN_EVERY
-            self._clean()
-        if not (worked or changed or busy) and now < self._due:
-            return self._due  # an idle poll costs one look at shared memory, no query
-        due = now + 1.0
-        for client in list(self.clients):
+            self._long.append((clean(self.database, self.log), _log_cleaning, None))
+        return due
+
+    def _do_appends(self) -> None:
+        """Write what waits to be appended, as much as possible with one statement."""
+        while self._appends:
+            waiting = list(self._appends)
+            batches = [
+                batch for append in waiting for batch in append.batches[len(append.answers) :]
+            ]
             try:
-                due = min(due, client.tick(now, changed))
-                if not busy:
-                    self._is_back(client.state)
-            except Busy as exc:
-                self._is_away(client.state, str(exc))
-                self._changed = True
-                due = min(due, now + BUSY_PAUSE)
+                answers = self.log.append(batches)
+            except Busy:
+                raise
             except Exception as exc:
-                self.remove(client)
-                client.fail(exc)
-        if self._changed:
-            due = now
-        self._due = now + BUSY_PAUSE if busy else due
-        return self._due
+                answers = [exc] * len(batches)
+            self._changed = True
+            for append in waiting:
+                missing = len(append.batches) - len(append.answers)
+                append.answers += answers[:missing]
+                answers = answers[missing:]
+                if len(append.answers) < len(append.batches):
+                    break
+                self._appends.popleft()
+                append.done(append.answers)
 
-    def _clean(self) -> None:
-        try:
-            if clean(self.storage, self._compacted):
-                self._changed = True
-        except Busy:
-            self._clean_at = 0.0
-
-    def _do_jobs(self) -> bool:
-        """Do the pending jobs in order; True when the database is held by another process."""
-        pending = self._pending
-        while pending:
-            job = pending[0]
-            if _is_cancelled(job):
-                pending.popleft()
-                continue
+    def _do_calls(self) -> None:
+        while self._calls:
+            call = self._calls[0]
             try:
-                result, error = self._do(job), None
-            except Busy as exc:
-                self._fail_overdue(str(exc))
-                return True
+                result, error = self._do(call), None
+            except Busy:
+                raise
             except Exception as exc:
                 result, error = None, exc
-            pending.popleft()
-            if job.writes:
+            self._calls.popleft()
+            self._changed = self._changed or call.writes
+            call.done(result, error)
+
+    def _do(self, call: _Call) -> Any:
+        if not call.writes:
+            return call.run()
+        with self.database.transaction():
+            return call.run()
+
+    def _do_long(self) -> None:
+        """Do one step of one long work, then let the next one go on."""
+        if not self._long:
+            return
+        work, done, step = self._long[0]
+        result = None
+        try:
+            if step is not None:
+                with self.database.transaction():
+                    result = step()
                 self._changed = True
-            _answer(job, result, error)
-        return False
-
-    def _fail_overdue(self, why: str) -> None:
-        """Give up what has waited longer than its request timeout, and say to all clients that we wait."""
-        now = time.monotonic()
-        overdue = [job for job in self._pending if now > job.deadline]
-        for job in overdue:
-            self._pending.remove(job)
-            _answer(job, None, BrokerUnavailable(why))
-        for client in self.clients:
-            self._is_away(client.state, why)
-
-    def _do(self, job: _Job) -> Any:
-        if not job.writes:
-            return job.run()
-        with self.storage.transaction():
-            return job.run()
-
-    @staticmethod
-    def _is_back(state: DriverState) -> None:
-        if not state.connected:
-            if state.last_error:
-                logger.info("The embedded broker can be used again")
-            state.connected = True
-            state.since = time.monotonic()
-
-    @staticmethod
-    def _is_away(state: DriverState, error: str) -> None:
-        if state.connected:
-            state.connected = False
-            state.since = time.monotonic()
-            state.last_error = error
-            logger.warning("The embedded broker is held by another process (%s); waiting", error)
-
-
-def _is_cancelled(job: _Job) -> bool:
-    if job.future is None or callable(job.future[0]):
-        return False
-    return bool(job.future[1].cancelled())
-
-
-def _answer(job: _Job, result: Any, error: Exception | None) -> None:
-    if job.future is None:
-        if error is not None:
-            logger.error("embedded broker: %s: %s", type(error).__name__, error)
-        return
-    first, second = job.future
-    if callable(first):
-        if error is not None:
-            second(error)
+        except Busy:
+            raise
+        except Exception as exc:
+            self._long.popleft()
+            done(None, exc)
+            return
+        self._long.popleft()
+        try:
+            step = work.send(result)
+        except StopIteration as end:
+            done(end.value, None)
+        except Exception as exc:
+            done(None, exc)
         else:
-            first(result)
-        return
-    loop, future = first, second
+            self._long.append((work, done, step))
 
-    def settle() -> None:
+    def _fail_overdue(self) -> None:
+        """Give up what has waited longer than its request timeout."""
+        now = time.monotonic()
+        for append in [append for append in self._appends if now > append.deadline]:
+            self._appends.remove(append)
+            rest = len(append.batches) - len(append.answers)
+            error = BrokerUnavailable(self._outage.describe())
+            append.done(append.answers + [error] * rest)
+
+
+class _Outage:
+    """The time in which another process holds the database."""
+
+    def __init__(self, database: Database) -> None:
+        self.since: float | None = None
+        self._database = database
+        self._reason = ""
+        self._speak_at = 0.0
+        self._pause = SPEAK_AGAIN
+
+    def goes_on(self, reason: str, clients: dict[Client, float]) -> None:
+        """Note that the database is held; say so in the log and in the state of the clients."""
+        now = time.monotonic()
+        self._reason = reason
+        if self.since is None:
+            self.since = now
+            self._speak_at, self._pause = now + STALL, SPEAK_AGAIN
+        if now < self._speak_at:
+            return
+        self._speak_at = now + self._pause
+        self._pause *= 2
+        text = self.describe()
+        logger.warning("%s; waiting", text)
+        for client in clients:
+            if client.state.connected:
+                client.state.connected = False
+                client.state.since = now
+            client.state.last_error = text
+
+    def describe(self) -> str:
+        """Say what is the matter, and who holds the database."""
+        seconds = time.monotonic() - self.since if self.since is not None else 0.0
+        holder = self._database.holder() or "another process"
+        return (
+            f"the broker directory {self._database.directory} has been locked by {holder} for "
+            f"{seconds:.1f} s ({self._reason})"
+        )
+
+    def ends(self, clients: dict[Client, float]) -> float:
+        """Note that the database can be used; return how long it could not."""
+        if self.since is None:
+            return 0.0
+        now = time.monotonic()
+        stalled, self.since = now - self.since, None
+        for client in clients:
+            if not client.state.connected:
+                client.state.connected = True
+                client.state.since = now
+        if stalled > STALL:
+            logger.info(
+                "the broker directory %s can be used again after %.1f s",
+                self._database.directory,
+                stalled,
+            )
+        return stalled
+
+
+def _future() -> tuple[asyncio.Future[Any], _Done]:
+    """Make a future of the running loop, and what settles it from another thread."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def settle(result: Any, error: Exception | None) -> None:
         if future.done():
             return
         if error is not None:
@@ -336,7 +502,15 @@ def _answer(job: _Job, result: Any, error: Exception | None) -> None:
         else:
             future.set_result(result)
 
-    call_threadsafe(loop, settle)
+    def done(result: Any, error: Exception | None) -> None:
+        call_threadsafe(loop, lambda: settle(result, error))
+
+    return future, done
+
+
+def _log_cleaning(_result: Any, error: Exception | None) -> None:
+    if error is not None:
+        logger.error("the embedded broker could not clean its log: %s", error)
 
 
 def call_threadsafe(loop: asyncio.AbstractEventLoop, call: Callable[[], Any]) -> None:

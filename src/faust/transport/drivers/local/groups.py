@@ -2,28 +2,32 @@
 
 A group is in one of four phases::
 
-    empty --first join--> joining --everybody joined, or deadline--> syncing --leader's answer--> stable
-                             ^                                          |                           |
-                             +---------- a member joins, leaves or dies, or wants a new round ------+
+    empty --first join--> joining --everybody joined, or deadline--> syncing --leader's answer-->
+    stable
+                             ^                                          |
+                             | +---------- a member joins, leaves or dies, or wants a new round
+                             ------+
 
-*joining* is the barrier: members finish what they hold and join again; those that do not come before the rebalance
-timeout are dropped. *syncing*: the leader (the oldest member) divides the partitions. There is no coordinator process: whoever
-looks carries the group one step further, inside a write transaction, so that one step is made once.
+*joining* is the barrier: members finish what they hold and join again; those that do not come
+before the rebalance timeout are dropped. *syncing*: the leader (the oldest member) divides the
+partitions. There is no coordinator process: whoever looks carries the group one step further,
+inside a write transaction, so that one step is made once.
 
-Times are ``time.monotonic()``, which on Linux all processes of a machine share; after a reboot stored heartbeats lie in
-the future and count as expired.
+Times are ``time.monotonic()``, which on Linux all processes of a machine share; after a reboot
+stored heartbeats lie in the future and count as expired.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from faust.exceptions import CommitRefused
 from faust.messages import TP
 from faust.transport.base import MemberAssignment, MemberSubscription
-from faust.transport.drivers.local.storage import Storage
+from faust.transport.drivers.local.database import Database
+from faust.transport.drivers.local.log import Log
 
 __all__ = ["Group", "Groups", "Member"]
 
@@ -45,28 +49,31 @@ class Member(NamedTuple):
 
 
 class Groups:
-    """All groups of one broker; call inside `Storage.transaction` whatever is said to write."""
+    """All groups of one broker; call inside `Database.transaction` whatever is said to write."""
 
-    def __init__(self, storage: Storage) -> None:
-        self.storage = storage
+    def __init__(self, database: Database, log: Log) -> None:
+        self.database = database
+        self.log = log
 
     # -- looking
 
     def names(self) -> list[str]:
         """Return the names of all groups that have members or committed offsets."""
-        rows = self.storage.read("SELECT name FROM groups UNION SELECT grp FROM offsets ORDER BY 1")
+        rows = self.database.read(
+            "SELECT name FROM groups UNION SELECT grp FROM offsets ORDER BY 1"
+        )
         return [name for (name,) in rows]
 
     def group(self, name: str) -> Group:
         """Return where the group stands."""
-        rows = self.storage.read(
+        rows = self.database.read(
             "SELECT generation, phase, deadline, leader FROM groups WHERE name=?", name
         )
         return Group(*rows[0]) if rows else Group(0, "empty", 0.0, "")
 
     def member(self, name: str, member: str) -> Member | None:
         """Return where a member stands; None when it is no longer one."""
-        rows = self.storage.read(
+        rows = self.database.read(
             "SELECT joined, assignment, assigned_data FROM members WHERE grp=? AND id=?",
             name,
             member,
@@ -77,20 +84,31 @@ class Groups:
         answer = None if assignment is None else MemberAssignment(json.loads(assignment), data)
         return Member(bool(joined), answer)
 
+    def fingerprint(self, name: str, member: str) -> tuple[Any, ...]:
+        """Return what differs when `advance` or the member has something to do, time apart."""
+        rows = self.database.read(
+            "SELECT g.generation, g.phase, g.leader, count(m.id), sum(m.joined),"
+            " max(m.id=?), (SELECT value FROM counters WHERE name='topics')"
+            " FROM groups g LEFT JOIN members m ON m.grp=g.name WHERE g.name=?",
+            member,
+            name,
+        )
+        return tuple(rows[0])
+
     def has_instance(self, name: str, instance: str) -> bool:
         """Say whether somebody is the static member *instance*."""
         return bool(
-            self.storage.read("SELECT 1 FROM members WHERE grp=? AND instance=?", name, instance)
+            self.database.read("SELECT 1 FROM members WHERE grp=? AND instance=?", name, instance)
         )
 
     def member_ids(self, name: str) -> list[str]:
         """Return the members, the oldest first."""
-        rows = self.storage.read("SELECT id FROM members WHERE grp=? ORDER BY born, id", name)
+        rows = self.database.read("SELECT id FROM members WHERE grp=? ORDER BY born, id", name)
         return [member for (member,) in rows]
 
     def subscriptions(self, name: str) -> dict[str, MemberSubscription]:
         """Return what the members have told their leader."""
-        rows = self.storage.read(
+        rows = self.database.read(
             "SELECT id, topics, user_data FROM members WHERE grp=? ORDER BY born, id", name
         )
         return {
@@ -98,17 +116,17 @@ class Groups:
             for member, topics, user_data in rows
         }
 
-    def due(self, name: str, now: float) -> bool:
-        """Say whether `advance` would change something."""
+    def due(self, name: str, now: float, *, grace: bool = False) -> bool:
+        """Say whether `advance` would change something; with *grace* nobody is dead."""
         group = self.group(name)
-        if self._expired(name, now):
+        if not grace and self._expired(name, now):
             return True
         if group.phase != "joining":
             return False
         return now >= group.deadline or not self._missing(name)
 
     def _expired(self, name: str, now: float) -> list[str]:
-        rows = self.storage.read(
+        rows = self.database.read(
             "SELECT id FROM members WHERE grp=? AND (heartbeat + session < ? OR heartbeat > ?)",
             name,
             now,
@@ -117,7 +135,7 @@ class Groups:
         return [member for (member,) in rows]
 
     def _missing(self, name: str) -> list[str]:
-        rows = self.storage.read("SELECT id FROM members WHERE grp=? AND joined=0", name)
+        rows = self.database.read("SELECT id FROM members WHERE grp=? AND joined=0", name)
         return [member for (member,) in rows]
 
     # -- changing (inside a transaction)
@@ -136,7 +154,7 @@ class Groups:
         """Take part in the next generation."""
         if instance is not None and self._take_place(name, member, instance, subscription, now):
             return
-        self.storage.db.execute(
+        self.database.write(
             "INSERT INTO members (grp, id, instance, topics, user_data, session, rebalance, heartbeat, joined, born)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?) ON CONFLICT (grp, id) DO UPDATE SET"
             " topics=excluded.topics, user_data=excluded.user_data, heartbeat=excluded.heartbeat",
@@ -154,13 +172,13 @@ class Groups:
         )
         if self.group(name).phase != "joining":
             self.new_round(name, now)
-        self.storage.db.execute("UPDATE members SET joined=1 WHERE grp=? AND id=?", (name, member))
+        self.database.write("UPDATE members SET joined=1 WHERE grp=? AND id=?", (name, member))
 
     def _take_place(
         self, name: str, member: str, instance: str, subscription: MemberSubscription, now: float
     ) -> bool:
         """A static member comes back (KIP-345): it gets what it had, without a rebalance."""
-        rows = self.storage.read(
+        rows = self.database.read(
             "SELECT id, topics FROM members WHERE grp=? AND instance=?", name, instance
         )
         if not rows:
@@ -168,62 +186,58 @@ class Groups:
         ((old, topics),) = rows
         group = self.group(name)
         same = json.loads(topics) == list(subscription.topics)
-        self.storage.db.execute(
+        self.database.write(
             "UPDATE members SET id=?, heartbeat=?, topics=?, user_data=? WHERE grp=? AND id=?",
             (member, now, json.dumps(subscription.topics), subscription.user_data, name, old),
         )
         if group.leader == old:
-            self.storage.db.execute("UPDATE groups SET leader=? WHERE name=?", (member, name))
+            self.database.write("UPDATE groups SET leader=? WHERE name=?", (member, name))
         if group.phase == "stable" and (not same or old == member):
             self.new_round(name, now)
         if group.phase != "stable" or not same or old == member:
-            self.storage.db.execute(
-                "UPDATE members SET joined=1 WHERE grp=? AND id=?", (name, member)
-            )
+            self.database.write("UPDATE members SET joined=1 WHERE grp=? AND id=?", (name, member))
         return True
 
     def new_round(self, name: str, now: float) -> None:
         """Ask everybody to join again."""
-        db = self.storage.db
-        (longest,) = db.execute(
-            "SELECT coalesce(max(rebalance), 0) FROM members WHERE grp=?", (name,)
-        ).fetchone()
-        db.execute(
+        database = self.database
+        ((longest,),) = database.read(
+            "SELECT coalesce(max(rebalance), 0) FROM members WHERE grp=?", name
+        )
+        database.write(
             "INSERT INTO groups (name, phase, deadline) VALUES (?, 'joining', ?) ON CONFLICT (name) DO UPDATE SET"
             " phase='joining', deadline=excluded.deadline",
             (name, now + longest),
         )
-        db.execute(
+        database.write(
             "UPDATE members SET joined=0, assignment=NULL, assigned_data=NULL WHERE grp=?", (name,)
         )
 
     def heartbeat(self, name: str, member: str, now: float) -> bool:
-        """Say that *member* lives; False when it is no longer a member."""
-        done = self.storage.db.execute(
+        """Say that *member* lives; False when it is no longer a member. Needs no transaction."""
+        done = self.database.write(
             "UPDATE members SET heartbeat=? WHERE grp=? AND id=?", (now, name, member)
         )
-        return done.rowcount > 0
+        return done > 0
 
     def leave(self, name: str, member: str, now: float) -> None:
         """Leave the group at once."""
-        done = self.storage.db.execute("DELETE FROM members WHERE grp=? AND id=?", (name, member))
-        if done.rowcount:
+        done = self.database.write("DELETE FROM members WHERE grp=? AND id=?", (name, member))
+        if done:
             self._after_loss(name, now)
 
     def _after_loss(self, name: str, now: float) -> None:
         if not self.member_ids(name):
-            self.storage.db.execute(
-                "UPDATE groups SET phase='empty', leader='' WHERE name=?", (name,)
-            )
+            self.database.write("UPDATE groups SET phase='empty', leader='' WHERE name=?", (name,))
         elif self.group(name).phase != "joining":
             self.new_round(name, now)
 
-    def advance(self, name: str, now: float) -> None:
+    def advance(self, name: str, now: float, *, grace: bool = False) -> None:
         """Drop the dead, and pass the barrier when it is complete or its time is over."""
-        db = self.storage.db
-        expired = self._expired(name, now)
+        database = self.database
+        expired = [] if grace else self._expired(name, now)
         if expired:
-            db.executemany(
+            database.write_many(
                 "DELETE FROM members WHERE grp=? AND id=?", [(name, member) for member in expired]
             )
             self._after_loss(name, now)
@@ -233,14 +247,14 @@ class Groups:
         missing = self._missing(name)
         if missing and now < group.deadline:
             return
-        db.executemany(
+        database.write_many(
             "DELETE FROM members WHERE grp=? AND id=?", [(name, member) for member in missing]
         )
         members = self.member_ids(name)
         if not members:
-            db.execute("UPDATE groups SET phase='empty', leader='' WHERE name=?", (name,))
+            database.write("UPDATE groups SET phase='empty', leader='' WHERE name=?", (name,))
             return
-        db.execute(
+        database.write(
             "UPDATE groups SET phase='syncing', generation=generation+1, leader=? WHERE name=?",
             (members[0], name),
         )
@@ -252,11 +266,11 @@ class Groups:
             return
         for member, answer in answers.items():
             partitions = {topic: list(numbers) for topic, numbers in answer.partitions.items()}
-            self.storage.db.execute(
+            self.database.write(
                 "UPDATE members SET assignment=?, assigned_data=? WHERE grp=? AND id=?",
                 (json.dumps(partitions), answer.user_data, name, member),
             )
-        self.storage.db.execute("UPDATE groups SET phase='stable' WHERE name=?", (name,))
+        self.database.write("UPDATE groups SET phase='stable' WHERE name=?", (name,))
 
     def commit(
         self, name: str, member: str, generation: int, offsets: Mapping[TP, int]
@@ -281,11 +295,11 @@ class Groups:
         accepted = {}
         for tp, offset in offsets.items():
             try:
-                self.storage.part(tp)
+                self.log.id_of(tp)
             except Exception as exc:
                 answers[tp] = exc
             else:
                 answers[tp] = None
                 accepted[tp] = offset
-        self.storage.commit(name, accepted)
+        self.log.commit(name, accepted)
         return answers

@@ -4,17 +4,18 @@
 
     out -> joined -> stable -> giving back -> joined -> ...
 
-*joined*: waiting for the barrier and the leader's answer. *giving back*: the application's listener is finishing what it
-holds; heartbeats go on meanwhile. A member that finds its row gone was dropped: what it holds is lost, and it joins
-again under a new name.
+*joined*: waiting for the barrier and the leader's answer. *giving back*: the application's listener
+is finishing what it holds; heartbeats go on meanwhile. A member that finds its row gone was
+dropped: what it holds is lost, and it joins again under a new name.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any
 
@@ -22,11 +23,13 @@ from faust.exceptions import BrokerError
 from faust.messages import TP
 from faust.transport.base import Assignor, ConsumerOptions, MemberSubscription
 from faust.transport.drivers.local.engine import Engine
-from faust.transport.drivers.local.groups import Groups
 
 __all__ = ["Membership"]
 
-logger: logging.Logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
+
+_LOOK_EVERY = 0.2
+"""Seconds between two looks for dead members and passed deadlines."""
 
 
 class Membership:
@@ -38,9 +41,11 @@ class Membership:
         assignor: Divides the partitions when this member leads.
         topics: Names to read.
         pattern: Regular expression of names to read as well.
-        on_revoke: Called with ``lost`` when what is held must be given back; answer with `gave_back`.
+        on_revoke: Called with ``lost`` when what is held must be given back; answer with
+            `gave_back`.
         on_assign: Called with partitions and generation.
         on_error: Called with an error that ends the member.
+        polled: Returns when (monotonic) the application asked for records last.
     """
 
     def __init__(
@@ -54,28 +59,33 @@ class Membership:
         on_revoke: Callable[[bool], None],
         on_assign: Callable[[frozenset[TP], int], None],
         on_error: Callable[[Exception], None],
+        polled: Callable[[], float],
     ) -> None:
         assert options.group_id is not None
         self.engine = engine
-        self.groups: Groups = engine.groups
-        self.group: str = options.group_id
+        self.groups = engine.groups
+        self.group = options.group_id
         self.options = options
-        self.assignor: Assignor = assignor
-        self.topics: frozenset[str] = topics
+        self.assignor = assignor
+        self.topics = topics
         self.pattern = re.compile(pattern) if pattern is not None else None
         self.on_revoke = on_revoke
         self.on_assign = on_assign
         self.on_error = on_error
-        self.id: str = ""
-        self.state: str = "out"
-        self.generation: int = -1
-        self.lease: float = -inf
+        self.polled = polled
+        self.id = ""
+        self.state = "out"
+        self.generation = -1
+        self.lease = -inf
         self._holds = False
         self._next_heartbeat = 0.0
         self._told: tuple[str, ...] = ()
         self._counts: dict[str, int] = {}
         self._topics_version = -1
         self._again = False
+        self._asleep_since: float | None = None
+        self._seen: tuple[Any, ...] = ()
+        self._look_at = 0.0
 
     # -- called in the broker's thread
 
@@ -88,29 +98,60 @@ class Membership:
 
     def tick(self, now: float) -> float:
         """Do what is due; return when to come again."""
+        if self._asleep_since is not None:
+            if self.polled() <= self._asleep_since:
+                return now + _LOOK_EVERY
+            self._asleep_since = None
         if self.state == "out":
             self._join(now)
         if now >= self._next_heartbeat:
             self._beat(now)
-        if self.groups.due(self.group, now):
-            with self.engine.storage.transaction():
-                self.groups.advance(self.group, now)
+        seen = self.groups.fingerprint(self.group, self.id)
+        if seen != self._seen or now >= self._look_at or self._again:
+            self._advance(now)
+            self._look(now)
+            self._seen, self._look_at = seen, now + _LOOK_EVERY
+        return min(self._next_heartbeat, self._look_at)
+
+    def _advance(self, now: float) -> None:
+        grace = now < self.engine.grace_until
+        if self.groups.due(self.group, now, grace=grace):
+            with self.engine.database.transaction():
+                self.groups.advance(self.group, now, grace=grace)
             self.engine.note_change()
-        self._look(now)
-        return min(self._next_heartbeat, now + 0.2)
 
     def _beat(self, now: float) -> None:
-        with self.engine.storage.transaction():
-            alive = self.groups.heartbeat(self.group, self.id, now)
-        self._next_heartbeat = now + min(
-            self.options.heartbeat_interval, self.options.session_timeout / 3
-        )
+        alive = self.groups.heartbeat(self.group, self.id, now)
+        self._next_heartbeat = now + self._interval()
         if alive:
             self.lease = now + self.options.session_timeout
+        silent = now - self.polled()
+        if alive and self.state == "stable" and silent > self.options.max_poll_interval:
+            self._fall_asleep(now, silent)
+
+    def _interval(self) -> float:
+        return min(self.options.heartbeat_interval, self.options.session_timeout / 3)
+
+    def _fall_asleep(self, now: float, silent: float) -> None:
+        """Leave until the application asks for records again (Kafka's ``max.poll.interval.ms``)."""
+        logger.error(
+            "Leaving group %s: the application has not asked for records for %.1f s, and "
+            "broker_max_poll_interval is %g s",
+            self.group,
+            silent,
+            self.options.max_poll_interval,
+        )
+        with self.engine.database.transaction():
+            self.groups.leave(self.group, self.id, now)
+        self.lease = -inf
+        self._asleep_since = now
+        self.engine.note_change()
+        self._give_back(lost=True)
 
     def _look(self, now: float) -> None:
-        # The group first: another process may write in between, and then what we read of ourselves must be the newer.
-        # (The other way round the leader's answer could come between, and we would take "nothing" for our share.)
+        # The group first: another process may write in between, and then what we read of ourselves
+        # must be the newer. (The other way round the leader's answer could come between, and we
+        # would take "nothing" for our share.)
         group = self.groups.group(self.group)
         member = self.groups.member(self.group, self.id)
         if member is None:
@@ -120,7 +161,7 @@ class Membership:
             if group.phase == "joining" and not member.joined:
                 self._give_back(lost=False)
             elif self._wants_new_round():
-                with self.engine.storage.transaction():
+                with self.engine.database.transaction():
                     self.groups.new_round(self.group, now)
                 self.engine.note_change()
                 self._give_back(lost=False)
@@ -135,18 +176,20 @@ class Membership:
     def _dropped(self, now: float) -> None:
         instance = self.options.group_instance_id
         if instance is not None and self.groups.has_instance(self.group, instance):
-            self.state = "left"
-            self.on_error(
+            self.lease = -inf
+            self._fail(
                 BrokerError(
-                    f"group {self.group}: another process has taken the place of the static member {instance!r};"
-                    " give each process a consumer_group_instance_id of its own"
+                    f"group {self.group}: another process has taken the place of the static member "
+                    f"{instance!r}; give each process a consumer_group_instance_id of its own"
                 )
             )
         elif self.state == "stable":
             logger.warning(
-                "Dropped from group %s: no heartbeat within the session timeout, or too late for a rebalance",
+                "Dropped from group %s: no heartbeat within the session timeout, or too late for "
+                "a rebalance",
                 self.group,
             )
+            self.lease = -inf
             self._give_back(lost=True)
         elif self.state == "joined":
             self._join(now)
@@ -163,13 +206,15 @@ class Membership:
         self.state = "out"
         self._holds = False
         self._next_heartbeat = min(self._next_heartbeat, now)
+        self._seen = ()
         self.engine.note_change()
 
     def _join(self, now: float) -> None:
-        groups = self.groups
-        topics = self._resolved()
+        groups, log = self.groups, self.engine.log
+        version, counts = log.topics_version(), log.topics()
+        topics = self._resolved(counts)
         told = MemberSubscription(topics, self.assignor.subscription_user_data(frozenset(topics)))
-        with self.engine.storage.transaction():
+        with self.engine.database.transaction():
             if not self.id or groups.member(self.group, self.id) is None:
                 self.id = f"{self.options.client_id}-{uuid.uuid4().hex}"
             groups.join(
@@ -181,48 +226,46 @@ class Membership:
                 rebalance=self.options.rebalance_timeout,
                 now=now,
             )
-        self._told = topics
+        self._told, self._counts, self._topics_version = topics, counts, version
         self._again = False
         self.lease = now + self.options.session_timeout
         self.state = "joined"
-        self._next_heartbeat = now + min(
-            self.options.heartbeat_interval, self.options.session_timeout / 3
-        )
+        self._next_heartbeat = now + self._interval()
         self.engine.note_change()
 
-    def _resolved(self) -> tuple[str, ...]:
-        storage = self.engine.storage
-        self._topics_version = storage.topics_version()
-        self._counts = storage.topics()
+    def _resolved(self, counts: Mapping[str, int]) -> tuple[str, ...]:
         names = set(self.topics)
         if self.pattern is not None:
-            names |= {name for name in self._counts if self.pattern.fullmatch(name)}
+            names |= {name for name in counts if self.pattern.fullmatch(name)}
         return tuple(sorted(names))
 
     def _wants_new_round(self) -> bool:
         """The subscription has changed, or topics we read were made, deleted or grew."""
         if self._again:
             return True
-        version = self.engine.storage.topics_version()
+        version = self.engine.log.topics_version()
         if version == self._topics_version:
             return False
-        before = {name: self._counts.get(name) for name in self._told}
-        told = self._resolved()
-        return told != self._told or before != {name: self._counts.get(name) for name in told}
+        counts = self.engine.log.topics()
+        told = self._resolved(counts)
+        if told != self._told or any(counts.get(name) != self._counts.get(name) for name in told):
+            return True
+        self._topics_version = version
+        return False
 
     def _divide(self, generation: int) -> None:
         """As the leader, ask the assignor, and write its answer."""
         members = self.groups.subscriptions(self.group)
-        counts = self.engine.storage.topics()
+        counts = self.engine.log.topics()
         wanted = {topic for told in members.values() for topic in told.topics}
         try:
             answers = self.assignor.assign(
                 members, {topic: count for topic, count in counts.items() if topic in wanted}
             )
         except Exception as exc:
-            self.on_error(exc)
+            self._fail(exc)
             return
-        with self.engine.storage.transaction():
+        with self.engine.database.transaction():
             self.groups.assign(self.group, generation, answers)
         self.engine.note_change()
 
@@ -230,7 +273,7 @@ class Membership:
         self.state = "stable"
         self.generation = generation
         partitions = {} if assignment is None else assignment.partitions
-        counts = self.engine.storage.topics()
+        counts = self.engine.log.topics()
         tps = frozenset(
             TP(topic, number)
             for topic, numbers in partitions.items()
@@ -241,10 +284,17 @@ class Membership:
             try:
                 self.assignor.on_assignment(assignment, generation)
             except Exception as exc:
-                self.on_error(exc)
+                self._fail(exc)
                 return
         self._holds = bool(tps)
         self.on_assign(tps, generation)
+
+    def _fail(self, error: Exception) -> None:
+        """End, and do not keep the others waiting."""
+        with self.engine.database.transaction():
+            self.groups.leave(self.group, self.id, time.monotonic())
+        self.state = "left"
+        self.on_error(error)
 
     def leave(self, now: float) -> None:
         """Leave the group; a static member only stops its heartbeats."""

@@ -1,8 +1,14 @@
 """The producer of ``memory://`` and ``local://``.
 
-Records collect in batches on the application's thread (`batching.Accumulator`); what is ready goes to the broker's thread
-in one job, which is one SQLite transaction. A Kafka-style transaction is staged here and written, together with the
-offsets, in one SQLite transaction when it is committed: so nobody, whatever isolation level, ever sees half of one.
+Records collect in batches on the application's thread (`batching.Accumulator`); what is ready goes
+to the broker's thread, which appends what waits with one statement. While it does, further records
+collect.
+
+A transaction is staged here and written, together with its offsets, in one SQLite transaction when
+it is
+committed: so nobody, whatever isolation level, ever sees half of one, and an aborted one leaves no
+    trace. A record of it
+has no offset before that: its delivery is done when it is staged, with offset -1.
 """
 
 from __future__ import annotations
@@ -30,7 +36,8 @@ from faust.transport.base import (
 )
 from faust.transport.drivers.batching import Accumulator, Batch
 from faust.transport.drivers.local.consumer import Consumer
-from faust.transport.drivers.local.engine import Engine, call_threadsafe, closed_error
+from faust.transport.drivers.local.engine import Answer, Engine, call_threadsafe, closed_error
+from faust.transport.drivers.local.log import Outgoing
 
 __all__ = ["Producer"]
 
@@ -74,12 +81,13 @@ class Producer(ProducerDriver):
         self._offsets: dict[TP, int] = {}
         self._group: tuple[str, str, int] | None = None
         self._accumulator = Accumulator(
-            max_batch_size=max(options.max_batch_size, 65536),
+            max_batch_size=options.max_batch_size,
             max_request_size=options.max_request_size,
             buffer_memory=options.buffer_memory,
             linger=options.linger,
             compression=options.compression,
-            in_flight=2,
+            in_flight=1,
+            burst=None,
             wake=self._ask,
             on_full=self._set_full,
         )
@@ -102,9 +110,9 @@ class Producer(ProducerDriver):
         transactional_id = self.options.transactional_id
         if transactional_id is not None:
             self._epoch = await engine.call(
-                lambda: engine.storage.take_over(transactional_id), writes=True
+                lambda: engine.log.take_over(transactional_id), writes=True
             )
-        await engine.call(lambda: engine.add(self))
+        engine.post(lambda: engine.add(self))
         self.state.connected = True
         self.state.since = time.monotonic()
         self._sweeper = self._loop.call_later(SWEEP, self._sweep)
@@ -113,11 +121,11 @@ class Producer(ProducerDriver):
 
     def tick(self, now: float, changed: bool) -> float:  # noqa: ARG002
         """Nothing is due; the engine keeps `state` for us."""
-        return now + 1.0
+        return now + 3600.0
 
     def fail(self, error: Exception) -> None:
-        """Note what `tick` has raised, which does nothing that could fail."""
-        self.state.last_error = str(error)
+        """Nothing of ours can fail in `tick`."""
+        raise error
 
     def _sweep(self) -> None:
         self._accumulator.expire(self.options.request_timeout)
@@ -206,34 +214,17 @@ class Producer(ProducerDriver):
             for batch in batches:
                 batch.done(-1)
             return
-        stamp = time.time_ns() // 1_000_000
         loop = self._loop
         assert loop is not None
 
-        def write() -> list[tuple[Batch, int | Exception]]:
-            return self._write(engine, built, stamp)
+        def done(answers: list[Answer]) -> None:
+            call_threadsafe(loop, lambda: _answer(batches, answers))
 
-        def written(answers: list[tuple[Batch, int | Exception]]) -> None:
-            call_threadsafe(loop, lambda: _answer(answers))
-
-        def failed(error: Exception) -> None:
-            written([(batch, _send_error(batch, error)) for batch in batches])
-
-        deadline = time.monotonic() + self.options.request_timeout
-        engine.produce(write, written, failed, deadline)
-
-    @staticmethod
-    def _write(
-        engine: Engine, built: Sequence[tuple[Batch, bytearray]], stamp: int
-    ) -> list[tuple[Batch, int | Exception]]:
-        """Write batches (broker's thread, inside a transaction)."""
-        answers: list[tuple[Batch, int | Exception]] = []
-        for batch, data in built:
-            try:
-                answers.append((batch, engine.storage.append(batch.tp, data, batch.count, stamp)))
-            except (UnknownTopic, ProducerSendError) as exc:
-                answers.append((batch, exc))
-        return answers
+        engine.append(
+            [Outgoing(batch.tp, data, batch.count) for batch, data in built],
+            done,
+            time.monotonic() + self.options.request_timeout,
+        )
 
     # -- topics
 
@@ -247,16 +238,15 @@ class Producer(ProducerDriver):
         if engine is None:
             raise closed_error()
 
-        def look() -> int | None:
-            return engine.storage.partitions(topic)
+        log = engine.log
 
         def make() -> int:
-            engine.storage.create_topic(topic, engine.storage.default_partitions, {})
-            return engine.storage.partitions(topic) or 0
+            log.create_topic(topic, log.default_partitions, {})
+            return log.partitions(topic) or 0
 
-        count = await engine.call(look)
+        count = await engine.call(lambda: log.partitions(topic))
         if count is None:
-            if not engine.auto_create:
+            if not log.auto_create:
                 raise UnknownTopic(
                     f"there is no topic {topic!r}, and ?auto_create=no says not to make one"
                 )
@@ -283,7 +273,7 @@ class Producer(ProducerDriver):
 
     async def _check_epoch(self) -> None:
         engine, transactional_id = self._open()
-        current = await engine.call(lambda: engine.storage.epoch(transactional_id))
+        current = await engine.call(lambda: engine.log.epoch(transactional_id))
         self._compare(current)
 
     def _compare(self, current: int) -> None:
@@ -327,16 +317,20 @@ class Producer(ProducerDriver):
         await self._accumulator.flush()
         staged = self._in_transaction()
         engine, transactional_id = self._open()
-        stamp = time.time_ns() // 1_000_000
+        outgoing = [Outgoing(batch.tp, data, batch.count) for batch, data in staged]
         offsets, group = self._offsets, self._group
 
         def commit() -> None:
-            self._compare(engine.storage.epoch(transactional_id))
+            self._compare(engine.log.epoch(transactional_id))
             if offsets and group is not None:
                 name, member, generation = group
-                engine.groups.commit(name, member, generation, offsets)
-            for batch, data in staged:
-                engine.storage.append(batch.tp, data, batch.count, stamp)
+                refused = engine.groups.commit(name, member, generation, offsets)
+                for error in refused.values():
+                    if error is not None:
+                        raise error
+            for answer in engine.log.append(outgoing):
+                if isinstance(answer, Exception):
+                    raise answer
 
         try:
             await engine.call(commit, writes=True)
@@ -352,19 +346,17 @@ class Producer(ProducerDriver):
         await self._check_epoch()
 
 
-def _send_error(batch: Batch, error: Exception) -> Exception:
-    """Name the partition whose records were not written."""
-    tp = batch.tp
-    found = ProducerSendError(
-        f"{batch.count} records for {tp.topic}[{tp.partition}] were not written: {error}"
-    )
-    found.__cause__ = error
-    return found
-
-
-def _answer(answers: Sequence[tuple[Batch, int | Exception]]) -> None:
-    for batch, answer in answers:
-        if isinstance(answer, Exception):
+def _answer(batches: Sequence[Batch], answers: Sequence[Answer]) -> None:
+    """Tell the batches what has become of them (application's loop)."""
+    for batch, answer in zip(batches, answers, strict=True):
+        if not isinstance(answer, Exception):
+            batch.done(answer.base, answer.log_timestamp)
+        elif isinstance(answer, UnknownTopic | ProducerSendError):
             batch.fail(answer)
         else:
-            batch.done(answer)
+            tp = batch.tp
+            error = ProducerSendError(
+                f"{batch.count} records for {tp.topic}[{tp.partition}] were not written: {answer}"
+            )
+            error.__cause__ = answer
+            batch.fail(error)

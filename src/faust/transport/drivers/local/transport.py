@@ -32,13 +32,15 @@ KNOWN_OPTIONS = {"durable", "partitions", "auto_create"}
 class Transport(BaseTransport):
     """The embedded broker at one address.
 
-    ``memory://`` and ``memory://name`` live in this process; ``local:///absolute/path`` and ``local://./relative/path`` in a
-    directory that any number of processes on this machine share; ``local://`` in ``$FAUST_DATADIR/broker``, else
-    ``./faust-broker``. Options: ``?durable=full`` waits for the disk at each commit; ``?partitions=N`` is the number of
-    partitions of topics that are made by being used (8); ``?auto_create=no``: they are not made.
+    ``memory://`` and ``memory://name`` live in this process; ``local:///absolute/path`` and
+    ``local://./relative/path`` in a directory that any number of processes on this machine share;
+    ``local://`` in ``$FAUST_DATADIR/broker``, else ``./faust-broker``. Options: ``?durable=full``
+    waits for the disk at each commit; ``?partitions=N`` is the number of partitions of topics that
+    are made by being used (8); ``?auto_create=no``: they are not made.
 
     Raises:
-        ImproperlyConfigured: The address has an option that is not known, or a value that makes no sense.
+        ImproperlyConfigured: The address has an option that is not known, or a value that makes no
+            sense.
     """
 
     driver_version: ClassVar[str] = f"embedded broker (SQLite {sqlite3.sqlite_version})"
@@ -77,14 +79,15 @@ class Transport(BaseTransport):
         return int(value)
 
     def _acquire(self) -> Engine:
-        engine = Engine.acquire(
+        return Engine.acquire(
             self.address,
-            self.directory,
-            durable=self.durable,
-            default_partitions=self.default_partitions,
+            lambda: Engine(
+                self.directory,
+                durable=self.durable,
+                default_partitions=self.default_partitions,
+                auto_create=self.auto_create,
+            ),
         )
-        engine.auto_create = self.auto_create
-        return engine
 
     def _release(self, engine: Engine) -> None:
         engine.release(self.address)
