@@ -60,6 +60,12 @@ async def batches(
                 items.append(item)
             items = _living(items, cursor)
             if items and (len(items) >= size or (due is not None and now >= due)):
+                held = len(items)
+                items = await _certain(items, cursor)
+                if cursor.claims != turn:
+                    return
+                if len(items) < held:
+                    continue
                 handed_out = True
                 yield items
                 handed_out = False
@@ -143,6 +149,14 @@ def _let_go(items: list[Item]) -> None:
         if lane.tracker is None:
             lane.done = record.offset
             lane.current = None
+
+
+async def _certain(items: list[Item], cursor: Cursor) -> list[Item]:
+    """Wait until the lease on what was collected is certain (C17); return what is still ours."""
+    while items and cursor.lease_expired():
+        await cursor.rest()
+        items = _living(items, cursor)
+    return items
 
 
 def _give_back(items: list[Item], cursor: Cursor) -> None:

@@ -209,6 +209,35 @@ async def test_a_list_goes_on_when_the_lease_is_renewed() -> None:
     assert [item.value for item in await asyncio.wait_for(pending, 10)] == [1]
 
 
+@pytest.mark.parametrize("dies", [False, True])
+async def test_a_list_that_falls_due_after_a_freeze_waits_for_the_lease(dies: bool) -> None:
+    """What was collected before a freeze is handed out when membership is certain again, or never (C17)."""
+    cursor, (lane,), mailbox, clock = make(2)
+    lease = 10.0
+    cursor.lease_until = lambda: lease
+    lists = batches(cursor, 5, 1.0, mailbox.wait)
+    pending = asyncio.ensure_future(anext(lists))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not pending.done()
+    clock.now = 60.0  # frozen: the list is due, and nothing more has come
+    mailbox.wake()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not pending.done()
+    if dies:
+        lane.task.alive = False
+    lease = 100.0
+    for _ in range(20):
+        await asyncio.sleep(0)
+    if dies:
+        assert not pending.done()
+        assert lane.task.safe() == 0
+        pending.cancel()
+    else:
+        assert [item.value for item in await pending] == [0, 1]
+
+
 async def test_skip_drops_and_finishes() -> None:
     """A processor that raises Skip drops the event, and it counts as finished."""
     cursor, (lane,), _, _ = make(4)
