@@ -470,8 +470,7 @@ async def _stale_after_a_freeze(stage: Stage, member: Member, rival: Recorder) -
     stale = {
         event["at"]
         for event in slices
-        if event["at"] > event["lease"]
-        or (stage.kind != "memory" and event["generation"] == old)
+        if event["at"] > event["lease"] or (stage.kind != "memory" and event["generation"] == old)
     }
     assert stale <= {slices[0]["at"]}
     return bool(stale)

@@ -18,6 +18,8 @@ says how far it came, and whoever moves it does the work, so that of several pro
 
 from __future__ import annotations
 
+import json
+import logging
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,12 +38,16 @@ from faust.transport.drivers.local.topicconfig import TopicConfig
 
 __all__ = ["clean", "compact_topic", "delete_records", "drop_partitions"]
 
+logger = logging.getLogger(__name__)
+
 COMPACT_AFTER = 10_000
 """Records appended since the last time, at least, before a partition is compacted by itself."""
 ROWS_PER_STEP = 500
 BYTES_PER_STEP = 512 * 1024
 MERGED_BYTES = 64 * 1024
 """Neighbouring batches are put together up to about this size."""
+LONGEST_BATCH = 2**31 - 1
+"""Offsets that one batch may span (KIP-98)."""
 
 _OFFSETS = (1 << OFFSET_BITS) - 1
 _SELECT = "SELECT id, base, stamp, written, data FROM batches WHERE id>=? AND id<? ORDER BY id"
@@ -57,18 +63,34 @@ class _Stored(NamedTuple):
     data: bytes
 
 
+class _Partition(NamedTuple):
+    """A partition as it was when we looked.
+
+    Every step names it by its number, which is never used again: so nothing is done to a topic that
+    was made anew under the same name.
+    """
+
+    tp: TP
+    id: int
+    end: int
+    config: TopicConfig
+
+
 # -- all topics, now and then
 
 
 def clean(database: Database, log: Log) -> LongWork[None]:
     """Do what is due on all topics."""
-    for topic, count in log.topics().items():
-        config = TopicConfig.of(log.config(topic))
-        for number in range(count):
-            tp = TP(topic, number)
-            yield from _expire(database, tp, config)
-            if config.compact and (yield partial(_claim, database, tp, unless_little=True)):
-                yield from _compact(database, tp, config)
+    for topic in log.topics():
+        for partition in _partitions(database, topic):
+            yield from _expire(database, partition)
+            if partition.config.compact and (
+                yield partial(_claim, database, partition.id, unless_little=True)
+            ):
+                try:
+                    yield from _compact(database, partition)
+                except StorageError as exc:  # of one partition; the others are cleaned all the same
+                    logger.error("%s", exc)
         yield None
     yield from _drop_orphans(database)
 
@@ -79,15 +101,26 @@ def compact_topic(database: Database, log: Log, topic: str) -> LongWork[None]:
     Raises:
         UnknownTopic: There is no such topic.
     """
-    count = log.partitions(topic)
-    if count is None:
+    if log.partitions(topic) is None:
         raise UnknownTopic(f"there is no topic {topic!r}")
-    config = TopicConfig.of(log.config(topic))
-    for number in range(count):
-        tp = TP(topic, number)
-        yield from _expire(database, tp, config)
-        yield partial(_claim, database, tp, unless_little=False)
-        yield from _compact(database, tp, config)
+    for partition in _partitions(database, topic):
+        yield from _expire(database, partition)
+        yield partial(_claim, database, partition.id, unless_little=False)
+        yield from _compact(database, partition)
+
+
+def _partitions(database: Database, topic: str) -> Iterator[_Partition]:
+    """Look up the partitions of a topic, each when its turn comes."""
+    number = 0
+    while rows := database.read(
+        "SELECT p.id, p.next, t.config FROM partitions p JOIN topics t ON t.name = p.topic"
+        " WHERE p.topic=? AND p.number=?",
+        topic,
+        number,
+    ):
+        id, end, config = rows[0]
+        yield _Partition(TP(topic, number), id, end, TopicConfig.of(json.loads(config)))
+        number += 1
 
 
 # -- the start of a partition
@@ -127,17 +160,17 @@ def _drop_rows(database: Database, first: int, beyond: int) -> LongWork[None]:
         )
 
 
-def _expire(database: Database, tp: TP, config: TopicConfig) -> LongWork[None]:
+def _expire(database: Database, partition: _Partition) -> LongWork[None]:
     """Drop batches beyond the topic's retention by time or size."""
+    config = partition.config
     if not config.delete or config.retention_ms < 0 > config.retention_bytes:
         return
-    rows = database.read("SELECT id FROM partitions WHERE topic=? AND number=?", *tp)
-    if not rows:
-        return
-    first = rows[0][0] << OFFSET_BITS
+    first = partition.id << OFFSET_BITS
     keep = max(_kept_by_time(database, first, config), _kept_by_size(database, first, config))
+    # Not beyond the end as it was *before* we looked: what has come since is judged next time.
+    keep = min(keep, partition.end)
     if keep:
-        yield from _move_start(database, rows[0][0], keep)
+        yield from _move_start(database, partition.id, keep)
 
 
 def _kept_by_time(database: Database, first: int, config: TopicConfig) -> int:
@@ -197,23 +230,20 @@ def _drop_orphans(database: Database) -> LongWork[None]:
 # -- compaction
 
 
-def _claim(database: Database, tp: TP, *, unless_little: bool) -> bool:
+def _claim(database: Database, id: int, *, unless_little: bool) -> bool:
     """Take the work of compacting a partition; False: there is little to do, or somebody does it."""
     enough = " AND next - cleaned >= max(?, kept)" if unless_little else " AND ? >= 0"
     return bool(
         database.write(
-            f"UPDATE partitions SET cleaned=next WHERE topic=? AND number=?{enough}",  # noqa: S608
-            (*tp, COMPACT_AFTER),
+            f"UPDATE partitions SET cleaned=next WHERE id=?{enough}",  # noqa: S608
+            (id, COMPACT_AFTER),
         )
     )
 
 
-def _compact(database: Database, tp: TP, config: TopicConfig) -> LongWork[None]:
+def _compact(database: Database, partition: _Partition) -> LongWork[None]:
     """Keep the last record of each key."""
-    rows = database.read("SELECT id, next FROM partitions WHERE topic=? AND number=?", *tp)
-    if not rows:
-        return
-    id, end = rows[0]
+    tp, id, end, config = partition
     now = time.time_ns() // 1_000_000
     young = now - config.min_compaction_lag_ms
     newest: dict[bytes, int] = {}
@@ -275,6 +305,7 @@ def _neighbours(rows: Iterator[_Stored], young: int) -> Iterator[list[_Stored]]:
         if group and (
             len(group) == ROWS_PER_STEP
             or size + len(stored.data) > BYTES_PER_STEP
+            or (stored.key & _OFFSETS) - group[0].base > LONGEST_BATCH
             or _log_append_time(stored.data)
             or _log_append_time(group[0].data)
         ):

@@ -263,9 +263,16 @@ class Consumer(ConsumerDriver):
         await broker.call(join)
 
     async def assign(self, tps: Collection[TP]) -> None:
-        """Read *tps* without a group."""
+        """Read *tps* without a group.
+
+        Raises:
+            UnknownTopic: There is no such partition.
+        """
         if self._membership is not None:
             raise ValueError("this consumer is a member of a group: its partitions are assigned")
+        log = self._open().log
+        for tp in tps:
+            log.look_id(tp)
         self._fetching().assign(dict.fromkeys(tps), -1)
         self._assignment = frozenset(tps)
         self._flowing = True

@@ -41,11 +41,12 @@ class _Reader:
     def __init__(self, tp: TP, id: int, position: int | None) -> None:
         self.tp = tp
         self.id = id
+        """Negative: there is no such partition, so far."""
         self.position = position
         """None: the reset policy refuses to say where to begin."""
         self.paused = False
         self.gone = False
-        """The topic was deleted."""
+        """The topic was deleted, and we have said so."""
         self.slices: Iterator[Slice] | None = None
 
 
@@ -75,15 +76,14 @@ class Fetching:
     def assign(self, committed: Mapping[TP, int | None], generation: int) -> None:
         """Read these partitions from now on, and nothing else.
 
-        They begin at the committed offset, where there is none by the reset policy.
-
-        Raises:
-            UnknownTopic: There is no such partition.
+        They begin at the committed offset, where there is none by the reset policy. A partition
+        that is not there is waited for.
         """
         self.clear()
         self._generation = generation
-        for tp, offset in sorted(committed.items()):
-            self._readers[tp] = _Reader(tp, self._log.look_id(tp), offset)
+        for number, (tp, offset) in enumerate(sorted(committed.items())):
+            reader = self._readers[tp] = _Reader(tp, ~number, offset)
+            self._find(reader)
         ends = self._log.look_ends([reader.id for reader in self._readers.values()])
         for reader in self._readers.values():
             found = ends.get(reader.id)
@@ -156,11 +156,15 @@ class Fetching:
             StorageError: A stored batch is damaged.
         """
         self._before.clear()
-        self._fetch(hurry=False)
-        found = self._in_turn()
-        if not found:
-            self._fetch(hurry=True)
+        try:
+            self._fetch(hurry=False)
             found = self._in_turn()
+            if not found:
+                self._fetch(hurry=True)
+                found = self._in_turn()
+        except BaseException:
+            self.untake()  # what was built of other partitions is handed to nobody
+            raise
         return found
 
     def untake(self) -> None:
@@ -214,15 +218,17 @@ class Fetching:
         for id, reader in empty.items():
             ends = found.get(id)
             if ends is None:
-                self._find_again(reader)
+                self._find(reader)
+                ends = self._log.look_ends([reader.id]).get(reader.id)
+            if ends is None:
                 continue
             if reader.position is None or not ends.start <= reader.position <= ends.next:
                 reader.position = self._reset(reader, ends)
             if reader.position < ends.next:
                 self._fetch_one(reader, ends)
 
-    def _find_again(self, reader: _Reader) -> None:
-        """The topic was deleted; perhaps it was made anew."""
+    def _find(self, reader: _Reader) -> None:
+        """Look up the number of a partition; its topic may have been deleted, and made anew."""
         try:
             reader.id = self._log.look_id(reader.tp)
             reader.gone = False
@@ -234,10 +240,10 @@ class Fetching:
     def _fetch_one(self, reader: _Reader, ends: Ends) -> None:
         position = reader.position
         assert position is not None
-        rows = self._log.look_rows(reader.id, position, ends.next, self._options.max_fetch_size)
+        rows = self._log.look_rows(reader.id, position, self._options.max_fetch_size)
         if not rows or rows[0].base > position:
-            start = self._ends_of(reader).start
-            if start > position:  # records were deleted just now
+            now = self._log.look_ends([reader.id]).get(reader.id)
+            if now is None or now.start > position:  # topic or records were deleted just now
                 return
         reader.slices = self._slices(reader.tp, rows, position, ends.next)
 

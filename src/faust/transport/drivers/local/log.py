@@ -223,8 +223,8 @@ class Log:
             self._next.clear()  # the transaction may fail
             return answers
         chosen = _first(batches)
-        self._make_topics(chosen)
         for attempt in range(ATTEMPTS):
+            self._make_topics(chosen)
             try:
                 return self._append(chosen, fresh=attempt > 0)
             except sqlite3.IntegrityError:  # the trigger: the ends have moved
@@ -307,8 +307,12 @@ class Log:
         )
         return {id: Ends(start, end) for id, start, end in rows}
 
-    def look_rows(self, id: int, position: int, end: int, max_bytes: int) -> Rows:
-        """Return the batches between two offsets, the first *max_bytes* of them; at least one."""
+    def look_rows(self, id: int, position: int, max_bytes: int) -> Rows:
+        """Return the batches from an offset on, the first *max_bytes* of them; at least one.
+
+        There is no upper bound on purpose: compaction may put the batch with the offset wanted and
+        later ones together at any moment, and such a batch is found by its last offset.
+        """
         room = max_bytes
 
         def enough(row: tuple[int, int, bytes]) -> bool:
@@ -316,7 +320,7 @@ class Log:
             room -= len(row[2])
             return room <= 0
 
-        rows = self.database.look_until(enough, _ROWS, *_range(id, position, end))
+        rows = self.database.look_until(enough, _ROWS, *_range(id, position))
         return [Row(base, (key & _OFFSETS) + 1, data) for key, base, data in rows]
 
     # -- committed offsets
@@ -359,8 +363,8 @@ def is_topic_name(name: str) -> bool:
     return re.fullmatch(r"[a-zA-Z0-9._-]{1,249}", name) is not None and name not in {".", ".."}
 
 
-def _range(id: int, position: int, end: int) -> tuple[int, int]:
-    return id << OFFSET_BITS | max(position, 0), id << OFFSET_BITS | max(end - 1, 0)
+def _range(id: int, position: int) -> tuple[int, int]:
+    return id << OFFSET_BITS | max(position, 0), id << OFFSET_BITS | _OFFSETS
 
 
 def _first(batches: Sequence[Outgoing]) -> Sequence[Outgoing]:
