@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from tests.unit.transport.test_local_log import A, Pair, append, batch, do, read
 
 from faust.messages import TP
 from faust.transport.base import ConsumerOptions
@@ -17,7 +18,6 @@ from faust.transport.drivers.local.cleaning import clean, compact_topic, delete_
 from faust.transport.drivers.local.database import Database, LongWork
 from faust.transport.drivers.local.fetching import Fetching
 from faust.transport.drivers.local.log import Log, Rows
-from tests.unit.transport.test_local_log import A, Pair, append, batch, do, read
 
 YOUNG = 4_000_000_000_000
 
