@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from faust.messages import TP
-from faust.transport.base import TopicSpec
+from faust.transport.base import ConsumerDriver, TopicSpec
 from tests.support.driving import Reader, Recorder, Stage, until
 
 
@@ -79,6 +79,33 @@ async def test_C11_a_deleted_topic_is_gone_with_its_records(stage: Stage) -> Non
     reader = await stage.reader([tp])
     await reader.read(3)
     assert reader.values(tp) == [b"100", b"101", b"102"]
+
+
+async def test_C11_a_group_survives_the_deletion_of_a_topic(stage: Stage) -> None:
+    """Its members go on with their other topics, and read the topic from the start when it is made anew."""
+    admin, group = await stage.admin(), stage.name("group")
+    doomed, other = TP(await stage.topic(), 0), TP(await stage.topic(), 0)
+    await stage.fill({doomed: 10, other: 10})
+    listener = Recorder()
+    consumer = await stage.member(group, [doomed.topic, other.topic], listener=listener)
+    await until(lambda: listener.assigned == {doomed, other}, "all was assigned")
+    reader = Reader(consumer)
+    await reader.read(20)
+    await consumer.commit({doomed: 10, other: 10})
+    await admin.delete_topics([doomed.topic])
+    await until(lambda: listener.assigned == {other}, "the deleted topic was taken away", 30)
+    await stage.fill({other: 5}, start=10)
+    await until(lambda: _has(consumer, other, 15), "the other went on")
+    await stage.topic(1, name=doomed.topic)
+    await stage.fill({doomed: 3}, start=100)
+    await until(lambda: listener.assigned == {doomed, other}, "it was given again", 30)
+    await until(lambda: _has(consumer, doomed, 3), "the new one was read")
+    assert await consumer.commit({doomed: 3}) == {doomed: None}
+
+
+async def _has(consumer: ConsumerDriver, tp: TP, position: int) -> bool:
+    await consumer.take(0.1)
+    return tp in consumer.assignment and await consumer.position(tp) == position
 
 
 async def test_C11_deleted_records_move_the_log_start(stage: Stage) -> None:

@@ -517,6 +517,51 @@ async def test_C10_offsets_of_an_older_generation_are_refused(stage: Stage) -> N
     assert reader.count == 0
 
 
+async def test_C10_a_refused_commit_leaves_nothing_and_the_producer_goes_on(stage: Stage) -> None:
+    """When the group has moved on before the commit, nothing is written; after an abort the next one is."""
+    source, target = TP(await stage.topic(), 0), TP(await stage.topic(), 0)
+    await stage.fill({source: 10})
+    group = stage.name("group")
+    gone = await _group_of(stage, source.topic, group)
+    producer = await stage.producer(transactional_id=stage.name("tx"))
+    await producer.load_partitions(target.topic)
+    await producer.begin_transaction()
+    producer.append(target.topic, 0, None, b"zombie")
+    await producer.send_offsets({source: 9}, gone)
+    await gone.close()
+    present = await _group_of(stage, source.topic, group)
+    with pytest.raises(FaustError):
+        await producer.send_offsets({source: 10}, gone)
+        await producer.commit_transaction()
+    await producer.abort_transaction()
+    assert await present.committed([source]) == {source: None}
+    await producer.begin_transaction()
+    producer.append(target.topic, 0, None, b"next")
+    await producer.send_offsets({source: 4}, present)
+    await producer.commit_transaction()
+    await until(lambda: _committed(present, source, 4), "the offset was committed")
+    assert await _values(await _follow(stage, target), target, 1) == [b"next"]
+
+
+async def test_C10_one_bad_record_undoes_the_whole_transaction(stage: Stage) -> None:
+    """A record that the broker refuses fails flush or commit; what was with it is seen by nobody."""
+    good, small = TP(await stage.topic(), 0), TP(await stage.topic(max_message_bytes="2000"), 0)
+    producer = await stage.producer(transactional_id=stage.name("tx"))
+    for tp in (good, small):
+        await producer.load_partitions(tp.topic)
+    await producer.begin_transaction()
+    producer.append(good.topic, 0, None, b"beside it")
+    producer.append(small.topic, 0, None, b"x" * 5_000)
+    with pytest.raises(FaustError, match=rf"{small.topic}\[0\]"):
+        await producer.commit_transaction()
+    await producer.abort_transaction()
+    await producer.begin_transaction()
+    producer.append(good.topic, 0, None, b"next")
+    await producer.commit_transaction()
+    assert await _values(await _follow(stage, good), good, 1) == [b"next"]
+    assert (await (await stage.admin()).offsets([small]))[small][0] == 0
+
+
 async def test_C10_misuse_is_an_error(stage: Stage) -> None:
     """Transactions without an id, twice begun or never begun are errors, no silent nothing."""
     plain = await stage.producer()

@@ -4,11 +4,11 @@ Records collect in batches on the application's thread (`batching.Accumulator`);
 to the broker's thread, which appends what waits with one statement. While it does, further records
 collect.
 
-A transaction is staged here and written, together with its offsets, in one SQLite transaction when
-it is
-committed: so nobody, whatever isolation level, ever sees half of one, and an aborted one leaves no
-    trace. A record of it
-has no offset before that: its delivery is done when it is staged, with offset -1.
+A transaction is staged here, in memory, and written with its offsets in one SQLite transaction when
+it is committed: so nobody, whatever the isolation level, ever sees half of one, there are no markers
+in the log, and an aborted one leaves no trace. A record of it has no offset before that: its
+delivery is done when it is staged, with offset -1. A commit that fails has written nothing; as on
+Kafka, such a transaction must be aborted before the next one begins.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from faust.exceptions import (
     BrokerError,
@@ -45,6 +46,20 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 SWEEP = 0.5
 """Seconds between two looks for batches that have waited too long."""
+
+
+@dataclass(slots=True, eq=False)
+class _Transaction:
+    """What was done since `Producer.begin_transaction`."""
+
+    staged: list[tuple[Batch, bytearray]] = field(default_factory=list)
+    offsets: dict[TP, int] = field(default_factory=dict)
+    group: tuple[str, str, int] | None = None
+    """Group, member and generation of the offsets."""
+    commit: asyncio.Future[None] | None = None
+    """The commit under way, or the one that failed."""
+    withdrawn: bool = False
+    """Read by the broker's thread: do not commit any more."""
 
 
 class Producer(ProducerDriver):
@@ -77,9 +92,7 @@ class Producer(ProducerDriver):
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
         self._epoch = 0
-        self._staged: list[tuple[Batch, bytearray]] | None = None
-        self._offsets: dict[TP, int] = {}
-        self._group: tuple[str, str, int] | None = None
+        self._transaction: _Transaction | None = None
         self._accumulator = Accumulator(
             max_batch_size=options.max_batch_size,
             max_request_size=options.max_request_size,
@@ -140,7 +153,7 @@ class Producer(ProducerDriver):
         if engine is not None:
             try:
                 async with asyncio.timeout(timeout):
-                    if self._staged is not None:
+                    if self._transaction is not None:
                         await self.abort_transaction()
                     else:
                         await self._accumulator.flush()
@@ -174,10 +187,7 @@ class Producer(ProducerDriver):
         headers: Headers = (),
     ) -> Delivery:
         """Put a record into its partition's open batch."""
-        if self._staged is None:
-            raise BrokerError(
-                "a transactional producer sends inside a transaction: begin_transaction first"
-            )
+        self._in_transaction()
         return self._accumulator.append(topic, partition, key, value, timestamp, headers)
 
     async def wait_room(self) -> None:
@@ -209,8 +219,8 @@ class Producer(ProducerDriver):
         if not batches:
             return
         built = [(batch, batch.build()) for batch in batches]
-        if self._staged is not None:
-            self._staged.extend(built)
+        if self._transaction is not None:
+            self._transaction.staged.extend(built)
             for batch in batches:
                 batch.done(-1)
             return
@@ -264,12 +274,10 @@ class Producer(ProducerDriver):
         """Open a transaction."""
         if self.options.transactional_id is None:
             raise BrokerError("begin_transaction needs a producer with a transactional_id")
-        if self._staged is not None:
+        if self._transaction is not None:
             raise BrokerError("a transaction is open already: commit or abort it first")
         await self._check_epoch()
-        self._staged = []
-        self._offsets = {}
-        self._group = None
+        self._transaction = _Transaction()
 
     async def _check_epoch(self) -> None:
         engine, transactional_id = self._open()
@@ -288,14 +296,22 @@ class Producer(ProducerDriver):
             raise closed_error()
         return self._engine, self.options.transactional_id
 
-    def _in_transaction(self) -> list[tuple[Batch, bytearray]]:
-        if self._staged is None:
-            raise BrokerError("no transaction is open: begin_transaction first")
-        return self._staged
+    def _in_transaction(self) -> _Transaction:
+        transaction = self._transaction
+        if transaction is None:
+            raise BrokerError(
+                "no transaction is open: a transactional producer sends inside one, "
+                "begin_transaction first"
+            )
+        if transaction.commit is not None:
+            raise BrokerError(
+                "the transaction is being committed, or that has failed: abort it, and begin another"
+            )
+        return transaction
 
     async def send_offsets(self, offsets: Mapping[TP, int], consumer: ConsumerDriver) -> None:
         """Make offsets part of the transaction."""
-        self._in_transaction()
+        transaction = self._in_transaction()
         if not isinstance(consumer, Consumer) or consumer.options.group_id is None:
             raise BrokerError("send_offsets needs a consumer of this broker that is in a group")
         engine, _ = self._open()
@@ -308,42 +324,55 @@ class Producer(ProducerDriver):
             raise CommitRefused(
                 f"group {group[0]} is in generation {current.generation}, the offsets are of generation {group[2]}"
             )
-        self._group = group
-        self._offsets.update(offsets)
+        transaction.group = group
+        transaction.offsets.update(offsets)
 
     async def commit_transaction(self) -> None:
-        """Write everything at once."""
-        self._in_transaction()
+        """Write everything at once; after an error nothing is written, and `abort_transaction` is due."""
+        transaction = self._in_transaction()
         await self._accumulator.flush()
-        staged = self._in_transaction()
         engine, transactional_id = self._open()
-        outgoing = [Outgoing(batch.tp, data, batch.count) for batch, data in staged]
-        offsets, group = self._offsets, self._group
+        outgoing = [Outgoing(batch.tp, data, batch.count) for batch, data in transaction.staged]
 
         def commit() -> None:
+            if transaction.withdrawn:
+                raise BrokerError("the transaction was aborted")
             self._compare(engine.log.epoch(transactional_id))
-            if offsets and group is not None:
-                name, member, generation = group
-                refused = engine.groups.commit(name, member, generation, offsets)
-                for error in refused.values():
-                    if error is not None:
-                        raise error
-            for answer in engine.log.append(outgoing):
-                if isinstance(answer, Exception):
-                    raise answer
+            if transaction.offsets and transaction.group is not None:
+                refused = engine.groups.commit(*transaction.group, transaction.offsets)
+                _raise_first(refused.values())
+            _raise_first(engine.log.append(outgoing))
 
-        try:
-            await engine.call(commit, writes=True)
-        finally:
-            self._staged = None
+        transaction.commit = asyncio.ensure_future(engine.call(commit, writes=True))
+        await asyncio.shield(transaction.commit)
+        self._transaction = None
 
     async def abort_transaction(self) -> None:
-        """Drop everything since `begin_transaction`."""
-        self._in_transaction()
+        """Drop everything since `begin_transaction`.
+
+        Raises:
+            ProducerFenced: A newer producer has the transactional id.
+            BrokerError: There is no transaction; or a commit that was cancelled could not be held
+                up: it is committed.
+        """
+        transaction = self._transaction
+        if transaction is None:
+            raise BrokerError("no transaction is open: there is nothing to abort")
         self._accumulator.drop_unsent(ProducerSendError("the transaction was aborted"))
         self._accumulator.forget_failure()
-        self._staged = None
+        transaction.withdrawn = True
+        if transaction.commit is not None:
+            await asyncio.wait([transaction.commit])
+        self._transaction = None
+        if transaction.commit is not None and transaction.commit.exception() is None:
+            raise BrokerError("the transaction was committed before it could be aborted")
         await self._check_epoch()
+
+
+def _raise_first(answers: Iterable[object]) -> None:
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
 
 
 def _answer(batches: Sequence[Batch], answers: Sequence[Answer]) -> None:
