@@ -2,8 +2,7 @@
 
 Where there is inotify (Linux), the kernel tells when a file of the broker's directory is written
 to: SQLite appends each commit to its write-ahead log. The word comes a moment before the commit can
-    be seen, so the thread looks
-a few times, less and less often. Elsewhere it looks all the time (`Alarm.watches` is false).
+be seen, so the thread looks for a while. Elsewhere it looks all the time (`Alarm.watches` is false).
 """
 
 from __future__ import annotations

@@ -244,14 +244,18 @@ class Database:
     # -- any thread
 
     def look(self, sql: str, *args: Any) -> list[Any]:
-        """Run a query on what is committed (any thread)."""
-        with self._explained(), self._lock:
+        """Run a query on what is committed (any thread).
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+        with self._explained(reading=True), self._lock:
             return self._reader.execute(sql, args).fetchall()
 
     def look_until(self, enough: Callable[[Any], bool], sql: str, *args: Any) -> list[Any]:
         """Run a query on what is committed, and read its rows up to the first that is *enough*."""
         rows = []
-        with self._explained(), self._lock:
+        with self._explained(reading=True), self._lock:
             cursor = self._reader.execute(sql, args)
             for row in cursor:
                 rows.append(row)
@@ -263,12 +267,17 @@ class Database:
     # -- errors
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self, *, reading: bool = False) -> Iterator[None]:
         try:
             yield
         except sqlite3.IntegrityError:
             raise
         except sqlite3.Error as exc:
+            if reading and _is_busy(exc):  # rare: somebody recovers the file, and does not end
+                raise StorageError(
+                    f"the broker directory {self.directory} could not be read for "
+                    f"{OPENING_PATIENCE:g} s, it is locked by {self.holder() or 'another process'}"
+                ) from exc
             raise _explain(exc, self.directory) from exc
         except OSError as exc:
             raise StorageError(
@@ -359,8 +368,9 @@ def _explain(exc: sqlite3.Error, directory: Path | None) -> Exception:
         )
     if "malformed" in text or "not a database" in text:
         return StorageError(
-            f"{where} is damaged ({text}). It is not repaired by itself, so that nothing is dropped "
-            f"in silence: keep a copy, try `sqlite3 {FILE} .recover`, or start with an empty directory"
+            f"the broker's file {directory and directory / FILE} is damaged ({text}). It is not "
+            "repaired by itself, so that nothing is dropped in silence: end all processes that use "
+            f"it, keep a copy, try `sqlite3 {FILE} .recover`, or start with an empty directory"
         )
     return StorageError(f"{where}: {text}")
 

@@ -1,14 +1,15 @@
 """The broker's thread: one per process and address.
 
 All clients of one address in a process share an `Engine`. Whatever writes comes to its thread as a
-job: records to be appended (those that wait are written together), and calls. Whatever concerns
-    time (heartbeats, dead members,
-retention), and whatever another process has written, is looked at between jobs. So heartbeats never
-wait for an application's loop, and an application's loop never waits for the database's lock.
+job: records to be appended (those that wait are written together), and calls. Whatever concerns time
+(heartbeats, dead members, retention), and whatever another process has written, is looked at between
+jobs. So heartbeats never wait for an application's loop, and an application's loop never waits for
+the database's lock.
 
 Foreign writes are noticed by SQLite's ``data_version``, a look at shared memory. The kernel tells
-when to look (`alarm.Alarm`); where it does not, the thread looks every half millisecond while there
-is traffic, more and more seldom down to every 10 ms when there is none.
+when to look (`alarm.Alarm`), a moment too early: so the thread looks for a while, first after half
+a millisecond, then more and more seldom down to every 10 ms. Where the kernel does not tell, it goes
+on with that.
 
 A database that another process holds is tried again for ever; jobs keep their order meanwhile,
 clients say so in their `DriverState`, and the log names the process. Heartbeats could not be
@@ -49,6 +50,8 @@ T = TypeVar("T")
 FASTEST_POLL = 0.0005
 SLOWEST_POLL = 0.01
 BUSY_PAUSE = 0.01
+WATCH = 0.25
+"""Seconds to look for what a process has written after the kernel has told that it is writing."""
 CLEAN_EVERY = 30.0
 """Seconds between two looks at retention and compaction."""
 STALL = 1.0
@@ -88,6 +91,10 @@ class _Call:
         self.writes = writes
         self.done = done
 
+    def fail(self, error: Exception) -> None:
+        """Tell that it was not done."""
+        self.done(None, error)
+
 
 class _Append:
     __slots__ = ("answers", "batches", "deadline", "done")
@@ -102,6 +109,10 @@ class _Append:
         self.answers: list[Answer] = []
         self.done = done
         self.deadline = deadline
+
+    def fail(self, error: Exception) -> None:
+        """Tell that what has no answer so far was not written."""
+        self.done(self.answers + [error] * (len(self.batches) - len(self.answers)))
 
 
 class Engine:
@@ -144,6 +155,7 @@ class Engine:
         self._changed = True
         self._seen = -1
         self._poll = FASTEST_POLL
+        self._watch_until = -inf
         self._clean_at = time.monotonic() + CLEAN_EVERY
         self._outage = _Outage(self.database)
         self._due = inf
@@ -272,17 +284,31 @@ class Engine:
             self._sleep()
             try:
                 self._due = self._turn()
-            except Exception:
-                logger.exception("the embedded broker's thread failed; it goes on")
-                time.sleep(0.1)
+            except Exception as exc:
+                self._give_up(exc)
             self._turned.set()
+        self._sleep()
+        left: list[_Call | _Append] = [*self._calls, *self._appends]
+        for job in left:
+            job.fail(closed_error())
+        for _, done, _ in self._long:
+            done(None, closed_error())
         self.database.close()
         self._alarm.close()
 
+    def _give_up(self, error: Exception) -> None:
+        """Say that nobody is looked after any more; whatever else is asked gets its own answer."""
+        logger.error("the embedded broker's thread cannot go on", exc_info=error)
+        clients, self._clients = self._clients, {}
+        for client in clients:
+            client.fail(error)
+        time.sleep(BUSY_PAUSE)
+
     def _sleep(self) -> None:
         """Sleep until there is something to do; collect jobs."""
-        if self._alarm.sleep(self._wait()):
+        if self._alarm.sleep(0.0 if self._ended else self._wait()):
             self._poll = FASTEST_POLL
+            self._watch_until = time.monotonic() + WATCH
         while self._jobs:
             job = self._jobs.popleft()
             if isinstance(job, _Append):
@@ -295,10 +321,11 @@ class Engine:
             return BUSY_PAUSE
         if self._appends or self._calls or self._long or self._changed:
             return 0.0
-        due = min(self._due, self._clean_at) - time.monotonic()
+        now = time.monotonic()
+        due = min(self._due, self._clean_at) - now
         if not self._clients:
             return max(due, 1.0)
-        polls = self._shared and (self._poll < SLOWEST_POLL or not self._alarm.watches)
+        polls = self._shared and (now < self._watch_until or not self._alarm.watches)
         return min(due, self._poll) if polls else due
 
     def _turn(self) -> float:
@@ -417,6 +444,8 @@ class Engine:
             step = work.send(result)
         except StopIteration as end:
             done(end.value, None)
+        except Busy as exc:  # between two steps: it cannot be taken up again
+            done(None, BrokerUnavailable(f"{exc}: what was begun is done in part; do it again"))
         except Exception as exc:
             done(None, exc)
         else:
@@ -427,9 +456,7 @@ class Engine:
         now = time.monotonic()
         for append in [append for append in self._appends if now > append.deadline]:
             self._appends.remove(append)
-            rest = len(append.batches) - len(append.answers)
-            error = BrokerUnavailable(self._outage.describe())
-            append.done(append.answers + [error] * rest)
+            append.fail(BrokerUnavailable(self._outage.describe()))
 
 
 class _Outage:

@@ -2,11 +2,9 @@
 
 A group is in one of four phases::
 
-    empty --first join--> joining --everybody joined, or deadline--> syncing --leader's answer-->
-    stable
-                             ^                                          |
-                             | +---------- a member joins, leaves or dies, or wants a new round
-                             ------+
+    empty --first join--> joining --all joined, or deadline--> syncing --leader's answer--> stable
+                             ^                                    |                           |
+                             +---- a member joins, leaves or dies, or wants a new round ------+
 
 *joining* is the barrier: members finish what they hold and join again; those that do not come
 before the rebalance timeout are dropped. *syncing*: the leader (the oldest member) divides the

@@ -137,8 +137,10 @@ class Producer(ProducerDriver):
         return now + 3600.0
 
     def fail(self, error: Exception) -> None:
-        """Nothing of ours can fail in `tick`."""
-        raise error
+        """Note that the broker's thread looks after nobody any more; records get their own answers."""
+        self.state.connected = False
+        self.state.since = time.monotonic()
+        self.state.last_error = str(error)
 
     def _sweep(self) -> None:
         self._accumulator.expire(self.options.request_timeout)
