@@ -38,7 +38,7 @@ from faust.transport.drivers.local.topicconfig import TopicConfig
 
 __all__ = ["clean", "compact_topic", "delete_records", "drop_partitions"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 COMPACT_AFTER = 10_000
 """Records appended since the last time, at least, before a partition is compacted by itself."""

@@ -43,7 +43,7 @@ from faust.transport.drivers.local.log import Appended, Log, Outgoing
 
 __all__ = ["Answer", "Client", "Engine", "call_threadsafe", "closed_error"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -136,12 +136,12 @@ class Engine:
         default_partitions: int = 8,
         auto_create: bool = True,
     ) -> None:
-        self.database = Database(directory, durable=durable)
-        self.log = Log(
+        self.database: Database = Database(directory, durable=durable)
+        self.log: Log = Log(
             self.database, default_partitions=default_partitions, auto_create=auto_create
         )
-        self.groups = Groups(self.database, self.log)
-        self.grace_until = -inf
+        self.groups: Groups = Groups(self.database, self.log)
+        self.grace_until: float = -inf
         """Until then nobody is taken for dead: heartbeats may have been held up."""
         self._clients: dict[Client, float] = {}
         self._alarm = Alarm(directory)

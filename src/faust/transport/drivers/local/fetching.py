@@ -25,7 +25,7 @@ from faust.transport.drivers.local.log import Ends, Log, Rows
 
 __all__ = ["Fetching"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 SLICES_AT_ONCE = 16
 """Slices that one `Fetching.take` builds at most: about half a millisecond of work."""

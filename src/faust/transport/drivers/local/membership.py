@@ -23,10 +23,11 @@ from faust.exceptions import BrokerError
 from faust.messages import TP
 from faust.transport.base import Assignor, ConsumerOptions, MemberSubscription
 from faust.transport.drivers.local.engine import Engine
+from faust.transport.drivers.local.groups import Groups
 
 __all__ = ["Membership"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 _LOOK_EVERY = 0.2
 """Seconds between two looks for dead members and passed deadlines."""
@@ -63,20 +64,20 @@ class Membership:
     ) -> None:
         assert options.group_id is not None
         self.engine = engine
-        self.groups = engine.groups
-        self.group = options.group_id
+        self.groups: Groups = engine.groups
+        self.group: str = options.group_id
         self.options = options
-        self.assignor = assignor
-        self.topics = topics
-        self.pattern = re.compile(pattern) if pattern is not None else None
+        self.assignor: Assignor = assignor
+        self.topics: frozenset[str] = topics
+        self.pattern: re.Pattern[str] | None = re.compile(pattern) if pattern is not None else None
         self.on_revoke = on_revoke
         self.on_assign = on_assign
         self.on_error = on_error
         self.polled = polled
-        self.id = ""
-        self.state = "out"
-        self.generation = -1
-        self.lease = -inf
+        self.id: str = ""
+        self.state: str = "out"
+        self.generation: int = -1
+        self.lease: float = -inf
         self._holds = False
         self._next_heartbeat = 0.0
         self._told: tuple[str, ...] = ()
