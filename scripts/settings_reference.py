@@ -1,8 +1,8 @@
 """Write ``docs/reference/settings.md`` from the table of settings.
 
-Every fact of the page (type, default, environment variable, words) is in
-``src/faust/settings/settings.py``; the words are the docstrings under the attributes, which only
-the source has, so they are read from its syntax tree.
+Every fact of the page (type, default, environment variable, words) is in the classes of the sections
+in ``src/faust/settings/``; the words are the docstrings under the attributes, which only the source
+has, so they are read from its syntax tree.
 
 Usage::
 
@@ -19,14 +19,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from faust.settings import Param, Settings, settings
+from faust.settings import Param, Settings
+from faust.settings.table import SettingsTable
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
 
 INTRODUCTION = """\
 # Settings
 
-<!-- Written by scripts/settings_reference.py from src/faust/settings/settings.py; edit that. -->
+<!-- Written by scripts/settings_reference.py from src/faust/settings/*.py; edit those. -->
 
 Settings are keyword arguments of `faust.App`, and attributes of `app.conf`:
 
@@ -37,7 +38,10 @@ app = faust.App("shop", broker="kafka://localhost:9092", topic_partitions=12)
 For each setting the first of these that is there wins: its environment variable (with the prefix
 `env_prefix`, if there is one), the config object, the keyword argument, the default. `None` means
 "not given". A name that is no setting, and a value that a setting cannot have, are errors that name
-the setting, the value, where it came from and what is expected.
+the setting, the value, where it came from and what is expected. More about that is in the
+[guide](../guide/settings.md).
+
+"Since" counts in versions of Faust and faust-streaming.
 
 Times are in seconds (a number, a `timedelta`, or text such as `2.5`) unless the name ends in `_ms`;
 sizes are in bytes.
@@ -47,20 +51,23 @@ TO_COME = """\
 ## Not supported yet
 
 These settings are documented for Faust, but their features come with a later release. Giving one of
-them is an error, so that nothing is ignored in silence:
+them anything but its default, from whatever source, is an error, so that nothing is ignored in
+silence:
 """
 
 
 def words_of_settings() -> dict[str, str]:
-    """Return the docstring under each attribute of the table."""
-    tree = ast.parse(inspect.getsource(settings))
-    (table,) = (n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Settings")
+    """Return the docstring under each attribute of the sections."""
     words: dict[str, str] = {}
-    for statement, following in zip(table.body, table.body[1:], strict=False):
-        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-            match following:
-                case ast.Expr(value=ast.Constant(value=str(text))):
-                    words[statement.target.id] = inspect.cleandoc(text)
+    for section in Settings.__bases__:
+        assert issubclass(section, SettingsTable)
+        (table,) = ast.parse(inspect.getsource(section)).body
+        assert isinstance(table, ast.ClassDef)
+        for statement, following in zip(table.body, table.body[1:], strict=False):
+            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+                match following:
+                    case ast.Expr(value=ast.Constant(value=str(text))):
+                        words[statement.target.id] = inspect.cleandoc(text)
     return words
 
 
@@ -85,12 +92,20 @@ def default_of(param: Param[Any, Any]) -> str:
     return text.replace("``", "`")
 
 
+def only(param: Param[Any, Any]) -> str:
+    """Say what a setting may be given whose feature is not built."""
+    also = "".join(f" or `{value}`" for value in param.also_built)
+    return f"anything but the default{also} is an error"
+
+
 def entry(param: Param[Any, Any], words: str) -> str:
     """Return the paragraph of one setting."""
     lines = [f"### `{param.name}`", ""]
     if param.deprecated is not None:
         since, reason = param.deprecated
         lines += [f"**Deprecated since {since}:** {reason}.", ""]
+    if param.not_built is not None:
+        lines += [f"**Not supported yet** ({param.not_built}): {only(param)}.", ""]
     lines += [
         words.replace("``", "`"),
         "",
@@ -98,6 +113,7 @@ def entry(param: Param[Any, Any], words: str) -> str:
         + (f"; one of {', '.join(map(str, param.choices))}" if param.choices else ""),
         f"* Default: {default_of(param)}",
         f"* Environment: `{param.env}`" if param.env else "* Environment: cannot set it",
+        *([f"* Since: {param.since}"] if param.since else []),
         "",
     ]
     return "\n".join(lines)
@@ -111,7 +127,8 @@ def page() -> str:
         parts.append(f"## {section.value}\n")
         parts += [entry(param, words[param.name]) for param in members]
     parts.append(TO_COME)
-    parts.append("\n".join(f"* `{name}`" for name in sorted(Settings.UNSUPPORTED)) + "\n")
+    to_come = sorted(p.name for p in Settings.SETTINGS.values() if p.not_built is not None)
+    parts.append("\n".join(f"* `{name}`" for name in to_come) + "\n")
     parts.append("## Old names\n")
     old = (f"* `{old}` is now `{new}`" for old, new in sorted(Settings.OLD_NAMES.items()))
     parts.append("\n".join(old) + "\n")

@@ -12,6 +12,10 @@ from faust._version import __version__ as __version__
 from faust.agents.agent import Agent as Agent
 from faust.app.base import App as App
 from faust.app.boot import BootStrategy as BootStrategy
+from faust.auth import GSSAPICredentials as GSSAPICredentials
+from faust.auth import OAuthCredentials as OAuthCredentials
+from faust.auth import SASLCredentials as SASLCredentials
+from faust.auth import SSLCredentials as SSLCredentials
 from faust.channels import Channel as Channel
 from faust.events import Event as Event
 from faust.events import current_event as current_event
@@ -43,10 +47,14 @@ __all__ = [
     "Channel",
     "Codec",
     "Event",
+    "GSSAPICredentials",
     "HoppingWindow",
     "ImproperlyConfigured",
     "Model",
+    "OAuthCredentials",
     "Record",
+    "SASLCredentials",
+    "SSLCredentials",
     "Schema",
     "Sensor",
     "Service",

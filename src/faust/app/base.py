@@ -35,6 +35,13 @@ TaskFun = TypeVar("TaskFun", bound=Callable[..., Awaitable[Any]])
 logger: logging.Logger = logging.getLogger(__name__)
 
 
+class _AppOptions(_Settings):
+    """What `App` takes, for type checkers: the settings, and what a service takes."""
+
+    loop: asyncio.AbstractEventLoop | None = None
+    beacon: Any = None
+
+
 class App(DeclaringApp):
     """A Faust application.
 
@@ -42,6 +49,7 @@ class App(DeclaringApp):
         id: Name of the application; with setting ``version`` it names the consumer group and all generated topics.
         config_source: Where settings are read from; as `config_from_object`.
         loop: Event loop; normally left out.
+        beacon: Place in the tree of services; normally left out.
         options: Settings.
     """
 
@@ -54,7 +62,7 @@ class App(DeclaringApp):
     ]
     _worker_initialized = False
 
-    @options_of(_Settings)
+    @options_of(_AppOptions)
     def __init__(
         self,
         id: str,
@@ -70,7 +78,7 @@ class App(DeclaringApp):
         if not self.configured:
             return f"<{type(self).__name__}: <non-finalized> {id(self):#x}>"
         return (
-            f"<{type(self).__name__}({self.conf.id}): {self.conf.broker} {self.state}"
+            f"<{type(self).__name__}({self.conf.id}): {self.conf.shown('broker')} {self.state}"
             f" agents({len(self.agents)}) {id(self):#x}>"
         )
 

@@ -8,10 +8,17 @@ from typing import Any, cast
 from yarl import URL
 
 from faust.drivers import stores, transports
+from faust.exceptions import ImproperlyConfigured
 from faust.settings.settings import Settings
 from faust.transport.base import ConsumerOptions, ProducerOptions, Transport
 
-__all__ = ["check_store", "consumer_options", "make_transport", "producer_options"]
+__all__ = [
+    "check_store",
+    "consumer_options",
+    "credentials_of",
+    "make_transport",
+    "producer_options",
+]
 
 
 def make_transport(urls: Sequence[URL], conf: Settings) -> Transport:
@@ -37,8 +44,22 @@ def _with_directory(url: URL, conf: Settings) -> URL:
     return url
 
 
+def credentials_of(conf: Settings) -> Any:
+    """Return what setting ``broker_credentials`` says, else what ``ssl_context`` says."""
+    return conf.broker_credentials or conf.ssl_context
+
+
 def consumer_options(conf: Settings) -> ConsumerOptions:
-    """Return what the settings say about consuming."""
+    """Return what the settings say about consuming.
+
+    Raises:
+        ImproperlyConfigured: The broker may answer later than the group gives a member up.
+    """
+    if conf.broker_request_timeout < conf.broker_session_timeout:
+        raise ImproperlyConfigured(
+            f"setting 'broker_request_timeout' ({conf.broker_request_timeout:g} s) must not be less than "
+            f"'broker_session_timeout' ({conf.broker_session_timeout:g} s)"
+        )
     return ConsumerOptions(
         group_id=conf.id,
         client_id=conf.broker_client_id,
@@ -53,7 +74,7 @@ def consumer_options(conf: Settings) -> ConsumerOptions:
         max_fetch_size=conf.consumer_max_fetch_size,
         metadata_max_age=conf.consumer_metadata_max_age_ms / 1000,
         connections_max_idle=conf.consumer_connections_max_idle_ms / 1000,
-        credentials=conf.broker_credentials,
+        credentials=credentials_of(conf),
         connect_timeout=conf.broker_request_timeout,
     )
 
@@ -71,6 +92,6 @@ def producer_options(conf: Settings) -> ProducerOptions:
         request_timeout=conf.producer_request_timeout,
         metadata_max_age=conf.producer_metadata_max_age_ms / 1000,
         connections_max_idle=conf.producer_connections_max_idle_ms / 1000,
-        credentials=conf.broker_credentials,
+        credentials=credentials_of(conf),
         connect_timeout=conf.broker_request_timeout,
     )

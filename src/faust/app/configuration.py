@@ -2,18 +2,23 @@
 
 `faust.app.base.App` is built in storeys, each of which knows only those below: this one, then its parts
 (``parts.py``), how it starts and stops (``life.py``), and on top what users declare (``base.py``).
+
+Nothing is evaluated when the app is made: its settings are built when somebody first reads `conf`, and three signals
+are sent around that (before, with the settings being built, after). ``FAUST_STRICT`` turns an early read into an error,
+for programs that configure their app late.
 """
 
 from __future__ import annotations
 
 import asyncio
+import warnings
 from typing import Any, ClassVar
 
 from mode import Service, Signal, SyncSignal
-from mode.utils.imports import symbol_by_name
 
-from faust.exceptions import ImproperlyConfigured
+from faust.exceptions import AlreadyConfiguredWarning, ImproperlyConfigured
 from faust.settings.settings import Settings as _Settings
+from faust.settings.table import ConfigSource, is_strict
 
 __all__ = ["ConfiguredApp"]
 
@@ -51,8 +56,10 @@ class ConfiguredApp(Service):
     ) -> None:
         self._given_id = id
         self._options = options
-        self._config_source = config_source
+        self._config = ConfigSource(config_source)
         self._conf: _Settings | None = None
+        self._configuring = False
+        self._refuses_early_reads = is_strict()
         self.configured: bool = False
         self.finalized: bool = False
         self._init_signals()
@@ -75,10 +82,19 @@ class ConfiguredApp(Service):
 
     @property
     def conf(self) -> _Settings:
-        """The settings; read on first use."""
+        """The settings; made on first use.
+
+        Raises:
+            ImproperlyConfigured: A setting cannot be what was given; or ``FAUST_STRICT`` is set and the app is not
+                finalized; or a handler of `on_configured` reads this instead of its argument ``conf``.
+        """
+        if self._refuses_early_reads:
+            raise ImproperlyConfigured(
+                "FAUST_STRICT is set: app.conf is read before app.finalize() was called"
+            )
         if self._conf is None:
             self._configure()
-        assert self._conf is not None
+            assert self._conf is not None
         return self._conf
 
     @conf.setter
@@ -86,9 +102,17 @@ class ConfiguredApp(Service):
         self._conf = conf
 
     def _configure(self) -> None:
-        self.on_before_configured.send()
-        conf = self.Settings(self._given_id, config_source=self._config_source, **self._options)
-        self.on_configured.send(conf)
+        if self._configuring:
+            raise ImproperlyConfigured(
+                "app.conf is read while it is made: use the argument conf of the handler of on_configured"
+            )
+        self._configuring = True
+        try:
+            self.on_before_configured.send()
+            conf = self.Settings(self._given_id, config_source=self._config.load(), **self._options)
+            self.on_configured.send(conf)
+        finally:
+            self._configuring = False
         self._conf = conf
         self.configured = True
         self.on_after_configured.send()
@@ -96,34 +120,46 @@ class ConfiguredApp(Service):
     def config_from_object(self, obj: Any, *, silent: bool = False, force: bool = False) -> None:
         """Read settings from a mapping, module or object, or the import path of one.
 
+        It is read when settings are first used. An app that is configured already is configured again at once, with
+        an `AlreadyConfiguredWarning`.
+
         Arguments:
             obj: Where to read.
             silent: A path that cannot be imported counts as empty.
-            force: Read now instead of when settings are first used.
+            force: Read now.
+
+        Raises:
+            ImportError, AttributeError: When it is read: the path leads nowhere.
+            ImproperlyConfigured: When it is read: a setting cannot be what it says.
         """
-        if isinstance(obj, str) and silent:
-            try:
-                obj = symbol_by_name(obj)
-            except (ImportError, AttributeError):
-                obj = {}
-        self._config_source = obj
+        if self.configured or self.finalized:
+            warnings.warn(
+                f"app {self._given_id!r} is already configured: it is configured again, and whoever has read a "
+                "setting keeps the old value",
+                AlreadyConfiguredWarning,
+                stacklevel=2,
+            )
+        self._config = ConfigSource(obj, silent=silent)
         if force or self.configured:
             self._configure()
 
     def finalize(self) -> None:
-        """End the configuration.
+        """End the configuration; from now on ``FAUST_STRICT`` lets settings be read.
 
         Raises:
             ImproperlyConfigured: The app has no id.
         """
-        if not self.conf.id:
+        if self.finalized:
+            return
+        self._refuses_early_reads = False
+        if not self.conf.name:
             raise ImproperlyConfigured("App requires an id!")
         self.finalized = True
 
     @property
     def label(self) -> str:
         """Name for people and logs."""
-        return f"{type(self).__name__}: {self.conf.id}@{self.conf.broker}"
+        return f"{type(self).__name__}: {self.conf.id}@{self.conf.shown('broker')}"
 
     @property
     def shortlabel(self) -> str:

@@ -78,6 +78,8 @@ class LivingApp(AppWithParts):
         if not self._booted:  # a second start: mode asks for the services at the first one only
             for service in self.on_init_dependencies():
                 self.add_dependency(service)
+        if self.conf.debug:
+            logger.warning("Setting debug is on: switch it off in production")
         clients.check_store(self.conf)
         if self.client_only:
             raise ImproperlyConfigured(

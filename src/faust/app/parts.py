@@ -159,6 +159,7 @@ class AppWithParts(ConfiguredApp):
     def serializers(self) -> Any:
         """The registry of serializers."""
         if self._serializers is None:
+            self.finalize()
             self._serializers = self.conf.Serializers(
                 key_serializer=self.conf.key_serializer, value_serializer=self.conf.value_serializer
             )
@@ -246,7 +247,7 @@ class AppWithParts(ConfiguredApp):
             admin = self.transport.admin(
                 client_id=conf.broker_client_id,
                 request_timeout=conf.broker_request_timeout,
-                credentials=conf.broker_credentials,
+                credentials=clients.credentials_of(conf),
             )
             await admin.start()
             self._admin = admin

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import click
 
-from faust.app.clients import consumer_options, make_transport
+from faust.app.clients import consumer_options, credentials_of, make_transport
 from faust.cli.base import Command, UsageError, argument, option
 from faust.cli.state import cli
 from faust.exceptions import UnknownTopic
@@ -64,7 +64,7 @@ class BrokerCommand(Command):
             conf = Settings(app.conf.name if app else "faust", broker=url, env={})
             if app is not None:
                 conf.assign("datadir", app.conf.datadir, "the app")
-                conf.assign("broker_credentials", app.conf.broker_credentials, "the app")
+                conf.assign("broker_credentials", credentials_of(app.conf), "the app")
             return conf
         if app is not None:
             return app.conf
@@ -85,7 +85,7 @@ class BrokerCommand(Command):
         admin = self.transport.admin(
             client_id=self.conf.broker_client_id,
             request_timeout=self.conf.broker_request_timeout,
-            credentials=self.conf.broker_credentials,
+            credentials=credentials_of(self.conf),
         )
         await admin.start()
         try:

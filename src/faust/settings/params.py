@@ -19,6 +19,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
 import logging
@@ -34,6 +35,7 @@ from mode.utils.imports import symbol_by_name
 from mode.utils.times import want_seconds
 from yarl import URL as YarlURL  # noqa: N811 - the public name of the descriptor is URL
 
+from faust import auth
 from faust.exceptions import ImproperlyConfigured
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "UnsignedInt",
     "_Symbol",
     "mask_password",
+    "mask_secrets",
 ]
 
 IT = TypeVar("IT", contravariant=True)  # noqa: PLC0105 - the documented names
@@ -138,11 +141,27 @@ def _error_class(cause: Exception) -> type[InvalidSetting]:
 
 
 _PASSWORD = re.compile(r"(://[^:/\s]*):.*@", re.DOTALL)
+_SECRET_NAME = re.compile(r"pass(word|phrase|wd)|secret|token|credential|api_?key", re.IGNORECASE)
+_SECRET_ARGUMENT = re.compile(
+    rf"([?&][^=&#]*(?:{_SECRET_NAME.pattern})[^=&#]*=)[^&#]*", re.IGNORECASE
+)
 
 
 def mask_password(text: str) -> str:
-    """Hide passwords of the URLs in *text*: ``kafka://user:***@host``."""
-    return _PASSWORD.sub(r"\1:***@", text)
+    """Hide passwords of the URLs in *text*: ``kafka://user:***@host?token=***``."""
+    return _SECRET_ARGUMENT.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
+
+
+def mask_secrets(value: Any) -> Any:
+    """Return *value*, nested mappings and lists included, with what has the name of a secret hidden."""
+    if isinstance(value, Mapping):
+        return {
+            key: "***" if _SECRET_NAME.search(str(key)) and item else mask_secrets(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [mask_secrets(item) for item in value]
+    return mask_password(value) if isinstance(value, str) else value
 
 
 # -- the base
@@ -164,7 +183,6 @@ class Param(Generic[IT, OT]):
     Arguments:
         default: Value when nothing is given. Converted like any other. None: the setting is
             optional.
-        section: Chapter of the reference.
         env: Environment variable, without prefix. None: the environment cannot set it.
         process_default: ``FAUST_<this>`` or ``F_<this>`` sets the default for the whole process.
         default_alias: Name of another setting whose value is the default, followed at every read.
@@ -172,7 +190,11 @@ class Param(Generic[IT, OT]):
             gives None, *default* is taken.
         default_text: The default in words, for the reference.
         choices: The only values (after conversion) that are valid. None: no such limit.
+        not_built: The feature, in words, that is still to come. Until it does, the setting can only
+            be given its default: whoever builds the feature takes this argument away.
+        also_built: Further values that hold without that feature.
         refused: Documented values that this release does not support -> what to do instead.
+        since: Version of the API that has brought the setting. None: the first.
         deprecated: Since which version, and why. Reading the setting warns.
         kw_only: Read by type checkers only.
     """
@@ -181,31 +203,37 @@ class Param(Generic[IT, OT]):
     is_number: ClassVar[bool] = False
 
     name: str = ""
+    section: SectionType = SectionType.COMMON
+    """Chapter of the reference: that of the class the setting stands in."""
 
     def __init__(
         self,
         *,
         default: Any = None,
-        section: SectionType = SectionType.COMMON,
         env: str | None = None,
         process_default: str | None = None,
         default_alias: str | None = None,
         derived: Callable[[Any], Any] | None = None,
         default_text: str | None = None,
         choices: Collection[Any] | None = None,
+        not_built: str | None = None,
+        also_built: Collection[Any] = (),
         refused: Mapping[Any, str] | None = None,
+        since: str | None = None,
         deprecated: tuple[str, str] | None = None,
         kw_only: bool = True,
     ) -> None:
         self.default = default
-        self.section = section
         self.env = env
         self.process_default = process_default
         self.default_alias = default_alias
         self.derived = derived
         self.default_text = default_text
         self.choices = choices
+        self.not_built = not_built
+        self.also_built: Collection[Any] = also_built
         self.refused: Mapping[Any, str] | dict[Any, str] = refused or {}
+        self.since = since
         self.deprecated = deprecated
         self.kw_only = kw_only
 
@@ -245,7 +273,27 @@ class Param(Generic[IT, OT]):
         return mask_password(value) if isinstance(value, str) else value
 
     def accept(self, value: Any, source: str) -> Any:
-        """Convert and check *value*.
+        """Convert and check a *value* that was given.
+
+        Raises:
+            InvalidSetting: naming setting, value, source and what is expected.
+            ImproperlyConfigured: the feature behind it is not built yet.
+        """
+        if self.not_built is not None:
+            self._refuse_unless_harmless(value, source)
+        converted = self.coerce(value, source)
+        try:
+            reason = self.refused.get(converted)
+        except TypeError:  # not hashable, so not refused
+            reason = None
+        if reason is not None:
+            raise ImproperlyConfigured(
+                f"setting {self.name!r}: {converted!s} ({source}) is not supported yet. {reason}"
+            )
+        return converted
+
+    def coerce(self, value: Any, source: str) -> Any:
+        """Convert and check *value*, be it given or a default.
 
         Raises:
             InvalidSetting: naming setting, value, source and what is expected.
@@ -258,15 +306,19 @@ class Param(Generic[IT, OT]):
             raise
         except Exception as exc:
             raise self.invalid(value, source, exc) from exc
-        try:
-            reason = self.refused.get(converted)
-        except TypeError:  # not hashable, so not refused
-            reason = None
-        if reason is not None:
-            raise ImproperlyConfigured(
-                f"setting {self.name!r}: {converted!s} ({source}) is not supported yet. {reason}"
-            )
         return converted
+
+    def _refuse_unless_harmless(self, value: Any, source: str) -> None:
+        harmless = (self.default, *self.also_built)
+        if value in harmless:
+            return
+        with contextlib.suppress(Exception):  # what cannot be converted is no default
+            if self.convert(value) in [self.convert(each) for each in harmless]:
+                return
+        raise ImproperlyConfigured(
+            f"setting {self.name!r} ({source}) is not supported yet: its feature, {self.not_built}, "
+            f"comes with a later release. Leave it out."
+        )
 
     def invalid(self, value: Any, source: str, cause: Exception) -> InvalidSetting:
         """Make the error that says why *value* cannot be."""
@@ -402,7 +454,7 @@ class URL(Param["str | YarlURL | None", YarlURL]):
 
 def _shown_url(value: Any) -> Any:
     if isinstance(value, YarlURL):
-        return value.with_password("***") if value.password else value
+        return YarlURL(mask_password(str(value)))
     return mask_password(value) if isinstance(value, str) else value
 
 
@@ -461,6 +513,10 @@ class Dict(Param["Mapping[str, Any] | str | Iterable[tuple[str, Any]] | None", M
             if not isinstance(value, dict):
                 raise TypeError(f"the JSON text is a {type(value).__name__}, not an object")
         return value if isinstance(value, Mapping) else dict(value)
+
+    def shown(self, value: Any) -> Any:
+        """Hide what has the name of a secret."""
+        return mask_secrets(value)
 
 
 class _Symbol(Param[Any, Any]):
@@ -530,7 +586,8 @@ class Severity(Param["str | int | None", "str | int"]):
         """Check the name of the level."""
         if isinstance(value, bool) or not isinstance(value, int | str):
             raise TypeError(f"{type(value).__name__} is not a log level")
-        if isinstance(value, str) and not value.isdigit() and value.upper() not in LOG_LEVELS:
+        names = {**LOG_LEVELS, **logging.getLevelNamesMapping()}
+        if isinstance(value, str) and not value.isdigit() and value.upper() not in names:
             raise ValueError("unknown level")
         return int(value) if isinstance(value, str) and value.isdigit() else value
 
@@ -552,17 +609,21 @@ class SSLContext(Param["ssl.SSLContext | None", ssl.SSLContext]):
 
     expected = "an ssl.SSLContext"
 
+    def convert(self, value: Any) -> ssl.SSLContext:
+        """Refuse anything else."""
+        if not isinstance(value, ssl.SSLContext):
+            raise TypeError(f"{type(value).__name__} is not an ssl.SSLContext")
+        return value
 
-class Credentials(Param[Any, Any]):
+
+class Credentials(Param["auth.Credentials | ssl.SSLContext | None", "auth.Credentials | None"]):
     """Credentials for the broker. Never text: the environment can therefore not hold them."""
 
-    expected = "a Credentials object or an ssl.SSLContext"
+    expected = "a credentials object such as faust.SASLCredentials, or an ssl.SSLContext"
 
-    def convert(self, value: Any) -> Any:
-        """Refuse text and plain data."""
-        if isinstance(value, str | bytes | int | float | Mapping | list | tuple):
-            raise TypeError(f"{type(value).__name__} is not a credentials object")
-        return value
+    def convert(self, value: Any) -> auth.Credentials:
+        """Wrap a TLS context, refuse text and plain data."""
+        return auth.to_credentials(value)
 
     def shown(self, value: Any) -> Any:
         """Show the class only."""

@@ -23,18 +23,18 @@ from __future__ import annotations
 import difflib
 import os
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from copy import copy
 from types import ModuleType
 from typing import Any, ClassVar, Self, dataclass_transform
 
 from mode.utils.imports import import_from_cwd, smart_import
 
-from faust.exceptions import AlreadyConfiguredWarning, FaustWarning, ImproperlyConfigured
+from faust.exceptions import AlreadyConfiguredWarning, ImproperlyConfigured
 from faust.settings import params
 from faust.settings.params import Param, SectionType
 
-__all__ = ["SettingsTable", "values_of"]
+__all__ = ["ConfigSource", "SettingsTable", "is_strict", "values_of"]
 
 DEFAULT = "the default"
 PREFIX_VARIABLE = "APP_ENV_PREFIX"
@@ -55,13 +55,45 @@ def values_of(source: Any) -> tuple[Mapping[str, Any], bool]:
     Raises:
         ImportError, AttributeError: the path leads nowhere.
     """
-    if isinstance(source, str):
-        source = smart_import(source, imp=import_from_cwd)
+    source = ConfigSource(source).load()
     if isinstance(source, Mapping):
         return source, True
     names = (name for name in dir(source) if not name.startswith("_"))
     values = {name: getattr(source, name) for name in names}
     return {k: v for k, v in values.items() if not isinstance(v, ModuleType)}, False
+
+
+class ConfigSource:
+    """A config object that is imported when it is wanted.
+
+    Arguments:
+        source: As for `values_of`; None: there is none.
+        silent: A path that leads nowhere counts as empty.
+    """
+
+    def __init__(self, source: Any, *, silent: bool = False) -> None:
+        self._source = source
+        self._silent = silent
+
+    def load(self) -> Any:
+        """Return the object, imported if a path was given.
+
+        Raises:
+            ImportError, AttributeError: the path leads nowhere, and that does not count as empty.
+        """
+        if not isinstance(self._source, str):
+            return self._source
+        try:
+            return smart_import(self._source, imp=import_from_cwd)
+        except (ImportError, AttributeError):
+            if not self._silent:
+                raise
+            return None
+
+
+def is_strict() -> bool:
+    """Say whether ``FAUST_STRICT`` or ``F_STRICT`` has any text, even ``0``."""
+    return any(os.environ.get(name) for name in ("FAUST_STRICT", "F_STRICT"))
 
 
 @dataclass_transform(
@@ -107,17 +139,18 @@ class SettingsTable:
     """Every setting by name, in the order of the table."""
     SETTINGS_BY_SECTION: ClassVar[dict[SectionType, list[Param[Any, Any]]]] = {}
     """Every setting by chapter."""
-    UNSUPPORTED: ClassVar[Mapping[str, str | None]] = {}
-    """Documented settings whose feature is still to come -> environment variable."""
     OLD_NAMES: ClassVar[Mapping[str, str]] = {}
     """Names of long ago -> names of today."""
 
     _id: str
     _name: str
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, section: SectionType = SectionType.COMMON) -> None:
+        inherited = [getattr(base, "SETTINGS", {}) for base in cls.__bases__]
         found = {k: v for k, v in vars(cls).items() if isinstance(v, Param) and v.kw_only}
-        cls.SETTINGS = {**cls.SETTINGS, **found}
+        for param in found.values():
+            param.section = section
+        cls.SETTINGS = {k: v for table in (*inherited, found) for k, v in table.items()}
         sections: dict[SectionType, list[Param[Any, Any]]] = {s: [] for s in SectionType}
         for param in cls.SETTINGS.values():
             sections[param.section].append(param)
@@ -145,9 +178,16 @@ class SettingsTable:
         self._prefix = prefix.rstrip("_") + "_" if prefix else ""
         for param in self.SETTINGS.values():
             self._decide(param, given.get(param.name))
-        self._warn_of_unsupported_variables()
         self._identify(id)
+        self.on_init(id, **options)
         self._seen.clear()
+
+    def on_init(self, id: str, **options: Any) -> None:
+        """Called with the arguments when every setting has its value; override it."""
+
+    def getenv(self, env_name: str) -> str | None:
+        """Return the text of environment variable *env_name*, looked up with the prefix."""
+        return self._env.get(self._prefix + env_name)
 
     @classmethod
     def setting_names(cls) -> set[str]:
@@ -209,9 +249,7 @@ class SettingsTable:
         given: dict[str, tuple[Any, str]] = {}
         for written, value in values.items():
             name = self.OLD_NAMES.get(written, written)
-            if name in self.UNSUPPORTED:
-                self._refuse(name, value, source)
-            elif name not in self.SETTINGS:
+            if name not in self.SETTINGS:
                 if strict:
                     raise ImproperlyConfigured(self._unknown(written, source))
             elif name in given and value is not None:
@@ -227,16 +265,8 @@ class SettingsTable:
                 )
         return given
 
-    def _refuse(self, name: str, value: Any, source: str) -> None:
-        if value is not None:
-            raise ImproperlyConfigured(
-                f"setting {name!r} ({source}) is not supported yet: its feature comes with a later "
-                f"release. Leave it out."
-            )
-
     def _unknown(self, name: str, source: str) -> str:
-        known: Collection[str] = [*self.SETTINGS, *self.UNSUPPORTED]
-        nearest = difflib.get_close_matches(str(name), known, n=1)
+        nearest = difflib.get_close_matches(str(name), [*self.SETTINGS, *self.OLD_NAMES], n=1)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
         return f"unknown setting {name!r} ({source}).{hint}"
 
@@ -251,11 +281,13 @@ class SettingsTable:
             self._sources[param.name] = found[1]
             return
         self._sources[param.name] = DEFAULT
+        if param.default_alias is not None or isinstance(param, params._Symbol):
+            return  # found when it is read
         value = param.derived(self) if param.derived is not None else None
         if value is None:
             value = param.default
-        if value is not None and not isinstance(param, params._Symbol):
-            self._values[param.name] = param.accept(value, DEFAULT)
+        if value is not None:
+            self._values[param.name] = param.coerce(value, DEFAULT)
 
     def _candidates(
         self, param: Param[Any, Any], given: tuple[Any, str] | None
@@ -273,16 +305,6 @@ class SettingsTable:
             for variable in (f"FAUST_{param.process_default}", f"F_{param.process_default}"):
                 if variable in self._env:
                     yield self._env[variable], f"environment variable {variable}"
-
-    def _warn_of_unsupported_variables(self) -> None:
-        for name, variable in self.UNSUPPORTED.items():
-            if variable is not None and self._prefix + variable in self._env:
-                warnings.warn(
-                    f"environment variable {self._prefix}{variable} has no effect: "
-                    f"setting {name!r} is not supported yet",
-                    FaustWarning,
-                    stacklevel=3,
-                )
 
     def _identify(self, id: str) -> None:
         raise NotImplementedError
@@ -310,7 +332,7 @@ class SettingsTable:
             if param.default is None:
                 return None
             # the class that a default names is imported when somebody wants it
-            value = self._values[param.name] = param.accept(param.default, DEFAULT)
+            value = self._values[param.name] = param.coerce(param.default, DEFAULT)
         return param.read(self, value)
 
     def _set(self, param: Param[Any, Any], value: Any) -> None:
@@ -326,7 +348,10 @@ class SettingsTable:
 
     def _store(self, param: Param[Any, Any], value: Any, source: str) -> None:
         if value is not None:
-            self._values[param.name] = param.accept(value, source)
+            if isinstance(param, params._Symbol) and value == param.default:
+                self._values.pop(param.name, None)  # imported when it is read
+            else:
+                self._values[param.name] = param.accept(value, source)
             self._sources[param.name] = source
             self._explicit.add(param.name)
         elif param.is_number and not param.optional:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from yarl import URL
 
-from faust.exceptions import ImproperlyConfigured
+from faust.exceptions import FaustWarning, ImproperlyConfigured
 from faust.transport.base import ConsumerOptions, ProducerOptions
 from faust.transport.drivers.aiokafka import Transport
 from faust.transport.drivers.aiokafka.credentials import client_security
@@ -23,12 +23,20 @@ from faust.transport.drivers.aiokafka.transport import bootstrap_servers
         ("kafka://a:1", "a:1"),
         ("aiokafka://[::1]:9093", "[::1]:9093"),
         ("aiokafka://[fe80::1]", "[fe80::1]:9092"),
-        ("kafka://user:secret@b:9093/path", "b:9093"),
+        ("kafka://b:9093/path", "b:9093"),
     ],
 )
 def test_an_address_becomes_host_and_port(url: str, server: str) -> None:
-    """Missing parts of a broker URL are filled in, user info and path are ignored, IPv6 keeps its brackets."""
+    """Missing parts of a broker URL are filled in, the path is ignored, IPv6 keeps its brackets."""
     assert bootstrap_servers([URL(url)]) == [server]
+
+
+@pytest.mark.parametrize("url", ["kafka://user:s3cret@b", "kafka://user@b", "kafka://:s3cret@b"])
+def test_a_password_in_the_address_is_not_ignored_in_silence(url: str) -> None:
+    """Who writes user and password into a broker URL is told where they belong, and sees no password."""
+    with pytest.warns(FaustWarning, match=r"broker_credentials=faust\.SASLCredentials") as told:
+        assert bootstrap_servers([URL(url)]) == ["b:9092"]
+    assert "s3cret" not in str(told[0].message)
 
 
 def test_several_addresses_are_all_used() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from yarl import URL
 
-from faust.exceptions import ImproperlyConfigured
+from faust.exceptions import FaustWarning, ImproperlyConfigured
 from faust.transport import base
 
 try:
@@ -31,7 +32,9 @@ DEFAULT_PORT = 9092
 
 
 def bootstrap_servers(urls: Sequence[URL]) -> list[str]:
-    """Return ``host:port`` of each URL; IPv6 addresses stay in brackets, user info and path are ignored.
+    """Return ``host:port`` of each URL; IPv6 addresses stay in brackets, the path is ignored.
+
+    Warns that user info is ignored, as nobody who writes a password expects.
 
     Raises:
         ImproperlyConfigured: there is no URL.
@@ -40,6 +43,13 @@ def bootstrap_servers(urls: Sequence[URL]) -> list[str]:
         raise ImproperlyConfigured("the broker setting is empty: expected kafka://host:9092")
     servers = []
     for url in urls:
+        if url.user or url.password:
+            warnings.warn(
+                f"the user name and password in broker URL {url.scheme}://***@{url.host} are not used: "
+                "give broker_credentials=faust.SASLCredentials(username=..., password=...)",
+                FaustWarning,
+                stacklevel=3,
+            )
         host = url.host or DEFAULT_HOST
         port = url.explicit_port or DEFAULT_PORT
         servers.append(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")

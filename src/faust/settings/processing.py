@@ -1,0 +1,166 @@
+"""Settings of what happens to events: serialization, replies, streams, tables, topics."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from faust.settings.params import Bool, Codec, Int, Seconds, SectionType, Str, UnsignedInt
+from faust.settings.table import SettingsTable
+
+__all__ = [
+    "RPCSettings",
+    "SerializationSettings",
+    "StreamSettings",
+    "TableSettings",
+    "TopicSettings",
+]
+
+
+class SerializationSettings(SettingsTable, section=SectionType.SERIALIZATION):
+    """How keys and values become bytes."""
+
+    key_serializer: Codec = Codec(default="raw", env="APP_KEY_SERIALIZER")
+    """Codec of keys where a topic names none."""
+
+    value_serializer: Codec = Codec(default="json", env="APP_VALUE_SERIALIZER")
+    """Codec of values where a topic names none."""
+
+
+class RPCSettings(SettingsTable, section=SectionType.RPC):
+    """Asking agents and waiting for replies."""
+
+    reply_create_topic: Bool = Bool(
+        default=False, env="APP_REPLY_CREATE_TOPIC", not_built="asking agents for replies"
+    )
+    """Create and read the reply topic at start, not at the first ``ask``."""
+
+    reply_expires: Seconds = Seconds(
+        default=86400.0, env="APP_REPLY_EXPIRES", not_built="asking agents for replies"
+    )
+    """How long the reply topic keeps replies."""
+
+    reply_to_prefix: Str = Str(
+        default="f-reply-", env="APP_REPLY_TO_PREFIX", not_built="asking agents for replies"
+    )
+    """How the names of generated reply topics begin."""
+
+    reply_to: Str = Str(
+        default=None,
+        derived=lambda conf: f"{conf.reply_to_prefix}{uuid4()}",
+        default_text="`reply_to_prefix` and a random UUID",
+        not_built="asking agents for replies",
+    )
+    """Reply topic of this worker. The default is drawn once for each Settings object."""
+
+
+class StreamSettings(SettingsTable, section=SectionType.STREAM):
+    """Streams and the recovery of tables."""
+
+    recovery_consistency_check: Bool = Bool(
+        default=True, env="RECOVERY_CONSISTENCY_CHECK", since="0.4.7"
+    )
+    """Refuse to start when the local state of a table is ahead of its changelog topic."""
+
+    stream_buffer_maxsize: UnsignedInt = UnsignedInt(default=4096, env="STREAM_BUFFER_MAXSIZE")
+    """Events that may wait in front of a stream before the worker stops fetching for it."""
+
+    stream_processing_timeout: Seconds = Seconds(
+        not_built="watching for events that take long",
+        default=300.0,
+        env="STREAM_PROCESSING_TIMEOUT",
+        since="1.10",
+    )
+    """Log an error when one event takes longer than this. Nothing is cancelled."""
+
+    stream_recovery_delay: Seconds = Seconds(default=0.0, env="STREAM_RECOVERY_DELAY", since="1.3")
+    """How long to wait after a rebalance before tables are recovered."""
+
+    stream_wait_empty: Bool = Bool(default=True, env="STREAM_WAIT_EMPTY")
+    """Let the events in hand be finished when partitions are taken away and when the worker stops.
+
+    False: they are dropped, and processed again by whoever has the partition next.
+    """
+
+    store_check_exists: Bool = Bool(
+        default=True,
+        env="STORE_CHECK_EXISTS",
+        not_built="reading stores without looking first",
+        since="0.6.0",
+    )
+    """Ask the store whether it has a key before reading it; else read, and handle ``KeyError``."""
+
+    crash_app_on_aerospike_exception: Bool = Bool(
+        default=True,
+        env="CRASH_APP_ON_AEROSPIKE_EXCEPTION",
+        not_built="the store aerospike://",
+        since="0.6.3",
+    )
+    """Crash when Aerospike fails, so that no offset is committed past what was not stored."""
+
+    aerospike_retries_on_exception: Int = Int(
+        default=60,
+        env="AEROSPIKE_RETRIES_ON_EXCEPTION",
+        not_built="the store aerospike://",
+        since="0.6.10",
+    )
+    """How often a call of Aerospike that failed is made again."""
+
+    aerospike_sleep_seconds_between_retries_on_exception: Int = Int(
+        default=1,
+        env="AEROSPIKE_SLEEP_SECONDS_BETWEEN_RETRIES_ON_EXCEPTION",
+        not_built="the store aerospike://",
+        since="0.6.10",
+    )
+    """Seconds between those calls."""
+
+    stream_publish_on_commit: Bool = Bool(
+        default=False, not_built="holding back messages until the commit"
+    )
+    """Hold back what is sent while an event is processed until its offset is committed."""
+
+    stream_ack_cancelled_tasks: Bool = Bool(default=True, deprecated=("1.0", "it has no effect"))
+    """Has no effect; accepted for older programs."""
+
+    stream_ack_exceptions: Bool = Bool(default=True, deprecated=("1.0", "it has no effect"))
+    """Has no effect; accepted for older programs."""
+
+
+class TableSettings(SettingsTable, section=SectionType.TABLE):
+    """Tables."""
+
+    table_standby_replicas: UnsignedInt = UnsignedInt(
+        not_built="standby copies of tables",
+        also_built=(0,),
+        default=1,
+        env="TABLE_STANDBY_REPLICAS",
+    )
+    """Copies of every table partition that other workers keep ready."""
+
+    table_cleanup_interval: Seconds = Seconds(
+        default=30.0, env="TABLE_CLEANUP_INTERVAL", not_built="windowed tables"
+    )
+    """How often windows that have expired are removed."""
+
+    table_key_index_size: UnsignedInt = UnsignedInt(
+        default=1000,
+        env="TABLE_KEY_INDEX_SIZE",
+        not_built="the cache of partitions of keys",
+        since="1.7",
+    )
+    """Keys whose partition a table remembers, at most."""
+
+
+class TopicSettings(SettingsTable, section=SectionType.TOPIC):
+    """Topics that the application creates."""
+
+    topic_allow_declare: Bool = Bool(default=True, env="TOPIC_ALLOW_DECLARE", since="1.5")
+    """May the worker create topics. If not, somebody else must have."""
+
+    topic_disable_leader: Bool = Bool(default=False, env="TOPIC_DISABLE_LEADER", since="1.7")
+    """Do without the topic that elects a leader among the workers; then nobody is the leader."""
+
+    topic_partitions: UnsignedInt = UnsignedInt(default=8, env="TOPIC_PARTITIONS")
+    """Partitions of the topics that the worker creates: so many workers can share the work."""
+
+    topic_replication_factor: UnsignedInt = UnsignedInt(default=1, env="TOPIC_REPLICATION_FACTOR")
+    """Copies of the topics that the worker creates, the first included. 0 counts as 1."""

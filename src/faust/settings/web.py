@@ -1,0 +1,135 @@
+"""Settings of the worker's process and of its web server."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+from faust.settings.params import (
+    URL,
+    Bool,
+    Dict,
+    Param,
+    Port,
+    SectionType,
+    Severity,
+    SSLContext,
+    Str,
+)
+from faust.settings.table import SettingsTable
+
+__all__ = ["NODE_HOSTNAME", "WebServerSettings", "WorkerSettings"]
+
+NODE_HOSTNAME = socket.gethostname()
+
+
+class WebServerSettings(SettingsTable, section=SectionType.WEB_SERVER):
+    """The web server of a worker."""
+
+    web_enabled: Bool = Bool(
+        default=False,
+        env="APP_WEB_ENABLED",
+        refused={True: "The web server comes with a later release; leave the setting out."},
+        since="1.2",
+    )
+    """Start the web server. Not supported yet, therefore off."""
+
+    web_host: Str = Str(
+        default=NODE_HOSTNAME, env="WEB_HOST", default_text="the name of this host", since="1.2"
+    )
+    """Name under which other workers reach this one."""
+
+    web_port: Port = Port(default=6066, env="WEB_PORT", process_default="WEB_PORT", since="1.2")
+    """Port of the web server."""
+
+    web_bind: Str = Str(
+        default="0.0.0.0",  # noqa: S104 - as documented
+        env="WEB_BIND",
+        process_default="WEB_BIND",
+        since="1.2",
+    )
+    """Address that the web server listens on."""
+
+    canonical_url: URL = URL(
+        default=None,
+        derived=lambda conf: f"http://{conf.web_host}:{conf.web_port}",
+        env="NODE_CANONICAL_URL",
+        default_text="``http://{web_host}:{web_port}``",
+    )
+    """Where other workers reach this one; every member tells it to its group.
+
+    The default is made once, from ``web_host`` and ``web_port`` at construction.
+    """
+
+    web: URL = URL(default="aiohttp://", not_built="the web server", since="1.2")
+    """Driver of the web server; there is one, ``aiohttp://``."""
+
+    web_transport: URL = URL(
+        default="tcp://", process_default="WEB_TRANSPORT", not_built="the web server", since="1.2"
+    )
+    """``tcp://``, or ``unix:///path/to.sock`` for a Unix socket."""
+
+    web_application_options: Param[Any, Mapping[str, Any] | None] = Dict(
+        default=None, not_built="the web server", since="0.11.4"
+    )
+    """Further keyword arguments for the driver's application (``aiohttp.web.Application``)."""
+
+    web_cors_options: Param[Any, Mapping[str, Any] | None] = Dict(
+        default=None, not_built="the web server", since="1.5"
+    )
+    """Cross-origin resource sharing of all views: origin -> ``ResourceOptions``."""
+
+    web_in_thread: Bool = Bool(default=False, not_built="the web server", since="1.5")
+    """Run the web server in a thread with an event loop of its own."""
+
+    web_ssl_context: Param[ssl.SSLContext | None, ssl.SSLContext | None] = SSLContext(
+        default=None, not_built="the web server", since="0.5.0"
+    )
+    """Serve HTTPS with this context."""
+
+    web_stats_enabled: Bool = Bool(
+        default=False,
+        default_alias="debug",
+        env="APP_WEB_STATS_ENABLED",
+        not_built="the web server",
+        since="0.15.0",
+    )
+    """Serve statistics at ``/`` and the assignment at ``/assignment/``."""
+
+    web_graph_enabled: Bool = Bool(
+        default=False,
+        default_alias="debug",
+        env="APP_WEB_GRAPH_ENABLED",
+        not_built="the web server",
+        since="0.15.0",
+    )
+    """Serve a drawing of the services at ``/graph/``."""
+
+    web_router_enabled: Bool = Bool(
+        default=True, env="APP_WEB_ROUTER_ENABLED", not_built="the web server", since="0.15.0"
+    )
+    """Serve at ``/router/`` which worker has which key."""
+
+    web_tables_enabled: Bool = Bool(
+        default=True, env="APP_WEB_TABLES_ENABLED", not_built="the web server", since="0.15.0"
+    )
+    """Serve the tables at ``/table/``."""
+
+    web_metrics_enabled: Bool = Bool(
+        default=False, env="APP_WEB_METRICS_ENABLED", not_built="the web server", since="0.15.0"
+    )
+    """Serve figures for monitoring at ``/performance/``."""
+
+
+class WorkerSettings(SettingsTable, section=SectionType.WORKER):
+    """The process of a worker."""
+
+    worker_redirect_stdouts: Bool = Bool(default=True, env="WORKER_REDIRECT_STDOUTS")
+    """Send what is printed by the program to the log while the worker runs."""
+
+    worker_redirect_stdouts_level: Severity = Severity(
+        default="WARN", env="WORKER_REDIRECT_STDOUTS_LEVEL"
+    )
+    """Log level of what is printed."""
