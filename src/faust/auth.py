@@ -77,7 +77,7 @@ class _SASL(Credentials):
 
     def __init__(self, mechanism: str | SASLMechanism, ssl_context: ssl.SSLContext | None) -> None:
         self.mechanism = SASLMechanism(mechanism)
-        self.ssl_context = _checked(ssl_context)
+        self.ssl_context: ssl.SSLContext | None = _checked(ssl_context)
         self.protocol = (
             AuthProtocol.SASL_PLAINTEXT if ssl_context is None else AuthProtocol.SASL_SSL
         )
