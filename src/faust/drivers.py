@@ -136,11 +136,8 @@ transports: Drivers = Drivers(
 stores: Drivers = Drivers(
     "table store",
     "faust.stores",
-    {"memory": "faust.stores.memory:Store"},
+    {"memory": "faust.stores.memory:Store", "rocksdb": "faust.stores.rocksdb:Store"},
     install={"rocksdb": "faust[rocksdb]"},
-    planned={
-        "rocksdb": "it comes later; use memory://, which recovers from the changelog",
-        "aerospike": "it comes later; use memory://, which recovers from the changelog",
-    },
+    planned={"aerospike": "use rocksdb:// or memory://, which recover from the changelog"},
 )
 """Where the contents of tables are kept."""

@@ -18,6 +18,7 @@
      +-- ProducerSendError               a record was not accepted
      |    +-- RecordTooLarge
      +-- ConsistencyError                local state is ahead of its changelog
+     +-- StoreError                      the local files of a table cannot be used
      +-- BrokerError                     the operator must act
           +-- BrokerUnavailable          could not be reached in time
           +-- AuthenticationFailed       refused: never retried
@@ -62,6 +63,7 @@ __all__ = [
     "SecurityWarning",
     "Skip",
     "StorageError",
+    "StoreError",
     "UnknownTopic",
     "ValidationError",
     "ValueDecodeError",
@@ -185,6 +187,10 @@ class ProducerSendError(FaustError):
 
 class RecordTooLarge(ProducerSendError):
     """A record is larger than the broker or the settings allow."""
+
+
+class StoreError(FaustError):
+    """The local files of a table cannot be used: locked by another process, damaged, or not writable."""
 
 
 class BrokerError(FaustError):

@@ -57,7 +57,7 @@ def run_worker(tmp_path: Path, options: str, timeout: float = 60.0) -> tuple[int
         ('broker="memory://", broker_commit_interval="soon"', ["broker_commit_interval", "soon"]),
         ('broker="local:///proc/nowhere"', ["/proc/nowhere"]),
         ('broker="memory://?parts=3"', ["parts", "partitions"]),
-        ('broker="memory://", store="rocksdb://"', ["rocksdb"]),
+        ('broker="memory://", store="aerospike://"', ["aerospike", "rocksdb"]),
     ],
     ids=["scheme", "unknown-setting", "bad-value", "directory", "broker-option", "store"],
 )

@@ -33,9 +33,10 @@ def test_schemes_that_mean_the_same() -> None:
 
 
 def test_built_in_stores() -> None:
-    """The memory store is there."""
+    """The memory store and RocksDB are there."""
     assert issubclass(stores.by_url("memory://"), Store)
-    assert list(stores) == ["memory"]
+    assert issubclass(stores.by_url("rocksdb://"), Store)
+    assert list(stores) == ["memory", "rocksdb"]
 
 
 @pytest.mark.parametrize(
@@ -51,8 +52,8 @@ def test_built_in_stores() -> None:
         (transports, "confluent://x", r"confluent:// is not part of this release: use kafka://"),
         (
             stores,
-            "rocksdb://",
-            r"table store rocksdb:// is not part of this release: it comes later",
+            "aerospike://",
+            r"table store aerospike:// is not part of this release: use rocksdb:// or memory://",
         ),
         (stores, "memry://", r"did you mean memory://\?"),
     ],
@@ -131,6 +132,6 @@ def test_entry_points_add_and_replace_schemes(tmp_path: Path) -> None:
         check=True,
     )
     assert ran.stdout.splitlines() == [
-        "['disk', 'memory'] <class 'collections.OrderedDict'> <class 'collections.Counter'>",
+        "['disk', 'memory', 'rocksdb'] <class 'collections.OrderedDict'> <class 'collections.Counter'>",
         "Transport",
     ]

@@ -7,7 +7,8 @@ is closing one object.
 A partition store maps the changelog's key bytes to the changelog's value bytes. It knows nothing of types, so
 recovery and standbys move bytes in bulk and decode nothing. With its entries it keeps the *persisted offset*: the
 next changelog offset to be read, everything below being contained. `PartitionStore.write` changes entries and offset
-together or not at all; a process that is killed finds either the old pair or the new one.
+together or not at all; a process that is killed finds either the old pair or the new one. *Notes* are the table's own
+remarks about its entries (when one was written, say): pairs of bytes beside the entries, written in the same stroke.
 
 All methods but `Store.open`, `Store.close` and `Store.destroy` are synchronous and called on the application's loop.
 Callers bound what they hand over (some thousand entries), so that one call takes milliseconds.
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from yarl import URL
+
+from faust.messages import TP
 
 __all__ = ["Change", "PartitionStore", "Store"]
 
@@ -41,8 +44,13 @@ class PartitionStore(abc.ABC):
         """Return the value of *key*; None when there is none."""
 
     @abc.abstractmethod
-    def write(self, changes: Iterable[Change], next_offset: int | None) -> None:
-        """Apply *changes* strictly in order, and set the persisted offset, atomically.
+    def write(
+        self,
+        changes: Iterable[Change],
+        next_offset: int | None,
+        notes: Iterable[Change] = (),
+    ) -> None:
+        """Apply *changes* strictly in order, set the persisted offset, and write *notes*, atomically.
 
         A *next_offset* of None leaves the offset as it is. Deleting a key that is not there is no error.
         """
@@ -56,6 +64,10 @@ class PartitionStore(abc.ABC):
         """Iterate over the entries as they are now; later writes neither disturb the iteration nor show in it."""
 
     @abc.abstractmethod
+    def notes(self) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over the notes as they are now."""
+
+    @abc.abstractmethod
     def __len__(self) -> int:
         """Return the number of keys; may have to scan."""
 
@@ -65,7 +77,7 @@ class PartitionStore(abc.ABC):
 
     @abc.abstractmethod
     def clear(self) -> None:
-        """Remove every entry and forget the persisted offset."""
+        """Remove every entry and every note, and forget the persisted offset."""
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -118,3 +130,44 @@ class Store(abc.ABC):
     @abc.abstractmethod
     async def destroy(self) -> None:
         """Delete everything kept for this table, of every partition, and of no other table."""
+
+    async def backup_partition(
+        self,
+        tp: TP | int,
+        flush: bool = True,
+        purge: bool = False,
+        keep: int = 1,
+    ) -> None:
+        """Keep a copy of a partition as it is now, from which `restore_backup` can bring it back.
+
+        Arguments:
+            tp: The partition, or its number.
+            flush: Write to disk what is in memory first.
+            purge: Delete older copies.
+            keep: How many copies to keep when older ones are deleted.
+
+        Raises:
+            NotImplementedError: This store has nothing to copy.
+            RuntimeError: The partition is not open.
+            StorageError: The copy could not be made.
+        """
+        raise NotImplementedError(
+            f"table {self.table!r}: the store {self.url} cannot be backed up ({tp})"
+        )
+
+    def restore_backup(self, tp: TP | int, latest: bool = True, backup_id: int = 0) -> None:
+        """Bring a partition back from a copy; it must not be open.
+
+        Arguments:
+            tp: The partition, or its number.
+            latest: Take the newest copy.
+            backup_id: Else the number of the copy.
+
+        Raises:
+            NotImplementedError: This store has no copies.
+            LookupError: There is no such copy.
+            RuntimeError: The partition is open.
+        """
+        raise NotImplementedError(
+            f"table {self.table!r}: the store {self.url} cannot be backed up ({tp})"
+        )

@@ -22,10 +22,11 @@ __all__ = ["MemoryPartition", "Store"]
 class MemoryPartition(PartitionStore):
     """One partition in a dict."""
 
-    __slots__ = ("_data", "_offset")
+    __slots__ = ("_data", "_notes", "_offset")
 
     def __init__(self) -> None:
         self._data: dict[bytes, bytes] = {}
+        self._notes: dict[bytes, bytes] = {}
         self._offset: int | None = None
 
     @property
@@ -37,16 +38,17 @@ class MemoryPartition(PartitionStore):
         """Return the value of *key*."""
         return self._data.get(key)
 
-    def write(self, changes: Iterable[Change], next_offset: int | None) -> None:
+    def write(
+        self,
+        changes: Iterable[Change],
+        next_offset: int | None,
+        notes: Iterable[Change] = (),
+    ) -> None:
         """Apply *changes* in order."""
-        data = self._data
-        for key, value in changes:
-            if value is None:
-                data.pop(key, None)
-            else:
-                data[key] = value
+        _apply(self._data, changes)
         if next_offset is not None:
             self._offset = next_offset
+        _apply(self._notes, notes)
 
     def keys(self) -> Iterator[bytes]:
         """Iterate over a copy of the keys."""
@@ -55,6 +57,10 @@ class MemoryPartition(PartitionStore):
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over a copy of the entries."""
         return iter(list(self._data.items()))
+
+    def notes(self) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over a copy of the notes."""
+        return iter(list(self._notes.items()))
 
     def __len__(self) -> int:
         return len(self._data)
@@ -66,6 +72,7 @@ class MemoryPartition(PartitionStore):
     def clear(self) -> None:
         """Remove everything."""
         self._data.clear()
+        self._notes.clear()
         self._offset = None
 
     def close(self) -> None:
@@ -102,3 +109,11 @@ class Store(BaseStore):
 
     async def destroy(self) -> None:
         """Nothing outlives the process: nothing to do."""
+
+
+def _apply(data: dict[bytes, bytes], changes: Iterable[Change]) -> None:
+    for key, value in changes:
+        if value is None:
+            data.pop(key, None)
+        else:
+            data[key] = value

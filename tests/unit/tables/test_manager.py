@@ -167,7 +167,7 @@ async def test_two_tables_cannot_share_a_changelog(app: App) -> None:
 @pytest.mark.parametrize(
     ("options", "part"),
     [
-        ({"store": "rocksdb://"}, "rocksdb"),
+        ({"store": "aerospike://"}, "aerospike"),
         ({"store": "paper://"}, "known are memory://"),
         ({"options": {"write_buffer_size": 1}}, r"write_buffer_size"),
     ],
