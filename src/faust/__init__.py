@@ -28,7 +28,7 @@ from faust.sensors.base import Sensor as Sensor
 from faust.serializers.codecs import Codec as Codec
 from faust.serializers.schemas import Schema as Schema
 from faust.settings.settings import Settings as Settings
-from faust.streams import Stream as Stream
+from faust.streams.stream import Stream as Stream
 from faust.tables.manager import TableManager as TableManager
 from faust.tables.table import Table as Table
 from faust.topics import Topic as Topic

@@ -18,7 +18,7 @@ from faust.events import Event
 from faust.mailbox import Mailbox
 from faust.messages import TP, HeadersArg, Message, RecordMetadata, Slice, prepare_headers
 from faust.ports import AppT
-from faust.streams import Stream
+from faust.streams.stream import Stream
 
 __all__ = ["Channel", "FutureMessage", "PendingMessage"]
 
@@ -83,6 +83,19 @@ class FutureMessage(asyncio.Future[RecordMetadata]):
         self.message = message
 
 
+class Plain:
+    """Something put into a channel that is no event, seen as a record."""
+
+    __slots__ = ("value",)
+
+    offset = -1
+    key = None
+    headers = ()
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
 class Channel(Generic[T]):
     """An in-memory channel.
 
@@ -93,6 +106,8 @@ class Channel(Generic[T]):
         value_type: Type of values.
         maxsize: Records that may wait per iterator; None: setting ``stream_buffer_maxsize``.
     """
+
+    drops_none = True
 
     def __init__(
         self,
@@ -206,9 +221,13 @@ class Channel(Generic[T]):
                         )
                         lane.queued += len(records) - 1
                     if records:
-                        return self.make_event(lane, records[0], lane.decode_value(records[0]))
+                        return self._item(lane, records[0])
                     continue
                 await mailbox.wait()
+
+    def _item(self, lane: Lane, record: Any) -> Any:
+        value = lane.decode_value(record)
+        return value if isinstance(record, Plain) else self.make_event(lane, record, value)
 
     def empty(self) -> bool:
         """Say whether nothing waits for this iterator."""
@@ -227,8 +246,8 @@ class Channel(Generic[T]):
     def put_nowait(self, event: Any) -> None:
         """Append *event* to this iterator's mailbox."""
         lane = self._own_lane()
-        tp = lane.task.tp
-        lane.inbox.put(lane, Slice(tp, -1, (event,), 0))
+        record: Any = event if isinstance(event, Event) else Plain(event)
+        lane.inbox.put(lane, Slice(lane.task.tp, -1, (record,), 0))
 
     async def wait_room(self) -> None:
         """Wait until fewer than ``maxsize`` events wait here."""
@@ -245,10 +264,8 @@ class Channel(Generic[T]):
         return self._lane
 
     def make_event(self, lane: Lane, record: Any, value: Any) -> Any:  # noqa: ARG002
-        """Return the event that was put."""
-        if isinstance(record, Event):
-            record.value = value
-        return record
+        """Return the event that was put; None for anything else that was."""
+        return record if isinstance(record, Event) else None
 
     async def on_record_undecodable(self, _lane: Lane, _record: Any, exc: Exception) -> None:
         """Throw the error into the reader."""
@@ -397,8 +414,8 @@ class Channel(Generic[T]):
 
 
 def _value_of(item: Any) -> Any:
-    return item.value if isinstance(item, Event) else item
+    return item.value
 
 
 def _key_of(item: Any) -> Any:
-    return item.key if isinstance(item, Event) else None
+    return item.key

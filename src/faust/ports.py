@@ -31,6 +31,8 @@ class Source(Protocol):
     """Something a stream can read: an iterator of a channel or topic."""
 
     mailbox: Mailbox
+    drops_none: bool
+    """A plain None that was put into it is passed over; the None of an event is not."""
 
     def make_event(self, lane: Lane, record: Any, value: Any) -> Any:
         """Build the event of a record."""

@@ -77,6 +77,8 @@ class Topic(Channel[V], Generic[K, V]):
         ValueError: ``partitions=0``, or a name longer than 249 characters.
     """
 
+    drops_none = False
+
     def __init__(
         self,
         app: AppT,

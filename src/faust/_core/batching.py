@@ -1,8 +1,12 @@
 """The loop behind `Stream.take`: lists of events, finished together.
 
 While a list is being filled and while the reader has it in hand, the lowest of its records per lane is that lane's
-``current``: so nothing of an unfinished list is ever committed. What was collected but not handed out when a task
-dies is let go without a trace; whoever owns the partition next reads it again.
+``current``: so nothing of an unfinished list is ever committed. What was collected but not handed out goes back to the
+front when the loop is left; when its task has died it is let go without a trace, and whoever owns the partition next
+reads it again.
+
+A list whose reader failed is not finished either. Its records come again, in order, in lists of one: so that of a
+hundred events only the one is passed over that cannot be processed (see `fail`).
 """
 
 from __future__ import annotations
@@ -12,10 +16,11 @@ from typing import Any, NamedTuple
 
 from faust._core.iteration import TURN, Cursor
 from faust._core.lanes import Lane
+from faust._core.places import mark
 from faust.exceptions import Skip
 from faust.messages import Slice
 
-__all__ = ["Item", "batches"]
+__all__ = ["Item", "batches", "collect", "fail", "finish_items"]
 
 
 class Item(NamedTuple):
@@ -44,92 +49,137 @@ async def batches(
     turn = cursor.claim()
     items: list[Item] = []
     due: float | None = None
-    handed_out = False
-    turn_ends = clock() + TURN
     try:
         while True:
             if cursor.inbox.errors:
-                raise cursor.inbox.errors.popleft()
-            item = await _next(cursor)
-            if cursor.claims != turn:
-                return
+                exc = cursor.thrown()
+                if exc is not None:
+                    raise exc
+                cursor.stop()
+            began = len(items)
+            limit = 1 if cursor.alone else size
+            turn_ends = clock() + TURN
+            more = await collect(cursor, items, limit, turn_ends)
             now = clock()
-            if item is not None:
-                if not items and within is not None:
-                    due = now + within
-                items.append(item)
+            if not began and items and within is not None:
+                due = now + within
             items = _living(items, cursor)
-            if items and (len(items) >= size or (due is not None and now >= due)):
+            left = cursor.claims != turn
+            if left and not cursor.was_stopped(turn):
+                return
+            if items and (left or len(items) >= limit or (due is not None and now >= due)):
                 held = len(items)
                 items = await _certain(items, cursor)
-                if cursor.claims != turn:
+                if cursor.claims != turn and not cursor.was_stopped(turn):
                     return
                 if len(items) < held:
                     continue
-                handed_out = True
-                yield items
-                handed_out = False
-                _finish(items, enable_acks=cursor.enable_acks)
-                items, due = [], None
-                if cursor.claims != turn:
+                batch, items, due = items, [], None
+                cursor.batch = batch
+                yield batch
+                if cursor.batch is not batch:  # its reader failed, and it comes again
                     return
-            elif item is None and cursor.lane is None:  # else there is more, but not now
+                finish_items(batch, cursor)
+                left = cursor.claims != turn
+            elif not more and not left:
                 await wait(None if due is None or not items else max(due - now, 0.0))
+            if left:
+                return
             if clock() >= turn_ends:
                 await cursor.breathe()
-                turn_ends = clock() + TURN
     finally:
-        if handed_out:
-            _finish(items, enable_acks=cursor.enable_acks)
-        else:
-            _let_go(items)
-            _give_back(items, cursor)
+        if cursor.claims == turn and cursor.batch:
+            finish_items(cursor.batch, cursor)
+        _let_go(items)
+        _give_back(items, cursor)
+        if not cursor.lost(turn):
+            cursor.on_end()
 
 
-async def _next(cursor: Cursor) -> Item | None:
-    """Take one more record, decode and process it; None when nothing waits, or nothing may be taken now."""
+async def collect(cursor: Cursor, items: list[Item], size: int, until: float) -> bool:
+    """Append to *items* until there are *size*, or the clock says *until*.
+
+    Returns:
+        False when nothing more waits now.
+    """
+    process, clock = cursor.process, cursor.clock
     while True:
+        if len(items) >= size:
+            return True
         lane = cursor.lane
         if lane is None:
-            if not cursor.open_slice():
-                return None
+            if cursor.inbox.errors or not cursor.open_slice():
+                return False
             lane = cursor.lane
             assert lane is not None
-        if lane.task.alive and cursor.lease_expired():
+        task = lane.task
+        if task.alive and cursor.lease_expired():
             await cursor.rest()
-            return None
-        record = cursor.next_record() if lane.task.alive else None
-        if record is None:
-            cursor.close_slice()
-            continue
-        if lane.tracker is None and lane.current is None:
-            lane.current = record
-        try:
-            if lane.decode_key is not None:
-                lane.decode_key(record)
-            value = lane.decode_value(record)
-            if cursor.process is not None:
-                value = cursor.process(value)
-                if cursor.process_awaits:
-                    value = await value
-        except Skip:
-            _drop(lane, record)
-            continue
-        except Exception as exc:
-            await cursor.on_decode_error(lane, record, exc)
-            _drop(lane, record)
-            return None
-        cursor.count += 1
-        return Item(lane, record, value)
+            return True
+        decode_key, decode = lane.decode_key, lane.decode_value
+        records = cursor.rest_of_slice() if task.alive else ()
+        for record in records:
+            if lane.tracker is None and lane.current is None:
+                lane.current = record
+            try:
+                if decode_key is not None:
+                    decode_key(record)
+                value = decode(record)
+            except Exception as exc:
+                if await cursor.undecodable(lane, record, exc):
+                    cursor.stop()
+                return True
+            if process is not None:
+                try:
+                    cursor.record, cursor.value = record, value  # a processor may look at the event
+                    value = process(value)
+                    if cursor.process_awaits:
+                        value = await value
+                except Skip:
+                    cursor.skip(lane, record)
+                    continue
+                except Exception as exc:
+                    mark(exc, lane, record)
+                    cursor.skip(lane, record)
+                    raise
+                finally:
+                    cursor.record = None
+            cursor.count += 1
+            items.append(Item(lane, record, value))
+            if len(items) >= size or not task.alive or clock() >= until:
+                return True
+        cursor.close_slice()
 
 
-def _drop(lane: Lane, record: Any) -> None:
-    """A dropped event is finished; one before it may still be waiting in the list."""
-    if lane.tracker is not None:
-        lane.tracker.ack(record.offset)
-    elif lane.current is record:
-        lane.done = record.offset + 1
-        lane.current = None
+def fail(cursor: Cursor) -> bool:
+    """Take back the list in hand, whose reader has raised; False when there is none, or it has one item only."""
+    items, cursor.batch = cursor.batch, []
+    if len(items) < 2:
+        finish_items(items, cursor)
+        return False
+    cursor.alone.update((item.lane, item.record.offset) for item in items if item.lane.task.alive)
+    _let_go(items)
+    _give_back(items, cursor)
+    return True
+
+
+def finish_items(items: list[Item], cursor: Cursor) -> None:
+    """Count *items* as finished, unless acknowledgement is by hand."""
+    cursor.batch = []
+    if cursor.alone:
+        cursor.alone.difference_update((item.lane, item.record.offset) for item in items)
+        cursor.alone = {one for one in cursor.alone if one[0].task.alive}
+    if not cursor.enable_acks:
+        return
+    observe = cursor.observe
+    for lane, record, _ in items:
+        if lane.tracker is not None:
+            lane.tracker.ack(record.offset)
+        else:
+            lane.done = lane.closed if record.offset < lane.closed else record.offset + 1
+            lane.current = None
+        if observe is not None:
+            observe(lane, record)
 
 
 def _living(items: list[Item], cursor: Cursor) -> list[Item]:
@@ -160,7 +210,7 @@ async def _certain(items: list[Item], cursor: Cursor) -> list[Item]:
 
 
 def _give_back(items: list[Item], cursor: Cursor) -> None:
-    """Put what was not handed out back in front, so that the next loop reads it again, in order."""
+    """Put what is not finished back in front, so that the next loop reads it again, in order."""
     by_lane: dict[Lane, list[Any]] = {}
     for lane, record, _ in items:
         if lane.task.alive:
@@ -174,14 +224,4 @@ def _give_back(items: list[Item], cursor: Cursor) -> None:
             again = Slice(tp, lane.task.generation, records, end)
             lane.queued += len(records)
             cursor.inbox.queue.put_front(tp, (lane, again))
-
-
-def _finish(items: list[Item], *, enable_acks: bool) -> None:
-    if not enable_acks:
-        return
-    for lane, record, _ in items:
-        if lane.tracker is not None:
-            lane.tracker.ack(record.offset)
-        else:
-            lane.done = lane.closed if record.offset < lane.closed else record.offset + 1
-            lane.current = None
+        lane.closed = min(lane.closed, records[0].offset)

@@ -4,7 +4,8 @@ This is the one loop of the house that runs once per event, and the only one. It
 in its own frame: an ``async for`` that is left by an exception closes its generator some time later, and the next
 iteration (a restarted actor) must go on with the very next record, whatever the garbage collector does meanwhile.
 So a new iteration first *claims* the cursor: what was in hand counts as finished, the rest of the slice is taken
-over, and the old generator finds, when it is closed at last, that it has nothing left to say.
+over, and the old generator finds, when it is closed at last, that it has nothing left to say. `stop` is a claim, too:
+by nobody.
 
 Per event the loop looks at the clock once. That single look serves two purposes: the loop is yielded to every few
 milliseconds so that timers and other agents live, and a process that was frozen past its lease notices before it
@@ -22,6 +23,7 @@ from time import monotonic
 from typing import Any
 
 from faust._core.lanes import Inbox, Lane, PartitionTask
+from faust._core.places import mark
 from faust.exceptions import Skip
 from faust.messages import Slice
 
@@ -41,10 +43,14 @@ class Cursor:
         inbox: Where slices come from.
         lane: Lane of the record in hand; None between slices.
         record: The record in hand (a driver's record, or whatever a channel was given).
-        value: Its value as handed out.
+        value: Its decoded value, before processors.
         rest: Awaited between two looks at a lease that has run out; None: as *breathe*.
         process: Applied to each value; may return an awaitable, may raise `Skip`. None: nothing to apply.
         enable_acks: When false nothing is finished by moving on.
+        batch: The list that `faust._core.batching` has handed out; empty when values are handed out singly.
+        alone: Records of a list whose reader failed, which come again in lists of one.
+        observe: Called with lane and record when a record is finished; None: nobody wants to know.
+        on_end: Called when an iteration ends.
         count: Events handed out so far.
     """
 
@@ -54,6 +60,9 @@ class Cursor:
         "_event",
         "_event_record",
         "_records",
+        "_stopped_turn",
+        "alone",
+        "batch",
         "breathe",
         "clock",
         "count",
@@ -63,8 +72,10 @@ class Cursor:
         "lane",
         "lease_until",
         "make_event",
+        "observe",
         "on_decode_error",
         "on_done",
+        "on_end",
         "process",
         "process_awaits",
         "record",
@@ -94,6 +105,8 @@ class Cursor:
         self.lease_until: Callable[[], float] | None = lease_until
         self.clock: Callable[[], float] = clock
         self.on_done: Callable[[PartitionTask], None] | None = None
+        self.on_end: Callable[[], None] = _nothing
+        self.observe: Callable[[Lane, Any], None] | None = None
         self.process: Callable[[Any], Any] | None = None
         self.process_awaits: bool = False
         self.enable_acks: bool = True
@@ -105,6 +118,9 @@ class Cursor:
         self._batch: Slice | None = None
         self._records: Iterator[Any] = iter(())
         self._claims = 0
+        self._stopped_turn = 0
+        self.batch: list[Any] = []
+        self.alone: set[tuple[Lane, int]] = set()
         self._event: Any = None
         self._event_record: Any = None
 
@@ -138,6 +154,14 @@ class Cursor:
         elif lane.current is record:
             lane.done = record.offset + 1
             lane.current = None
+        if self.observe is not None:
+            self.observe(lane, record)
+
+    def retry(self) -> None:
+        """Take the record in hand back: it is not finished, and the next iteration begins with it."""
+        record, self.record, self.value = self.record, None, None
+        if self.lane is not None and record is not None:
+            self.put_back([record])
 
     def close_slice(self) -> None:
         """Count the whole slice as handed out, with what the log skips behind it."""
@@ -172,13 +196,28 @@ class Cursor:
         self._records = iter(self._batch.records)
         return True
 
-    def next_record(self) -> Any:
-        """Return the next record of the open slice; None at its end."""
-        return next(self._records, None)
+    def rest_of_slice(self) -> Iterator[Any]:
+        """Return the records of the open slice that nobody has taken; whoever takes one must handle it."""
+        return self._records
 
     def put_back(self, records: list[Any]) -> None:
         """Read *records* of the open slice again, before the rest of it."""
         self._records = chain(records, self._records)
+
+    def track_open_slice(self) -> None:
+        """The lane has just begun to track: what is left of the open slice is unfinished, too."""
+        lane = self.lane
+        if lane is not None and lane.tracker is not None:
+            rest = list(self._records)
+            self._records = iter(rest)
+            lane.tracker.deliver_many([record.offset for record in rest])
+
+    def take_over(self, other: Cursor) -> None:
+        """Go on where *other*, which reads the same inbox, has been left."""
+        other.finish()
+        other._claims += 1
+        self.lane, self._batch, self._records = other.lane, other._batch, other._records
+        other.lane, other._batch, other._records = None, None, iter(())
 
     def lease_expired(self) -> bool:
         """Say whether our partitions may have been given to somebody else."""
@@ -193,6 +232,32 @@ class Cursor:
         current_cursor.set(self)
         return self._claims
 
+    def stop(self) -> None:
+        """End the iteration at its next step; what is in hand may be finished until then."""
+        self._stopped_turn = self._claims
+        self._claims += 1
+        self.inbox.wake()
+
+    def was_stopped(self, turn: int) -> bool:
+        """Say whether `stop` has ended iteration *turn*, which has not noticed yet."""
+        return self._stopped_turn == turn
+
+    def lost(self, turn: int) -> bool:
+        """Say whether iteration *turn* must end; when it was stopped, what it had in hand is finished."""
+        if self._claims == turn:
+            return False
+        if self._stopped_turn == turn:
+            self.finish()
+            self._stopped_turn = 0
+            self.on_end()
+        return True
+
+    def thrown(self) -> BaseException | None:
+        """Return the error to raise now; None when the iteration must end instead."""
+        self.finish()
+        exc = self.inbox.errors.popleft()
+        return None if isinstance(exc, StopAsyncIteration) else exc
+
     async def values(self) -> AsyncGenerator[Any, None]:
         """Hand out values, one at a time, for ever."""
         inbox = self.inbox
@@ -204,7 +269,9 @@ class Cursor:
                 lane = self.lane
                 if lane is None:
                     if inbox.errors:
-                        raise inbox.errors.popleft()
+                        if (thrown := self.thrown()) is None:
+                            return
+                        raise thrown
                     if not self.open_slice():
                         await self.wait()
                         # Frozen while it waited? Then the next record is not handed out before `_breathe` agrees.
@@ -236,31 +303,37 @@ class Cursor:
                             self.decoded_key = decode_key(record)
                         value = decode(record)
                     except Exception as exc:
-                        await self._undecodable(lane, record, exc)
+                        if await self.undecodable(lane, record, exc):
+                            return
                         continue
+                    self.value = value
                     if self.process is not None:
                         try:
                             value = self.process(value)
                             if self.process_awaits:
                                 value = await value
                         except Skip:
-                            self._skip(lane, record)
+                            self.skip(lane, record)
                             continue
-                    self.value = value
+                        except Exception as exc:
+                            mark(exc, lane, record)
+                            raise
                     self.count += 1
                     yield value
                     if self._claims != turn:
                         return
                     if inbox.errors:
-                        self.finish()
-                        raise inbox.errors.popleft()
+                        if (thrown := self.thrown()) is None:
+                            return
+                        raise thrown
                     if tracker is not None and self.enable_acks:
                         tracker.ack(record.offset)
                 self.finish()
                 self.close_slice()
         finally:
-            if self._claims == turn:
+            if not self.lost(turn):
                 self.finish()
+                self.on_end()
 
     async def _breathe(self, task: PartitionTask) -> None:
         """Let others run; and hand out nothing while the lease on the partition has run out."""
@@ -269,14 +342,22 @@ class Cursor:
         while task.alive and self.lease_expired():
             await self.rest()
 
-    async def _undecodable(self, lane: Lane, record: Any, exc: Exception) -> None:
-        """Let the channel decide what a bad message means; by default it is raised in the reader."""
-        await self.on_decode_error(lane, record, exc)
-        self._skip(lane, record)
-        if self.inbox.errors:
-            raise self.inbox.errors.popleft()
+    async def undecodable(self, lane: Lane, record: Any, exc: Exception) -> bool:
+        """Let the channel decide what a bad message means; by default it is raised in the reader.
 
-    def _skip(self, lane: Lane, record: Any) -> None:
+        True when the iteration must end.
+        """
+        mark(exc, lane, record)
+        await self.on_decode_error(lane, record, exc)
+        self.skip(lane, record)
+        if self.inbox.errors:
+            thrown = self.thrown()
+            if thrown is None:
+                return True
+            raise thrown
+        return False
+
+    def skip(self, lane: Lane, record: Any) -> None:
         """A dropped event is finished, also where acknowledgement is by hand."""
         self.record = self.value = None
         if lane.tracker is not None:
@@ -284,3 +365,9 @@ class Cursor:
         elif lane.current is record:
             lane.done = record.offset + 1
             lane.current = None
+        if self.observe is not None:
+            self.observe(lane, record)
+
+
+def _nothing() -> None:
+    return None

@@ -37,15 +37,18 @@ class PartitionTask:
         tp: The partition.
         generation: The group generation it was assigned in.
         alive: False once revoked; then nothing more of it is handed out or committed.
+        attached: Sends that wait for the commit of the record they were made for: offset -> in order.
         delivered: Next offset after everything that was given to the lanes; -1 before the first slice.
         committed: Last offset the broker has accepted; None when there is none.
         lanes: Its readers.
+        seen: Next offset after what sensors were told of (``on_message_in``).
         full: Some lane has more than it can take for now.
         paused: The driver was asked to stop fetching it.
     """
 
     __slots__ = (
         "alive",
+        "attached",
         "committed",
         "delivered",
         "full",
@@ -53,6 +56,7 @@ class PartitionTask:
         "lanes",
         "partition",
         "paused",
+        "seen",
         "tp",
     )
 
@@ -64,6 +68,8 @@ class PartitionTask:
         self.delivered: int = -1
         self.committed: int | None = None
         self.lanes: list[Lane] = []
+        self.attached: dict[int, list[Callable[[], Any]]] = {}
+        self.seen: int = 0
         self.full: bool = False
         self.paused: bool = False
 
@@ -84,6 +90,19 @@ class PartitionTask:
     def acking(self) -> bool:
         """Say whether any reader wants offsets of this partition to be committed."""
         return any(lane.acks for lane in self.lanes)
+
+    def finished(self, offset: int) -> bool:
+        """Say whether every reader has finished the record at *offset*."""
+        return all(lane.finished(offset) for lane in self.lanes if lane.acks)
+
+    def release(self, below: int) -> int:
+        """Make the sends that were attached to records below *below*; return how many.
+
+        In order of offsets, and of one record in the order they were made.
+        """
+        attached = self.attached
+        offsets = sorted(offset for offset in attached if offset < below)
+        return sum(len([send() for send in attached.pop(offset)]) for offset in offsets)
 
     def in_hand(self) -> int:
         """Return how many records are handed out and not finished."""
@@ -169,6 +188,12 @@ class Lane:
             return self.tracker.unfinished
         return 0 if self.current is None else 1
 
+    def finished(self, offset: int) -> bool:
+        """Say whether this reader has finished the record at *offset*."""
+        if self.tracker is not None:
+            return self.tracker.finished(offset)
+        return offset < self.safe()
+
     def ack(self, offset: int) -> bool:
         """Finish the record at *offset*; True when it was not finished before."""
         if self.tracker is not None:
@@ -233,7 +258,8 @@ class Inbox:
                 continue
             lane.queued -= len(batch.records)
             if lane.tracker is not None:  # from here on it is unfinished, whoever takes it
-                lane.tracker.deliver_many([record.offset for record in batch.records])
+                high = lane.tracker.high  # what was given back is below
+                lane.tracker.deliver_many([r.offset for r in batch.records if r.offset >= high])
             if task.full and lane.queued * 2 <= lane.limit:
                 self._relieve(task)
             return lane, batch

@@ -154,6 +154,10 @@ class AckTracker:
             window.popleft()
         return before - len(pending)
 
+    def finished(self, offset: int) -> bool:
+        """Say whether the record at *offset* was delivered and is finished."""
+        return offset < self.high and offset not in self._pending
+
     def _sweep(self) -> None:
         """Drop what is finished from the middle of the window."""
         pending = self._pending

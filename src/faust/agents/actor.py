@@ -15,8 +15,9 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any
 
+from faust._core.places import Place
 from faust.exceptions import ImproperlyConfigured
-from faust.streams import Stream
+from faust.streams.stream import Stream
 
 __all__ = ["Actor", "RestartBudget"]
 
@@ -69,6 +70,7 @@ class Actor:
         self.name = name
         self.index = index
         self.stream = stream
+        stream.report = self._report
         self.actor_task: asyncio.Task[None] | None = None
         self._run = run
         self._on_error = on_error
@@ -101,6 +103,7 @@ class Actor:
     async def _live(self) -> None:
         while not self._stopping:
             try:
+                await self.stream.rewind()
                 await self._run(self.stream)
                 return
             except asyncio.CancelledError as exc:
@@ -125,28 +128,22 @@ class Actor:
                 return
 
     async def _failed(self, error: BaseException) -> None:
-        where = in_hand(self.stream)
+        place = self.stream.place_of(error)
+        # the traceback keeps the old generator alive; the message counts as processed now
+        self.stream.failed()
+        await self._report(error, place)
+
+    async def _report(self, error: BaseException, place: Place | None) -> None:
+        """Tell of an error that costs one message: once in the log, and to the agent's handler."""
         logger.error(
             "Agent %s raised %s: %s%s",
             self.label,
             type(error).__name__,
             error,
-            f" (while it processed {where})" if where else "",
+            f" (while it processed {place})" if place is not None else "",
             exc_info=error,
         )
-        # the traceback keeps the old generator alive; the message counts as processed now
-        self.stream.get_active_stream().cursor.finish()
         try:
             await self._on_error(error)
         except Exception:
             logger.exception("Agent %s: its on_error handler raised", self.label)
-
-
-def in_hand(stream: Stream[Any]) -> str:
-    """Describe the message a stream's reader has in hand."""
-    cursor = stream.get_active_stream().cursor
-    lane, record = cursor.lane, cursor.record
-    if lane is None or record is None:
-        return ""
-    tp = lane.task.tp
-    return f"{tp.topic}[{tp.partition}] offset {getattr(record, 'offset', '?')}"

@@ -16,7 +16,7 @@ from faust.exceptions import ImproperlyConfigured
 from faust.mailbox import Mailbox
 from faust.messages import HeadersArg
 from faust.ports import AppT
-from faust.streams import Stream
+from faust.streams.stream import Stream
 from faust.topics import Topic, TopicOptions
 from faust.utils.names import module_name
 
@@ -198,7 +198,7 @@ class Agent(Generic[T]):
         streams = [actor.stream.get_active_stream() for actor in self._actors]
         async with asyncio.timeout(timeout):
             for actor, stream in zip(self._actors, streams, strict=True):
-                while not stream.get_active_stream().started.is_set():
+                while not stream.get_active_stream().reading.is_set():
                     if actor.actor_task is None or actor.actor_task.done():
                         break
                     await asyncio.sleep(0.001)

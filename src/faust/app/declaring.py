@@ -15,7 +15,7 @@ from faust.channels import Channel
 from faust.exceptions import ImproperlyConfigured
 from faust.messages import K, V
 from faust.ports import AppT
-from faust.streams import Stream
+from faust.streams.stream import Stream
 from faust.tables.base import TableOptions
 from faust.tables.table import Table as _Table
 from faust.topics import Topic, TopicOptions

@@ -1,0 +1,137 @@
+"""Streams combined into one: ``a & b`` hands out what arrives in either.
+
+The parts keep their places, their processors and their acknowledgement: the merged stream takes one event at a time from
+whoever has one, in turn, and finishes it in its own part. Nothing runs in the background, so nothing is in flight when
+the loop is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from itertools import cycle, islice
+from typing import Any, TypeVar
+
+from faust._core.batching import Item, collect
+from faust._core.iteration import TURN, current_cursor
+from faust._core.places import mark
+from faust.exceptions import ImproperlyConfigured, Skip
+from faust.streams.base import StreamBase
+
+__all__ = ["MergingStream"]
+
+T = TypeVar("T")
+
+
+class MergingStream(StreamBase[T]):
+    """A stream that others can be merged into. See `faust.Stream`."""
+
+    abstract = True
+
+    def _combine(self, *nodes: Any) -> Any:
+        parts: list[Any] = []
+        for node in (self, *nodes):
+            parts.extend(node.combined or [node])
+        for part in parts:
+            if part._source is None:
+                raise ImproperlyConfigured(
+                    f"only streams over topics and channels can be combined, not {part!r}"
+                )
+        if self.reading.is_set() and self.combined:
+            return self
+        return self.clone(combined=parts, processors=None, join_strategy=self.join_strategy)
+
+    async def _iterate_combined(self) -> AsyncGenerator[T, None]:
+        self._begin()
+        merged = self.cursor
+        turn = merged.claim()
+        parts = [part.get_active_stream() for part in self.combined]
+        for part in parts:
+            part._begin()
+            await part._before_iteration()
+            part.cursor.claim()
+        clock = merged.clock
+        turn_ends = clock() + TURN
+        try:
+            while merged.claims == turn:
+                if merged.inbox.errors and not self._goes_on(merged):
+                    return
+                item, parts = await self._next_of(parts)
+                if item is None:
+                    await _wait_for_any([merged, *(part.cursor for part in parts)])
+                    continue
+                try:
+                    value = await self._process(item)
+                except Skip:
+                    self._hand.finish()
+                    continue
+                merged.count += 1
+                yield value
+                self._hand.finish()
+                if clock() >= turn_ends:
+                    await merged.breathe()
+                    turn_ends = clock() + TURN
+        finally:
+            self._hand.finish()
+            self._hand = merged
+            if not merged.lost(turn):
+                self._on_end()
+
+    async def _stop(self) -> None:
+        for part in self.combined:
+            await part.stop()
+        await super()._stop()
+
+    @staticmethod
+    def _goes_on(cursor: Any) -> bool:
+        """Raise what was thrown in; False when the iteration must end instead."""
+        exc = cursor.thrown()
+        if exc is not None:
+            raise exc
+        return False
+
+    async def _next_of(self, parts: list[Any]) -> tuple[Item | None, list[Any]]:
+        """Take one event of whoever has one; says also whose turn is next."""
+        for index, part in enumerate(parts):
+            cursor = part.cursor
+            if cursor.inbox.errors:
+                exc = cursor.thrown()
+                if exc is not None:
+                    raise exc
+                return None, [one for one in parts if one is not part]
+            found: list[Item] = []
+            await collect(cursor, found, 1, float("inf"))
+            if found:
+                item = found[0]
+                cursor.lane, cursor.record = item.lane, item.record
+                self._hand = cursor
+                current_cursor.set(cursor)
+                return item, list(islice(cycle(parts), index + 1, index + 1 + len(parts)))
+        return None, parts
+
+    async def _process(self, item: Item) -> Any:
+        """Apply the merged stream's own processors."""
+        cursor = self.cursor
+        value = item.value
+        if cursor.process is not None:
+            try:
+                value = cursor.process(value)
+                if cursor.process_awaits:
+                    value = await value
+            except Skip:
+                raise
+            except Exception as exc:
+                mark(exc, item.lane, item.record)
+                raise
+        return value
+
+
+async def _wait_for_any(cursors: list[Any]) -> None:
+    """Sleep until something is put into one of the inboxes."""
+    waits = [asyncio.ensure_future(cursor.wait()) for cursor in cursors]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
