@@ -17,6 +17,7 @@
      +-- SecurityError
      +-- ProducerSendError               a record was not accepted
      |    +-- RecordTooLarge
+     +-- ReplyLost                       nobody will answer a question any more
      +-- ConsistencyError                local state is ahead of its changelog
      +-- StoreError                      the local files of a table cannot be used
      +-- BrokerError                     the operator must act
@@ -58,6 +59,7 @@ __all__ = [
     "ProducerFenced",
     "ProducerSendError",
     "RecordTooLarge",
+    "ReplyLost",
     "SameNode",
     "SecurityError",
     "SecurityWarning",
@@ -179,6 +181,10 @@ class PartitionsMismatch(FaustError):
 
 class ConsistencyError(FaustError):
     """Local table state is ahead of its changelog topic."""
+
+
+class ReplyLost(FaustError):
+    """An answer will not come: the app that asked for it has stopped."""
 
 
 class ProducerSendError(FaustError):

@@ -20,7 +20,7 @@ from faust._core.places import mark
 from faust.exceptions import Skip
 from faust.messages import Slice
 
-__all__ = ["Item", "batches", "collect", "fail", "finish_items"]
+__all__ = ["Item", "batches", "collect", "fail", "finish_items", "take_back"]
 
 
 class Item(NamedTuple):
@@ -161,6 +161,13 @@ def fail(cursor: Cursor) -> bool:
     _let_go(items)
     _give_back(items, cursor)
     return True
+
+
+def take_back(cursor: Cursor) -> None:
+    """Take back the list in hand, whose reader was stopped: its records come again, in lists as before."""
+    items, cursor.batch = cursor.batch, []
+    _let_go(items)
+    _give_back(items, cursor)
 
 
 def finish_items(items: list[Item], cursor: Cursor) -> None:

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from faust.agents.actor import Actor as Actor
+from faust.agents.actor import current_agent as current_agent
 from faust.agents.agent import Agent as Agent
+from faust.agents.agent import SinkT as SinkT
 from faust.agents.manager import AgentManager as AgentManager
+from faust.agents.promises import BarrierState as BarrierState
+from faust.agents.promises import ReplyPromise as ReplyPromise
+from faust.agents.replies import ReplyConsumer as ReplyConsumer
 
-__all__ = ["Agent", "AgentManager"]
+__all__ = [
+    "Actor",
+    "Agent",
+    "AgentManager",
+    "BarrierState",
+    "ReplyConsumer",
+    "ReplyPromise",
+    "SinkT",
+    "current_agent",
+]

@@ -1,140 +1,149 @@
 """One running instance of an agent, and what happens when it raises.
 
 An exception in an agent's body is logged once, with the message that was in hand; that message counts as processed
-(documented behaviour), the agent's ``on_error`` is told, and the function is called again over the *same* stream, so
-that it goes on with the very next message. Restarts are immediate, within a budget: an agent that crashes more often
-than 100 times a second without a pause takes the worker down instead of burning a core in silence.
+(documented behaviour), the agent's error handlers are told, and the supervisor is woken. Usually that replaces the
+actor: the function is called again over the *same* stream, so that it goes on with the very next message.
+
+An actor that is stopped to be replaced, though it did nothing wrong (`mode.OneForAllSupervisor`), has its message taken
+back instead: its successor begins with it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable
-from time import monotonic
-from typing import Any
+import traceback
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+from mode import Service
 
 from faust._core.places import Place
-from faust.exceptions import ImproperlyConfigured
+from faust.messages import TP
 from faust.streams.stream import Stream
 
-__all__ = ["Actor", "RestartBudget"]
+__all__ = ["Actor", "ActorOwner", "AsyncIterableActor", "AwaitableActor", "current_agent"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
+GRACE = 0.05
+"""Seconds in which an actor that waits for input may see the end of its stream, before it is cancelled."""
 
-class RestartBudget:
-    """At most *limit* restarts within *over* seconds."""
-
-    def __init__(self, limit: int = 100, over: float = 1.0) -> None:
-        self.limit = limit
-        self.over = over
-        self._times: deque[float] = deque()
-
-    def spend(self, now: float) -> bool:
-        """Take one restart; False when the budget is used up."""
-        times = self._times
-        while times and now - times[0] > self.over:
-            times.popleft()
-        times.append(now)
-        return len(times) <= self.limit
+_current: ContextVar[Any] = ContextVar("faust.current_agent", default=None)
 
 
-class Actor:
+def current_agent() -> Any:
+    """Return the agent whose actor runs this; None outside of agents."""
+    return _current.get()
+
+
+class ActorOwner(Protocol):
+    """What an actor asks of its agent."""
+
+    name: str
+
+    async def consume(self, actor: Actor) -> None:
+        """Run the actor's function to its end, and pass on what it yields."""
+        ...
+
+    async def on_actor_error(self, actor: Actor, exc: BaseException, place: Place | None) -> None:
+        """Tell everybody who wants to know."""
+        ...
+
+
+class Actor(Service):
     """One running instance of an agent's function.
 
-    Arguments:
-        name: The agent's name.
-        index: Its number among the agent's actors; None when there is only one.
+    Attributes:
+        agent: The agent.
         stream: What it reads.
-        run: Calls the agent's function over the stream; ends when the function ends.
-        on_error: Awaited with an exception the function has raised.
-        crash: Awaited when the worker must go down because of this actor.
-        restart: Whether the function is called again after an exception.
-        budget: Restarts allowed, shared by the agent's actors.
+        it: What calling the function gave: a coroutine or an asynchronous iterable.
+        index: Its number among the agent's actors; None when there is only one.
+        active_partitions: The only partitions it reads; None: all.
+        actor_task: The running task; None before the start.
     """
+
+    mundane_level = "debug"
 
     def __init__(
         self,
-        name: str,
-        index: int | None,
+        agent: ActorOwner,
         stream: Stream[Any],
-        run: Callable[[Stream[Any]], Awaitable[None]],
-        on_error: Callable[[BaseException], Awaitable[None]],
-        crash: Callable[[BaseException], Awaitable[None]],
+        it: Any,
         *,
-        restart: bool,
-        budget: RestartBudget,
+        index: int | None = None,
+        active_partitions: set[TP] | None = None,
+        **kwargs: Any,
     ) -> None:
-        self.name = name
-        self.index = index
+        self.agent = agent
         self.stream = stream
-        stream.report = self._report
+        stream.report = self.report
+        self.it = it
+        self.index = index
+        self.active_partitions = active_partitions
         self.actor_task: asyncio.Task[None] | None = None
-        self._run = run
-        self._on_error = on_error
-        self._crash = crash
-        self._restart = restart
-        self._budget = budget
-        self._stopping = False
+        self._cancelled = False
+        super().__init__(**kwargs)
 
     @property
     def label(self) -> str:
         """Name for people and logs."""
-        return self.name if self.index is None else f"{self.name}#{self.index}"
+        label = self.agent.name if self.index is None else f"{self.agent.name}#{self.index}"
+        if self.active_partitions is None:
+            return label
+        shown = ",".join(f"{tp.topic}[{tp.partition}]" for tp in sorted(self.active_partitions))
+        return f"{label} of {shown or 'no partition yet'}"
 
-    def start(self) -> None:
+    async def on_start(self) -> None:
         """Begin."""
-        self._stopping = False
         self.actor_task = asyncio.get_running_loop().create_task(
             self._live(), name=f"agent {self.label}"
         )
 
-    async def stop(self) -> None:
-        """Cancel the function and its streams, and wait for their end."""
-        self._stopping = True
-        task, self.actor_task = self.actor_task, None
-        if task is not None:
+    async def on_stop(self) -> None:
+        """Cancel the function, and wait for its end; the stream is left as it is."""
+        task = self.actor_task
+        if task is None:
+            _close(self.it)
+        elif not task.done():
+            if self._cancelled:
+                await asyncio.wait([task], timeout=GRACE)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        await self.stream.stop()
+            self.stream.interrupted()
+
+    async def on_shutdown(self) -> None:
+        """Leave the graph of services."""
+        if self.beacon.parent is not None:
+            self.beacon.detach(self.beacon.parent)
+
+    def cancel(self) -> None:
+        """End the stream: the function leaves its loop when it asks for the next message."""
+        self._cancelled = True
+        self.stream.get_active_stream().cursor.stop()
 
     async def _live(self) -> None:
-        while not self._stopping:
-            try:
-                await self.stream.rewind()
-                await self._run(self.stream)
-                return
-            except asyncio.CancelledError as exc:
-                if self._stopping:
-                    raise
-                error: BaseException = exc
-            except Exception as exc:
-                error = exc
-            await self._failed(error)
-            if isinstance(error, ImproperlyConfigured):
-                await self._crash(error)
-                return
-            if not self._restart or not self._budget.spend(monotonic()):
-                if self._restart:
-                    logger.critical(
-                        "Agent %s crashed more than %d times within %.0f s: the worker stops",
-                        self.label,
-                        self._budget.limit,
-                        self._budget.over,
-                    )
-                await self._crash(error)
-                return
+        _current.set(self.agent)
+        try:
+            await self.agent.consume(self)
+        except asyncio.CancelledError as exc:
+            if self.should_stop or self._cancelled:
+                raise
+            await self._failed(exc)
+        except Exception as exc:
+            await self._failed(exc)
 
     async def _failed(self, error: BaseException) -> None:
         place = self.stream.place_of(error)
         # the traceback keeps the old generator alive; the message counts as processed now
         self.stream.failed()
-        await self._report(error, place)
+        await self.report(error, place)
+        await self.crash(error)
 
-    async def _report(self, error: BaseException, place: Place | None) -> None:
-        """Tell of an error that costs one message: once in the log, and to the agent's handler."""
+    async def report(self, error: BaseException, place: Place | None) -> None:
+        """Tell of an error that costs one message: once in the log, then sensors and handlers."""
         logger.error(
             "Agent %s raised %s: %s%s",
             self.label,
@@ -143,7 +152,59 @@ class Actor:
             f" (while it processed {place})" if place is not None else "",
             exc_info=error,
         )
-        try:
-            await self._on_error(error)
-        except Exception:
-            logger.exception("Agent %s: its on_error handler raised", self.label)
+        await self.agent.on_actor_error(self, error, place)
+
+    async def crash(self, reason: BaseException) -> None:
+        """Wake the supervisor; without one the worker goes down."""
+        self._crash(reason)
+        if self.supervisor is not None:
+            self.supervisor.wakeup()
+        else:
+            await super().crash(reason)
+
+    def traceback(self) -> str:
+        """Show where the function waits now."""
+        task = self.actor_task
+        if task is None or task.done():
+            return f"Actor {self.label} does not run\n"
+        out = io.StringIO()
+        task.print_stack(file=out)
+        waits = _awaits(self.it)
+        return out.getvalue() + "".join(traceback.format_list(waits))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.state} {self.label}>"
+
+
+class AsyncIterableActor(Actor, AsyncIterable[Any]):
+    """An actor whose function yields."""
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        iterator: AsyncIterator[Any] = self.it.__aiter__()
+        return iterator
+
+
+class AwaitableActor(Actor, Awaitable[Any]):
+    """An actor whose function is a coroutine."""
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        result: Generator[Any, None, Any] = self.it.__await__()
+        return result
+
+
+def _close(it: Any) -> None:
+    """Let go of a coroutine that was never run, without its warning."""
+    close: Callable[[], None] | None = getattr(it, "close", None)
+    if close is not None:
+        close()
+
+
+def _awaits(it: Any) -> list[traceback.FrameSummary]:
+    """Return the frames of a suspended coroutine or generator, the outer one first."""
+    frames: list[traceback.FrameSummary] = []
+    while it is not None:
+        frame = getattr(it, "ag_frame", None) or getattr(it, "cr_frame", None)
+        if frame is not None:
+            frames.extend(traceback.extract_stack(frame, limit=1))
+        it = getattr(it, "ag_await", None) or getattr(it, "cr_await", None)
+    return frames

@@ -5,29 +5,42 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable
+from typing import Any, Generic, TypeAlias, cast
 
-from mode import CrashingSupervisor, OneForOneSupervisor
+import mode
+from mode import Service
+from typing_extensions import TypeVar
 
-from faust.agents.actor import Actor, RestartBudget
+from faust._core.places import Place
+from faust.agents.actor import Actor, AsyncIterableActor, AwaitableActor
+from faust.agents.answering import Answers
+from faust.agents.calling import Asked
+from faust.agents.supervisors import corrected
 from faust.channels import Channel
 from faust.exceptions import ImproperlyConfigured
 from faust.mailbox import Mailbox
-from faust.messages import HeadersArg
+from faust.messages import TP
 from faust.ports import AppT
 from faust.streams.stream import Stream
 from faust.topics import Topic, TopicOptions
 from faust.utils.names import module_name
 
-__all__ = ["Agent", "AgentFun", "AgentOptions"]
+__all__ = ["Agent", "AgentFun", "AgentOptions", "OnError", "SinkT"]
 
-T = TypeVar("T")
+T = TypeVar("T", default=Any)
+R = TypeVar("R", default=Any)
 
 logger: logging.Logger = logging.getLogger(__name__)
 
 AgentFun: TypeAlias = Callable[[Stream[T]], Awaitable[Any] | AsyncIterable[Any]]
 """What becomes an agent; with ``yield`` in it, it is an async generator."""
+
+OnError: TypeAlias = Callable[[Any, BaseException], Awaitable[None]]
+"""``async def on_error(agent, exc)``."""
+
+SinkT: TypeAlias = "Agent[Any, Any] | Channel[Any] | Callable[[Any], Any]"
+"""Where what an agent yields may go: an agent, a channel or topic, a function (sync or async)."""
 
 
 class AgentOptions(TopicOptions, total=False):
@@ -35,30 +48,40 @@ class AgentOptions(TopicOptions, total=False):
 
     name: str | None
     concurrency: int
-    sink: Iterable[Any] | None
-    on_error: Callable[[Any, BaseException], Awaitable[None]] | None
-    supervisor_strategy: Any
+    sink: Iterable[SinkT] | None
+    on_error: OnError | None
+    supervisor_strategy: type[mode.SupervisorStrategyT] | None
     help: str | None
     isolated_partitions: bool
     use_reply_headers: bool | None
 
 
-class Agent(Generic[T]):
+class Agent(Service, Asked[R], Generic[T, R]):
     """A function that processes a stream.
 
     Arguments:
-        fun: ``async def fun(stream)``; with ``yield`` in it its values go to the sinks.
+        fun: ``async def fun(stream)``; with ``yield`` in it its values are answers and go to the sinks.
         app: The application.
         name: Default: module and name of the function.
         channel: A channel or topic, or a topic's name; None: topic ``{app id}-{name}``.
         concurrency: Number of actors in each worker; each message goes to one of them.
         sink: Where yielded values go: functions, agents, channels or topics.
         on_error: ``async def on_error(agent, exc)``, awaited when the function raises.
-        supervisor_strategy: ``mode.OneForOneSupervisor`` (restart, the default) or ``mode.CrashingSupervisor``.
+        supervisor_strategy: Class of the supervisor, see `mode.supervisors`; None: setting ``agent_supervisor``.
+        help: Words for people; None: the docstring of the function.
+        schema: How keys and values of the topic made from a name are read and written.
         key_type: Type of keys of the topic made from a name.
         value_type: Type of values of the topic made from a name.
+        isolated_partitions: One actor for each partition that is assigned.
+        use_reply_headers: Requests carry the address of the answer in headers; else in an envelope.
         topic_kwargs: Other options of that topic.
+
+    Raises:
+        ImproperlyConfigured: *isolated_partitions* with *concurrency*.
+        AssertionError: Types or a schema together with a channel, which has its own.
     """
+
+    mundane_level = "debug"
 
     def __init__(
         self,
@@ -68,9 +91,9 @@ class Agent(Generic[T]):
         name: str | None = None,
         channel: Channel[Any] | str | None = None,
         concurrency: int = 1,
-        sink: Iterable[Any] | None = None,
-        on_error: Callable[[Any, BaseException], Awaitable[None]] | None = None,
-        supervisor_strategy: Any = None,
+        sink: Iterable[SinkT] | None = None,
+        on_error: OnError | None = None,
+        supervisor_strategy: type[mode.SupervisorStrategyT] | None = None,
         help: str | None = None,
         schema: Any = None,
         key_type: Any = None,
@@ -79,33 +102,36 @@ class Agent(Generic[T]):
         use_reply_headers: bool | None = None,
         **topic_kwargs: Any,
     ) -> None:
-        if isolated_partitions:
-            raise ImproperlyConfigured(
-                "isolated_partitions is not supported yet: one actor reads all partitions of this worker"
-            )
         self.app = app
-        self.fun = fun
+        self.fun: AgentFun[T] = fun
         self.name: str = name or _name_of(fun)
         self.concurrency: int = concurrency or 1
         self.help: str = help if help is not None else inspect.getdoc(fun) or ""
+        self.isolated_partitions: bool = isolated_partitions
         self.use_reply_headers = use_reply_headers
         self.supervisor_strategy = supervisor_strategy
+        self.supervisor: Any = None
+        if isolated_partitions and self.concurrency > 1:
+            raise ImproperlyConfigured(
+                f"agent {self.name}: isolated_partitions and concurrency > 1 exclude each other"
+            )
         self._on_error = on_error
         self._channel_arg = channel
         self._channel: Channel[Any] | None = None
-        self._sinks: list[Any] = list(sink or ())
+        self._answers = Answers(self.name, app)
+        for one in sink or ():
+            self.add_sink(one)
         self._actors: list[Actor] = []
+        self._subscription: Any = None
+        self._types = {"schema": schema, "key_type": key_type, "value_type": value_type}
         if isinstance(channel, Channel):
-            for option in (schema, key_type, value_type):
-                assert option is None, (
-                    f"agent {self.name}: schema, key_type and value_type belong to the channel given"
+            for option, given in self._types.items():
+                assert given is None, (
+                    f"agent {self.name}: {option} belongs to the channel given, set it there"
                 )
-        self._topic_kwargs = {
-            "schema": schema,
-            "key_type": key_type,
-            "value_type": value_type,
-            **topic_kwargs,
-        }
+        self._topic_kwargs = topic_kwargs
+        agents: Any = app.agents
+        super().__init__(beacon=agents.beacon)
 
     # -- the channel
 
@@ -124,16 +150,20 @@ class Agent(Generic[T]):
     def channel(self, channel: Any) -> None:
         self._channel = channel
 
+    @property
+    def channel_iterator(self) -> Any:
+        """What the first actor's stream iterates; None while the agent does not run."""
+        return self._actors[0].stream.channel if self._actors else None
+
     def _make_channel(self, channel: Any) -> Channel[Any]:
+        options = {**self._types, **self._topic_kwargs}
         if channel is None:
             name = f"{self.app.conf.id}-{self.name}"
             return cast(
-                "Channel[Any]",
-                self.app.topic(name, internal=True, has_prefix=True, **self._topic_kwargs),
+                "Channel[Any]", self.app.topic(name, internal=True, has_prefix=True, **options)
             )
         if isinstance(channel, str):
-            topic = self.app.topic(channel, internal=True, **self._topic_kwargs)
-            return cast("Channel[Any]", topic)
+            return cast("Channel[Any]", self.app.topic(channel, internal=True, **options))
         if isinstance(channel, Channel):
             return channel
         raise TypeError(
@@ -145,68 +175,202 @@ class Agent(Generic[T]):
         channel = self.channel
         return list(channel.topics) if isinstance(channel, Topic) else []
 
-    def add_sink(self, sink: Any) -> None:
-        """Send what the agent yields to *sink*, too."""
-        if sink not in self._sinks:
-            self._sinks.append(sink)
+    # -- sinks
+
+    def add_sink(self, sink: SinkT) -> None:
+        """Send what the agent yields to *sink*, too; at any time, and once however often it is added."""
+        self._answers.add(sink, self._sender_to(sink))
+
+    def remove_sink(self, sink: SinkT) -> None:
+        """Send nothing more to *sink*.
+
+        Raises:
+            ValueError: It is no sink of this agent.
+        """
+        self._answers.remove(sink)
+
+    @staticmethod
+    def _sender_to(sink: Any) -> Callable[[Any], Any]:
+        if not isinstance(sink, Agent | Channel):
+            return cast("Callable[[Any], Any]", sink)
+
+        def send(value: Any) -> Awaitable[Any]:
+            return sink.send(value=value)
+
+        return send
+
+    # -- copies
+
+    def info(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            "app": self.app,
+            "fun": self.fun,
+            "name": self.name,
+            "channel": self._channel_arg if self._channel is None else self._channel,
+            "concurrency": self.concurrency,
+            "help": self.help,
+            "sink": self._answers.sinks,
+            "on_error": self._on_error,
+            "supervisor_strategy": self.supervisor_strategy,
+            "isolated_partitions": self.isolated_partitions,
+            "use_reply_headers": self.use_reply_headers,
+            **self._types,
+            **self._topic_kwargs,
+        }
+
+    def clone(self, *, cls: type[Agent[Any, Any]] | None = None, **overrides: Any) -> Any:
+        """Make an agent like this one; it is not registered with the app."""
+        arguments = {**self.info(), **overrides}
+        if isinstance(arguments["channel"], Channel):
+            for option in (*self._types, *self._topic_kwargs):
+                if option not in overrides:
+                    arguments.pop(option)
+        return (type(self) if cls is None else cls)(**arguments)
 
     # -- life
 
-    async def start(self, crash: Callable[[BaseException], Awaitable[None]]) -> None:
-        """Start the actors; *crash* is awaited with an error that must stop the worker."""
-        restart = self._restarts()
+    async def on_start(self) -> None:
+        """Start the actors, under their supervisor."""
+        strategy = self.supervisor_strategy or self.app.conf.agent_supervisor
+        supervisor: Any = corrected(strategy)(
+            max_restarts=100.0,
+            over=1.0,
+            replacement=self._replace,
+            loop=self.loop,
+            beacon=self.beacon,
+        )
+        if self.isolated_partitions and isinstance(self.channel, Topic):
+            self._subscription = self._isolated_iterator()
+            self._actors = [self._new_actor(self._isolated_iterator())]
+        else:
+            self._actors = self._sharing_actors()
+        supervisor.add(*self._actors)
+        self.supervisor = supervisor
+        await supervisor.start()
+
+    def _sharing_actors(self) -> list[Actor]:
+        """Make the actors, which share one queue."""
         iterator = self.channel.__aiter__()
         if self.concurrency > 1:
             mailbox = Mailbox(shared=True, maxsize=iterator.mailbox.maxsize)
             mailbox.relieved = iterator.mailbox.relieved
             iterator._mailbox = mailbox
-        budget = RestartBudget()
-        for number in range(self.concurrency):
-            index = number if self.concurrency > 1 else None
-            stream = self.stream(iterator, concurrency_index=index)
-            actor = Actor(
-                self.name,
-                index,
-                stream,
-                self._run,
-                self._failed,
-                crash,
-                restart=restart,
-                budget=budget,
-            )
-            self._actors.append(actor)
-            actor.start()
+        return [
+            self._new_actor(iterator, index=number if self.concurrency > 1 else None)
+            for number in range(self.concurrency)
+        ]
 
-    def _restarts(self) -> bool:
-        strategy = self.supervisor_strategy or self.app.conf.agent_supervisor
-        if strategy is OneForOneSupervisor:
-            return True
-        if strategy is CrashingSupervisor:
-            return False
-        raise ImproperlyConfigured(
-            f"agent {self.name}: supervisor {strategy!r} is not supported yet;"
-            " use mode.OneForOneSupervisor or mode.CrashingSupervisor"
+    def _new_actor(self, iterator: Any, index: int | None = None) -> Actor:
+        stream = self.stream(
+            iterator, concurrency_index=index, active_partitions=iterator.active_partitions
+        )
+        return self._actor(stream, index, self.beacon)
+
+    def _actor(self, stream: Stream[Any], index: int | None, beacon: Any = None) -> Actor:
+        """Call the function over *stream*."""
+        it: Any = self.fun(stream)
+        yields = hasattr(it, "__aiter__")
+        if not yields and self._answers.sinks:
+            it.close()
+            raise ImproperlyConfigured(
+                f"agent {self.name} has sinks but its function yields nothing: use `yield value` in it"
+            )
+        cls = AsyncIterableActor if yields else AwaitableActor
+        return cls(
+            cast("Any", self),
+            stream,
+            it,
+            index=index,
+            active_partitions=stream.active_partitions,
+            beacon=beacon,
         )
 
-    async def stop(self) -> None:
-        """Cancel the actors and wait for their end."""
+    async def _replace(self, old: Any, _index: int) -> Actor:
+        """Make the successor of an actor, over the same stream."""
+        await old.stop()
+        await old.stream.rewind()
+        new = self._actor(old.stream, old.index, self.beacon)
+        self._actors[self._actors.index(old)] = new
+        return new
+
+    def cancel(self) -> None:
+        """Ask the actors to end."""
+        for actor in self._actors:
+            actor.cancel()
+
+    async def on_stop(self) -> None:
+        """Cancel the actors, wait for their end, and stop reading."""
+        supervisor, self.supervisor = self.supervisor, None
+        if supervisor is not None:
+            await supervisor.stop()
+            supervisor.beacon.detach(self.beacon)
         actors, self._actors = self._actors, []
-        await asyncio.gather(*(actor.stop() for actor in actors))
+        for actor in actors:
+            await actor.stop()
+            await actor.stream.stop()
+        if self._subscription is not None:
+            self._subscription.on_stop_iteration()
+            self._subscription = None
 
     async def wait_until_reading(self, timeout: float) -> None:
-        """Wait until every actor iterates its stream, or has ended."""
-        streams = [actor.stream.get_active_stream() for actor in self._actors]
+        """Wait until every actor iterates its stream, or has ended.
+
+        Raises:
+            TimeoutError: One of them does not within *timeout* seconds.
+        """
         async with asyncio.timeout(timeout):
-            for actor, stream in zip(self._actors, streams, strict=True):
-                while not stream.get_active_stream().reading.is_set():
+            for actor in self.actors:
+                while not actor.stream.get_active_stream().reading.is_set():
                     if actor.actor_task is None or actor.actor_task.done():
                         break
                     await asyncio.sleep(0.001)
+
+    # -- isolated partitions
+
+    def _isolated_iterator(self) -> Any:
+        iterator = self.channel.clone(is_iterator=True, active_partitions=set())
+        self.app.topics.add(iterator)
+        return iterator
+
+    async def on_rebalance(self, revoked: Collection[TP], newly_assigned: Collection[TP]) -> None:
+        """Stop the actors of partitions that have gone, and start one for each that has come."""
+        if self._subscription is None:
+            return
+        for actor in self.actors:
+            if actor.active_partitions and actor.active_partitions <= set(revoked):
+                await self._dismiss(actor)
+        for tp in sorted(tp for tp in newly_assigned if self.channel.matches(tp.topic)):
+            await self._employ(tp)
+
+    async def _dismiss(self, actor: Actor) -> None:
+        self.supervisor.discard(actor)
+        self._actors.remove(actor)
+        await actor.stop()
+        await actor.stream.stop()
+
+    async def _employ(self, tp: TP) -> None:
+        idle = next((actor for actor in self._actors if not actor.active_partitions), None)
+        if idle is not None and idle.active_partitions is not None:
+            idle.active_partitions.add(tp)
+            return
+        iterator = self._isolated_iterator()
+        iterator.active_partitions.add(tp)
+        actor = self._new_actor(iterator)
+        self._actors.append(actor)
+        self.supervisor.add(actor)
+        await self.supervisor.start_services([actor])
+
+    # -- actors
 
     @property
     def actors(self) -> list[Actor]:
         """The running actors."""
         return list(self._actors)
+
+    def actor_tracebacks(self) -> list[str]:
+        """Show where each actor waits now."""
+        return [actor.traceback() for actor in self._actors]
 
     def stream(self, channel: Any = None, **options: Any) -> Stream[T]:
         """Make a stream over this agent's channel."""
@@ -215,83 +379,48 @@ class Agent(Generic[T]):
         )
         return made
 
-    async def _run(self, stream: Stream[Any]) -> None:
-        """Call the function, and pass on what it yields."""
-        result: Any = self.fun(stream)
-        if hasattr(result, "__aiter__"):
-            async for value in result:
-                for sink in self._sinks:
-                    await _deliver(sink, value)
-            return
-        if self._sinks:
-            result.close()
-            raise ImproperlyConfigured(
-                f"agent {self.name} has sinks but its function yields nothing: use `yield value` in it"
-            )
-        await result
-
-    async def _failed(self, error: BaseException) -> None:
-        if self._on_error is not None:
-            await self._on_error(self, error)
-
-    # -- sending
-
-    async def cast(
-        self,
-        value: Any = None,
-        *,
-        key: Any = None,
-        partition: int | None = None,
-        timestamp: float | None = None,
-        headers: HeadersArg = None,
-    ) -> None:
-        """Send the agent a message; nothing is waited for."""
-        await self.send(
-            key=key, value=value, partition=partition, timestamp=timestamp, headers=headers
-        )
-
-    async def send(
+    def __call__(
         self,
         *,
-        key: Any = None,
-        value: Any = None,
-        partition: int | None = None,
-        timestamp: float | None = None,
-        headers: HeadersArg = None,
-        key_serializer: Any = None,
-        value_serializer: Any = None,
-        callback: Callable[[Any], Any] | None = None,
-        force: bool = False,
+        index: int | None = None,
+        active_partitions: set[TP] | None = None,
+        stream: Stream[T] | None = None,
+        channel: Any = None,
     ) -> Any:
-        """Send the agent a message; arguments and result as `faust.Topic.send`."""
-        return await self.channel.send(
-            key=key,
-            value=value,
-            partition=partition,
-            timestamp=timestamp,
-            headers=headers,
-            key_serializer=key_serializer,
-            value_serializer=value_serializer,
-            callback=callback,
-            force=force,
-        )
+        """Call the function over a stream of your own; what it yields can be iterated."""
+        if stream is None:
+            stream = self.stream(
+                channel, concurrency_index=index, active_partitions=active_partitions
+            )
+        return self._actor(stream, index)
 
-    def __call__(self, stream: Stream[T]) -> Any:
-        """Call the agent's function over a stream of your own."""
-        return self.fun(stream)
+    async def consume(self, actor: Actor) -> None:
+        """Run an actor's function to its end, and pass on what it yields."""
+        if isinstance(actor, AsyncIterableActor):
+            passed_on = self._answers.passing_on(actor.stream, self.channel)
+            async for value in actor:
+                await passed_on(value)
+        else:
+            await actor.it
+
+    async def on_actor_error(self, actor: Actor, exc: BaseException, place: Place | None) -> None:
+        """Tell sensors, the consumer and the user's handler that an actor has raised."""
+        tp = None if place is None else TP(place.topic, place.partition)
+        self.app.sensors.on_agent_error(self, exc, tp)
+        if self._on_error is None:
+            return
+        try:
+            await self._on_error(self, exc)
+        except Exception:
+            logger.exception("Agent %s: its on_error handler raised", actor.label)
+
+    @property
+    def label(self) -> str:
+        """Name for people and logs."""
+        return f"Agent: {self.name}"
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.name}>"
-
-
-async def _deliver(sink: Any, value: Any) -> None:
-    """Give a yielded value to one sink."""
-    if isinstance(sink, Agent | Channel):
-        await sink.send(value=value)
-        return
-    result = sink(value)
-    if inspect.isawaitable(result):
-        await result
+        return f"<{type(self).__name__}: {self.state} {self.name}>"
 
 
 def _name_of(fun: Any) -> str:

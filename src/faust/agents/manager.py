@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Collection, Iterator, MutableMapping
 from typing import Any
 
 from mode import Service
 
 from faust.agents.agent import Agent
+from faust.messages import TP
 
 __all__ = ["AgentManager"]
 
@@ -50,7 +51,11 @@ class AgentManager(Service, MutableMapping[str, Agent[Any]]):
     async def on_start(self) -> None:
         """Start all agents, in the order of their definition."""
         for agent in self._agents.values():
-            await agent.start(self._crash_worker)
+            await agent.start()
+        await self.wait_until_agents_started()
+
+    async def wait_until_agents_started(self) -> None:
+        """Wait until every agent reads its stream, for a bounded time."""
         for agent in self._agents.values():
             try:
                 await agent.wait_until_reading(READING_TIMEOUT)
@@ -61,8 +66,33 @@ class AgentManager(Service, MutableMapping[str, Agent[Any]]):
                 )
 
     async def on_stop(self) -> None:
-        """Stop all agents."""
-        await asyncio.gather(*(agent.stop() for agent in self._agents.values()))
+        """Cancel all agents, then wait for their end."""
+        agents = [agent for agent in self._agents.values() if agent.started]
+        for agent in agents:
+            agent.cancel()
+        await asyncio.gather(*(agent.stop() for agent in agents))
 
-    async def _crash_worker(self, error: BaseException) -> None:
-        await self.crash(error)
+    def service_reset(self) -> None:
+        """Let the agents be started again."""
+        super().service_reset()
+        for agent in self._agents.values():
+            agent.service_reset()
+
+    async def on_rebalance(self, revoked: Collection[TP], newly_assigned: Collection[TP]) -> None:
+        """Tell agents with isolated partitions which have gone and which have come."""
+        for agent in self._agents.values():
+            await agent.on_rebalance(revoked, newly_assigned)
+
+    # -- for people
+
+    def actor_tracebacks(self) -> dict[str, list[str]]:
+        """Show where every actor waits now, by name of its agent."""
+        return {name: agent.actor_tracebacks() for name, agent in self._agents.items()}
+
+    def human_tracebacks(self) -> str:
+        """Show where every actor waits now, in one text."""
+        return "\n".join(
+            f"=> {name} {number} of {len(shown)}\n{text}"
+            for name, shown in self.actor_tracebacks().items()
+            for number, text in enumerate(shown, start=1)
+        )

@@ -52,6 +52,11 @@ class BootStrategy:
         yield from self.tables()
         yield from self.kafka_conductor()
 
+    def client_only(self) -> Iterable[Any]:
+        """Return the services of a program that asks agents, and runs none."""
+        yield from self.kafka_producer()
+        yield from self.kafka_client_consumer()
+
     def producer_only(self) -> Iterable[Any]:
         """Return the services of a program that only sends."""
         yield from self.kafka_producer()
@@ -70,6 +75,11 @@ class BootStrategy:
         """Return the consumer."""
         if self._enabled(self.enable_kafka_consumer):
             yield self.app.consumer
+            yield self.app.reply_consumer
+
+    def kafka_client_consumer(self) -> Iterable[Any]:
+        """Return what reads answers; it has a consumer of its own, and so needs no other."""
+        yield self.app.reply_consumer
 
     def agents(self) -> Iterable[Any]:
         """Return the agents."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from yarl import URL
@@ -18,6 +19,7 @@ __all__ = [
     "credentials_of",
     "make_transport",
     "producer_options",
+    "reader_options",
 ]
 
 
@@ -77,6 +79,11 @@ def consumer_options(conf: Settings) -> ConsumerOptions:
         credentials=credentials_of(conf),
         connect_timeout=conf.broker_request_timeout,
     )
+
+
+def reader_options(conf: Settings) -> ConsumerOptions:
+    """Return the options of a consumer that reads partitions by hand, in no group."""
+    return replace(consumer_options(conf), group_id=None, group_instance_id=None)
 
 
 def producer_options(conf: Settings) -> ProducerOptions:

@@ -15,7 +15,6 @@ from faust.app import clients
 from faust.app.boot import BootStrategy as _BootStrategy
 from faust.app.parts import AppWithParts
 from faust.app.tasks import Task
-from faust.exceptions import ImproperlyConfigured
 
 __all__ = ["LivingApp"]
 
@@ -51,6 +50,7 @@ class LivingApp(AppWithParts):
         self.in_recovery = False
         self.unassigned = False
         self.on_startup_finished: Callable[[], Awaitable[None]] | None = None
+        self._client_lock: asyncio.Lock | None = None
         self._rebalance_state: Any = None
         self._booted: list[Any] = []
         self._declared_tasks: list[Task] = []
@@ -61,7 +61,12 @@ class LivingApp(AppWithParts):
     def on_init_dependencies(self) -> list[Any]:
         """Return the services to start, in order."""
         boot = self.boot_strategy
-        self._booted = list(boot.producer_only() if self.producer_only else boot.server())
+        if self.producer_only:
+            self._booted = list(boot.producer_only())
+        elif self.client_only:
+            self._booted = list(boot.client_only())
+        else:
+            self._booted = list(boot.server())
         return self._booted
 
     def service_reset(self) -> None:
@@ -69,6 +74,7 @@ class LivingApp(AppWithParts):
         super().service_reset()
         self._children = [child for child in self._children if child not in self._booted]
         self._booted = []
+        self._client_lock = None
         self.rebalancing = self.in_recovery = self.unassigned = False
 
     async def on_start(self) -> None:
@@ -81,17 +87,13 @@ class LivingApp(AppWithParts):
         if self.conf.debug:
             logger.warning("Setting debug is on: switch it off in production")
         clients.check_store(self.conf)
-        if self.client_only:
-            raise ImproperlyConfigured(
-                "client_only is not supported yet; use producer_only to send"
-            )
 
     async def on_started(self) -> None:
         """Wait for the tables, then start tasks and timers."""
         self.started_producer = (
             self._producer if self._producer and self._producer.started else None
         )
-        if not self.producer_only and await self._wait_recovered():
+        if not (self.producer_only or self.client_only) and await self._wait_recovered():
             return
         for task in self._declared_tasks:
             self._running_tasks.append(
@@ -101,6 +103,26 @@ class LivingApp(AppWithParts):
             )
         if self.on_startup_finished is not None:
             await self.on_startup_finished()
+
+    async def start_client(self) -> None:
+        """Start as a client: a producer, and a reader of answers; no agents, tables or group.
+
+        Such an app cannot become a worker any more.
+        """
+        self.client_only = True
+        await self.start()
+
+    async def maybe_start_client(self) -> None:
+        """Start as a client unless the app has been started, in whatever way; callers share one start."""
+        if self.started:
+            if self.producer_only and not self.reply_consumer.started:
+                await self.add_runtime_dependency(self.reply_consumer)
+            return
+        if self._client_lock is None:
+            self._client_lock = asyncio.Lock()
+        async with self._client_lock:
+            if not self.started:
+                await self.start_client()
 
     async def _wait_recovered(self) -> bool:
         """Wait for the first recovery; True when the app was stopped meanwhile."""

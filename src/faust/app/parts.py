@@ -15,6 +15,7 @@ from mode import Service
 
 from faust._core.lanes import PartitionTask
 from faust.agents.manager import AgentManager
+from faust.agents.replies import ReplyConsumer
 from faust.app import clients
 from faust.app.configuration import ConfiguredApp
 from faust.app.rebalance import Rebalance
@@ -73,6 +74,7 @@ class AppWithParts(ConfiguredApp):
         self._assignor: Any = None
         self._leader: Any = None
         self._admin: AdminDriver | None = None
+        self._replies: ReplyConsumer | None = None
         self._producer_lock: asyncio.Lock | None = None
         self._rebalance = Rebalance(self)
 
@@ -83,7 +85,7 @@ class AppWithParts(ConfiguredApp):
         """
         super().service_reset()
         self._lay_down_parts()
-        for service in (self, self.agents, self.tables):
+        for service in (self, self.agents, self.tables, *self.agents.values()):
             _unbind(service)
 
     @property
@@ -134,6 +136,21 @@ class AppWithParts(ConfiguredApp):
     def consumer_or_none(self) -> Consumer | None:
         """Return the consumer service if it has been made."""
         return self._consumer
+
+    @property
+    def reply_consumer(self) -> ReplyConsumer:
+        """Reads the answers to what agents are asked; nothing is read before the first question."""
+        if self._replies is None:
+            self._replies = ReplyConsumer(
+                make_driver=lambda: self.transport.consumer(clients.reader_options(self.conf)),
+                declare=self._declare_reply_topic,
+                topic=lambda: self.conf.reply_to,
+                eager=lambda: self.conf.reply_create_topic,
+                beacon=self.beacon,
+            )
+        return self._replies
+
+    _reply_consumer = reply_consumer
 
     @property
     def topics(self) -> Conductor:
@@ -252,6 +269,20 @@ class AppWithParts(ConfiguredApp):
             await admin.start()
             self._admin = admin
         return self._admin
+
+    async def _declare_reply_topic(self, name: str) -> None:
+        conf = self.conf
+        await self.declare_topic(
+            TopicSpec(
+                name=name,
+                partitions=1,
+                replication=conf.topic_replication_factor,
+                config={
+                    "cleanup.policy": "delete",
+                    "retention.ms": str(int(conf.reply_expires * 1000)),
+                },
+            )
+        )
 
     async def close_clients(self) -> None:
         """Close the clients that were started on demand: the producer of an app that was not started, the admin."""

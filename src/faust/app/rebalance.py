@@ -31,6 +31,7 @@ class Rebalance:
         self.app = app
         self.recovered: asyncio.Event = asyncio.Event()
         self._recovery: asyncio.Task[None] | None = None
+        self._held: frozenset[TP] = frozenset()
 
     async def on_partitions_revoked(self, revoked: frozenset[TP], lost: bool) -> None:
         """Finish, flush and commit what we hold."""
@@ -71,6 +72,8 @@ class Rebalance:
             sources = frozenset(
                 tp for tp in assigned if tp.topic not in changelogs and tp.topic in app.topics
             )
+            held, self._held = self._held, sources
+            await app.agents.on_rebalance(held - sources, sources - held)
             tasks = consumer.open_tasks(sources, generation)
             app.topics.open_lanes(tasks)
             app.consumer_generation_id = generation

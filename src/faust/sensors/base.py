@@ -119,6 +119,9 @@ class Sensor(Service):
     def on_threaded_producer_buffer_processed(self, app: Any, size: int) -> None:
         """The threaded producer has taken a message; *size* is what still waits."""
 
+    def on_agent_error(self, agent: Any, exc: BaseException, tp: TP | None) -> None:
+        """An agent has raised; *tp* is where its message comes from, None outside of processing one."""
+
     def asdict(self) -> Mapping[str, Any]:
         """Return what the stats page shows of this sensor."""
         return {}
@@ -128,6 +131,7 @@ class Hooks:
     """For each moment the function to call, or None when no sensor listens."""
 
     __slots__ = (
+        "on_agent_error",
         "on_assignment_completed",
         "on_assignment_error",
         "on_assignment_start",
@@ -174,6 +178,7 @@ class Hooks:
     on_web_request_start: Callable[..., State] | None
     on_web_request_end: Callable[..., None] | None
     on_threaded_producer_buffer_processed: Callable[[Any, int], None] | None
+    on_agent_error: Callable[[Any, BaseException, TP | None], None] | None
 
     def __init__(self) -> None:
         for name in self.__slots__:
@@ -390,6 +395,12 @@ class SensorDelegate:
         hook = self.hooks.on_threaded_producer_buffer_processed
         if hook is not None:
             hook(app, size)
+
+    def on_agent_error(self, agent: Any, exc: BaseException, tp: TP | None) -> None:
+        """Pass on `Sensor.on_agent_error`."""
+        hook = self.hooks.on_agent_error
+        if hook is not None:
+            hook(agent, exc, tp)
 
 
 # -- helpers

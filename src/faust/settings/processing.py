@@ -29,26 +29,19 @@ class SerializationSettings(SettingsTable, section=SectionType.SERIALIZATION):
 class RPCSettings(SettingsTable, section=SectionType.RPC):
     """Asking agents and waiting for replies."""
 
-    reply_create_topic: Bool = Bool(
-        default=False, env="APP_REPLY_CREATE_TOPIC", not_built="asking agents for replies"
-    )
+    reply_create_topic: Bool = Bool(default=False, env="APP_REPLY_CREATE_TOPIC")
     """Create and read the reply topic at start, not at the first ``ask``."""
 
-    reply_expires: Seconds = Seconds(
-        default=86400.0, env="APP_REPLY_EXPIRES", not_built="asking agents for replies"
-    )
+    reply_expires: Seconds = Seconds(default=86400.0, env="APP_REPLY_EXPIRES")
     """How long the reply topic keeps replies."""
 
-    reply_to_prefix: Str = Str(
-        default="f-reply-", env="APP_REPLY_TO_PREFIX", not_built="asking agents for replies"
-    )
+    reply_to_prefix: Str = Str(default="f-reply-", env="APP_REPLY_TO_PREFIX")
     """How the names of generated reply topics begin."""
 
     reply_to: Str = Str(
         default=None,
         derived=lambda conf: f"{conf.reply_to_prefix}{uuid4()}",
         default_text="`reply_to_prefix` and a random UUID",
-        not_built="asking agents for replies",
     )
     """Reply topic of this worker. The default is drawn once for each Settings object."""
 

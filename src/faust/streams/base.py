@@ -375,6 +375,12 @@ class StreamBase(Service, Generic[T]):
         batching.fail(cursor)
         cursor.finish()
 
+    def interrupted(self) -> None:
+        """Take back what is in hand: who read it was stopped, and the next iteration begins with it."""
+        cursor = self.get_active_stream()._hand
+        batching.take_back(cursor)
+        cursor.retry()
+
     async def _log_failure(self, exc: BaseException, place: Place | None) -> None:
         logger.error(
             "%s: %s: %s (while it processed %s, which is skipped)",

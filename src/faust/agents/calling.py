@@ -1,0 +1,316 @@
+"""The caller's side of an agent: sending it messages, and asking it for answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any, Generic, Protocol, TypeVar, cast
+from uuid import uuid4
+
+from faust.agents.models import Request, request_headers, wrap_request
+from faust.agents.promises import BarrierState, ReplyPromise
+from faust.channels import Channel
+from faust.messages import HeadersArg, RecordMetadata, prepare_headers
+from faust.ports import AppT
+from faust.topics import Topic
+
+__all__ = ["Asked", "CallingApp"]
+
+R = TypeVar("R")
+
+
+class CallingApp(AppT, Protocol):
+    """What asking needs of the application, besides what everybody needs."""
+
+    @property
+    def reply_consumer(self) -> Any:
+        """Reads the answers (`faust.agents.replies.ReplyConsumer`)."""
+        ...
+
+    async def maybe_start_client(self) -> None:
+        """Start the app as a client unless it has been started."""
+        ...
+
+
+class Asked(Generic[R]):
+    """Something that reads a channel and may answer.
+
+    Attributes:
+        app: The application.
+        use_reply_headers: Put the address of the answer into headers; else into an envelope around the value.
+    """
+
+    app: AppT
+    use_reply_headers: bool | None
+
+    @property
+    def channel(self) -> Any:
+        """The channel or topic that is read."""
+        raise NotImplementedError
+
+    # -- without an answer
+
+    async def cast(
+        self,
+        value: Any = None,
+        *,
+        key: Any = None,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        headers: HeadersArg = None,
+    ) -> None:
+        """Send the agent a message; nothing is waited for."""
+        await self.send(
+            key=key, value=value, partition=partition, timestamp=timestamp, headers=headers
+        )
+
+    async def send(
+        self,
+        *,
+        key: Any = None,
+        value: Any = None,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        headers: HeadersArg = None,
+        key_serializer: Any = None,
+        value_serializer: Any = None,
+        callback: Callable[[Any], Any] | None = None,
+        reply_to: Any = None,
+        correlation_id: str | None = None,
+        force: bool = False,
+    ) -> Awaitable[RecordMetadata]:
+        """Send the agent a message; arguments and result are those of `faust.Topic.send`.
+
+        With *reply_to* (an agent, a topic, or the name of one) it is a request, and that is where the answer goes;
+        *correlation_id* is its id (None: a new one).
+
+        Raises:
+            ValueError: *reply_to* is an in-memory channel, which has no name.
+        """
+        if reply_to is not None:
+            request = Request(topic_name(reply_to), correlation_id or str(uuid4()))
+            value, headers = self._as_request(request, value, headers)
+        sent: Awaitable[RecordMetadata] = await self.channel.send(
+            key=key,
+            value=value,
+            partition=partition,
+            timestamp=timestamp,
+            headers=headers,
+            key_serializer=key_serializer,
+            value_serializer=value_serializer,
+            callback=callback,
+            force=force,
+        )
+        return sent
+
+    def _as_request(
+        self, request: Request, value: Any, headers: HeadersArg
+    ) -> tuple[Any, HeadersArg]:
+        if self.use_reply_headers or not isinstance(self.channel, Topic):
+            return value, [*prepare_headers(headers), *request_headers(request)]
+        return wrap_request(value, request), headers
+
+    # -- with an answer
+
+    async def ask(
+        self,
+        value: Any = None,
+        *,
+        key: Any = None,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        headers: HeadersArg = None,
+        reply_to: Any = None,
+        correlation_id: str | None = None,
+    ) -> R:
+        """Send the agent a request, at once, and wait for the first value it yields in answer.
+
+        There is no time limit; use `asyncio.timeout`. An agent that raises does not answer.
+
+        Arguments:
+            value: The request.
+            key: Its key.
+            partition: Send it there whatever the key is.
+            timestamp: Seconds since the epoch.
+            headers: Further headers.
+            reply_to: Where the answer goes; None: setting ``reply_to``.
+            correlation_id: Id of the request; None: a new one.
+
+        Raises:
+            faust.exceptions.ReplyLost: The app stops before the answer has come.
+            faust.exceptions.ProducerSendError: The request could not be sent.
+        """
+        consumer = await self._reply_consumer()
+        promise: ReplyPromise[R] = ReplyPromise(
+            self._reply_to(reply_to), correlation_id or str(uuid4())
+        )
+        await consumer.add(promise.correlation_id, promise)
+        await self._request(
+            promise, promise.correlation_id, key, value, partition, timestamp, headers, force=True
+        )
+        return await promise
+
+    async def ask_nowait(
+        self,
+        value: Any = None,
+        *,
+        key: Any = None,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        headers: HeadersArg = None,
+        reply_to: Any = None,
+        correlation_id: str | None = None,
+        force: bool = False,
+    ) -> ReplyPromise[R]:
+        """Send the agent a request and return the promise of its answer.
+
+        The promise is kept only if it is registered: ``await app.reply_consumer.add(correlation_id, promise)``.
+
+        Raises:
+            TypeError: There is no *reply_to*.
+        """
+        if reply_to is None:
+            raise TypeError("ask_nowait needs reply_to: the topic that the answer goes to")
+        promise: ReplyPromise[R] = ReplyPromise(
+            topic_name(reply_to), correlation_id or str(uuid4())
+        )
+        await self._request(
+            promise, promise.correlation_id, key, value, partition, timestamp, headers, force=force
+        )
+        return promise
+
+    async def _request(
+        self,
+        promise: ReplyPromise[Any],
+        correlation_id: str,
+        key: Any,
+        value: Any,
+        partition: int | None,
+        timestamp: float | None,
+        headers: HeadersArg,
+        *,
+        force: bool,
+    ) -> None:
+        """Send a request; when it turns out that it could not be sent, the promise fails."""
+        sent = await self.send(
+            key=key,
+            value=value,
+            partition=partition,
+            timestamp=timestamp,
+            headers=headers,
+            reply_to=promise.reply_to,
+            correlation_id=correlation_id,
+            force=force,
+        )
+        on_done = getattr(sent, "add_done_callback", None)
+        if on_done is not None and not isinstance(sent, asyncio.Future):
+            on_done(lambda _, error: None if error is None else promise.fail(error))
+
+    # -- many answers
+
+    def map(
+        self,
+        values: AsyncIterable[Any] | Iterable[Any],
+        key: Any = None,
+        reply_to: Any = None,
+    ) -> AsyncIterator[R]:
+        """Ask for every one of *values*, which may be endless; iterate over answers as they come."""
+        return self.kvmap(_with_key(values, key), reply_to)
+
+    async def kvmap(
+        self,
+        items: AsyncIterable[tuple[Any, Any]] | Iterable[tuple[Any, Any]],
+        reply_to: Any = None,
+    ) -> AsyncIterator[R]:
+        """Ask for every value of the pairs ``(key, value)``; iterate over answers as they come."""
+        barrier = await self._barrier(reply_to)
+        async for _ in self._send_all(barrier, items):
+            try:
+                yield cast("R", barrier.get_nowait().value)
+            except asyncio.QueueEmpty:
+                continue
+        barrier.finalize()
+        async for reply in barrier.iterate():
+            yield cast("R", reply.value)
+
+    async def join(
+        self,
+        values: AsyncIterable[Any] | Iterable[Any],
+        key: Any = None,
+        reply_to: Any = None,
+    ) -> list[R]:
+        """Ask for every one of *values*; return all answers, in the order of *values*."""
+        return await self.kvjoin(_with_key(values, key), reply_to)
+
+    async def kvjoin(
+        self,
+        items: AsyncIterable[tuple[Any, Any]] | Iterable[tuple[Any, Any]],
+        reply_to: Any = None,
+    ) -> list[R]:
+        """Ask for every value of the pairs ``(key, value)``; return all answers, in order."""
+        barrier = await self._barrier(reply_to)
+        order = [correlation_id async for correlation_id in self._send_all(barrier, items)]
+        barrier.finalize()
+        answers = {reply.correlation_id: reply.value async for reply in barrier.iterate()}
+        return [answers[correlation_id] for correlation_id in order]
+
+    async def _barrier(self, reply_to: Any) -> BarrierState:
+        consumer = await self._reply_consumer()
+        barrier = BarrierState(self._reply_to(reply_to))
+        await consumer.read(barrier.reply_to)
+        return barrier
+
+    async def _send_all(
+        self,
+        barrier: BarrierState,
+        items: AsyncIterable[tuple[Any, Any]] | Iterable[tuple[Any, Any]],
+    ) -> AsyncIterator[str]:
+        expect = (await self._reply_consumer()).expect
+        async for key, value in _aiter(items):
+            correlation_id = str(uuid4())
+            barrier.add(correlation_id)
+            expect(correlation_id, barrier)
+            await self._request(barrier, correlation_id, key, value, None, None, None, force=True)
+            yield correlation_id
+
+    async def _reply_consumer(self) -> Any:
+        app = cast("CallingApp", self.app)
+        await app.maybe_start_client()
+        return app.reply_consumer
+
+    def _reply_to(self, reply_to: Any) -> str:
+        return topic_name(self.app.conf.reply_to if reply_to is None else reply_to)
+
+
+def topic_name(reply_to: Any) -> str:
+    """Return the name of the topic that answers go to.
+
+    Raises:
+        ValueError: It is an in-memory channel, which has no name.
+        TypeError: It is nothing that answers can be sent to.
+    """
+    if isinstance(reply_to, Asked):
+        reply_to = reply_to.channel
+    if isinstance(reply_to, str):
+        return reply_to
+    if isinstance(reply_to, Topic):
+        return reply_to.get_topic_name()
+    if isinstance(reply_to, Channel):
+        raise ValueError(  # noqa: TRY004 - the documented error
+            "reply_to cannot be an in-memory channel: answers travel through a topic; give a topic"
+        )
+    raise TypeError(f"reply_to must be an agent, a topic or a name, got {reply_to!r}")
+
+
+async def _aiter(values: Any) -> AsyncIterator[Any]:
+    if hasattr(values, "__aiter__"):
+        async for value in values:
+            yield value
+    else:
+        for value in values:
+            yield value
+
+
+async def _with_key(values: Any, key: Any) -> AsyncIterator[tuple[Any, Any]]:
+    async for value in _aiter(values):
+        yield key, value
