@@ -85,7 +85,7 @@ async def test_an_agent_asks_another_agent_of_its_own_worker(
 
 async def raw_records(app: faust.App, topic: str) -> list[Any]:
     """Read everything that is in a topic, as it is."""
-    found = []
+    found: list[Any] = []
     driver = app.transport.consumer(app.reply_consumer._make_driver().options)  # type: ignore[attr-defined]
     await driver.start()
     try:
