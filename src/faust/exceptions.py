@@ -113,7 +113,23 @@ class SecurityWarning(FaustWarning):
 
 
 class ValidationError(FaustError, ValueError):
-    """A value does not fit the model that should hold it."""
+    """A value does not fit the model that should hold it.
+
+    Attributes:
+        topic: Topic of the message the model came in, when it came in one.
+        partition: Its partition.
+        offset: Its offset.
+        type: The type the message was to be read as.
+        payload: The first 200 bytes of the key or value.
+        field_path: Where in the model the value stands: ``items[3].price``; empty: not known.
+    """
+
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+    type: Any = None
+    payload: bytes | None = None
+    field_path: str = ""
 
     def __init__(self, reason: str = "", *, field: Any = None) -> None:
         super().__init__(reason)
@@ -128,7 +144,9 @@ class DecodeError(FaustError):
         topic: Topic of the message, when known.
         partition: Its partition.
         offset: Its offset.
+        type: The type they were to be read as; None: whatever the codec gives.
         payload: The first 200 bytes that could not be decoded.
+        field_path: Where in the message the fault is: ``items[3].price``; empty: not known, or everywhere.
     """
 
     part = "message"
@@ -140,10 +158,14 @@ class DecodeError(FaustError):
         topic: str | None = None,
         partition: int | None = None,
         offset: int | None = None,
+        type: Any = None,
         payload: bytes | None = None,
+        field_path: str = "",
     ) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.type = type
+        self.field_path = field_path
         self.topic = topic
         self.partition = partition
         self.offset = offset

@@ -16,18 +16,24 @@ This is a thinking room: no I/O, no event loop, no settings, no models.
 from __future__ import annotations
 
 import base64
-import importlib
-import io
+import gzip as _gzip
 import pickle as _pickle
 import warnings
+import zlib
 from collections import UserDict
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from faust.exceptions import ImproperlyConfigured, SecurityWarning
+from faust.serializers.pickles import (
+    RestrictedUnpickler,
+    library,
+    restricted_loads,
+    scanned_loads,
+)
 from faust.utils import json as _json
 
 __all__ = [
@@ -39,15 +45,21 @@ __all__ = [
     "codecs",
     "dumps",
     "get_codec",
+    "gzip",
     "json",
     "loads",
     "pickle",
+    "pickle_fickling",
     "pickle_restricted",
     "raw",
     "register",
     "warn_if_unsafe",
     "yaml",
+    "zstd",
 ]
+
+MAX_DECOMPRESSED = 64 * 1024 * 1024
+"""Bytes that one message may grow to when it is decompressed, unless a codec says otherwise."""
 
 
 class Codec:
@@ -144,14 +156,14 @@ class yaml(Codec):
 
     def check(self) -> None:
         """Raise `ImproperlyConfigured` without PyYAML."""
-        _library("yaml", "PyYAML")
+        library("yaml", "PyYAML")
 
     def _dumps(self, obj: Any) -> bytes:
-        text: str = _library("yaml", "PyYAML").safe_dump(obj)
+        text: str = library("yaml", "PyYAML").safe_dump(obj)
         return text.encode()
 
     def _loads(self, data: bytes) -> Any:
-        return _library("yaml", "PyYAML").safe_load(data)
+        return library("yaml", "PyYAML").safe_load(data)
 
 
 class binary(Codec):
@@ -183,51 +195,6 @@ class raw_pickle(Codec):
         return _pickle.loads(data)
 
 
-class RestrictedUnpickler(_pickle.Unpickler):
-    """Loads pickles that refer to a short list of harmless classes, and no others.
-
-    Attributes:
-        ALLOWED_CLASSES: Names by module; assign a larger mapping to allow more. ``bytes`` and
-            ``bytearray`` are missing on purpose: called with a number, they eat all memory
-            (literal values load all the same).
-    """
-
-    ALLOWED_CLASSES: ClassVar[Mapping[str, frozenset[str]]] = {
-        "builtins": frozenset(
-            {
-                "bool",
-                "complex",
-                "dict",
-                "float",
-                "frozenset",
-                "int",
-                "list",
-                "object",
-                "set",
-                "str",
-                "tuple",
-            }
-        ),
-        "collections": frozenset({"Counter", "OrderedDict", "defaultdict", "deque"}),
-        "datetime": frozenset({"date", "datetime", "time", "timedelta", "timezone"}),
-        "decimal": frozenset({"Decimal"}),
-        "uuid": frozenset({"UUID"}),
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return an allowed class.
-
-        Raises:
-            pickle.UnpicklingError: it is not in `ALLOWED_CLASSES`.
-        """
-        if name in self.ALLOWED_CLASSES.get(module, ()):
-            return super().find_class(module, name)
-        raise _pickle.UnpicklingError(
-            f"{module}.{name} is not allowed in a restricted pickle; "
-            "add it to RestrictedUnpickler.ALLOWED_CLASSES if it is harmless"
-        )
-
-
 class raw_pickle_restricted(Codec):
     """Pickle, read by `RestrictedUnpickler`."""
 
@@ -235,14 +202,106 @@ class raw_pickle_restricted(Codec):
         return _pickle.dumps(obj, protocol=5)
 
     def _loads(self, data: bytes) -> Any:
-        try:
-            return RestrictedUnpickler(io.BytesIO(data)).load()
-        except _pickle.UnpicklingError:
-            raise
-        except MemoryError:
-            raise
-        except Exception as exc:
-            raise _pickle.UnpicklingError(f"malformed pickle: {exc}") from exc
+        return restricted_loads(data)
+
+
+class raw_pickle_fickling(Codec):
+    """Pickle, read after the package fickling has found nothing suspicious in it."""
+
+    def check(self) -> None:
+        """Raise `ImproperlyConfigured` without fickling."""
+        library("fickling", "fickling")
+
+    def _dumps(self, obj: Any) -> bytes:
+        self.check()
+        return _pickle.dumps(obj, protocol=5)
+
+    def _loads(self, data: bytes) -> Any:
+        return scanned_loads(data)
+
+
+class gzip(Codec):
+    """Bytes or text compressed in the gzip format (RFC 1952); behind others: ``json|gzip``.
+
+    No time is written into them. Not for keys: other builds of zlib give other bytes.
+
+    Arguments:
+        level: 0 (store) to 9 (smallest).
+        max_size: Bytes that one message may grow to when it is read; a few bytes can announce
+            gigabytes.
+    """
+
+    def __init__(
+        self,
+        children: tuple[Codec, ...] | None = None,
+        *,
+        level: int = 6,
+        max_size: int = MAX_DECOMPRESSED,
+    ) -> None:
+        self.level: int = level
+        self.max_size: int = max_size
+        super().__init__(children, level=level, max_size=max_size)
+
+    def _dumps(self, obj: Any) -> bytes:
+        return _gzip.compress(_want_data(obj, self), self.level, mtime=0)
+
+    def _loads(self, data: bytes) -> Any:
+        """Decompress every member; what follows the last one must be another."""
+        parts: list[bytes] = []
+        room = self.max_size + 1
+        rest = want_bytes(data)
+        while rest or not parts:
+            stream = zlib.decompressobj(wbits=31)
+            parts.append(stream.decompress(rest, room))
+            room -= len(parts[-1])
+            if room <= 0:
+                raise ValueError(_too_large(self.max_size))
+            if not stream.eof:
+                raise EOFError("the gzip data is truncated")
+            rest = stream.unused_data
+        return b"".join(parts)
+
+
+class zstd(Codec):
+    """Bytes or text compressed by Zstandard (RFC 8878); behind others: ``json|zstd``.
+
+    Needs the package zstandard (``pip install faust[zstd]``).
+
+    Arguments:
+        level: 1 (fastest) to 22 (smallest).
+        max_size: Bytes that one message may grow to when it is read.
+    """
+
+    def __init__(
+        self,
+        children: tuple[Codec, ...] | None = None,
+        *,
+        level: int = 3,
+        max_size: int = MAX_DECOMPRESSED,
+    ) -> None:
+        self.level: int = level
+        self.max_size: int = max_size
+        super().__init__(children, level=level, max_size=max_size)
+
+    def check(self) -> None:
+        """Raise `ImproperlyConfigured` without zstandard."""
+        library("zstandard", "zstandard")
+
+    def _dumps(self, obj: Any) -> bytes:
+        compressor = library("zstandard", "zstandard").ZstdCompressor(level=self.level)
+        compressed: bytes = compressor.compress(_want_data(obj, self))
+        return compressed
+
+    def _loads(self, data: bytes) -> Any:
+        zstandard = library("zstandard", "zstandard")
+        frame = want_bytes(data)
+        size = zstandard.get_frame_parameters(frame).content_size
+        known = size not in {zstandard.CONTENTSIZE_UNKNOWN, zstandard.CONTENTSIZE_ERROR}
+        if known and size > self.max_size:
+            raise ValueError(_too_large(self.max_size))
+        return zstandard.ZstdDecompressor().decompress(
+            frame, max_output_size=self.max_size, allow_extra_data=False
+        )
 
 
 def pickle() -> Codec:
@@ -253,6 +312,11 @@ def pickle() -> Codec:
 def pickle_restricted() -> Codec:
     """Make the codec ``pickle_restricted``: harmless classes only, then Base64."""
     return raw_pickle_restricted() | binary()
+
+
+def pickle_fickling() -> Codec:
+    """Make the codec ``pickle_fickling``: scanned by fickling, then Base64."""
+    return raw_pickle_fickling() | binary()
 
 
 class CodecTable(UserDict[str, Codec]):
@@ -275,7 +339,10 @@ codecs: CodecTable = CodecTable(
     binary=binary(),
     pickle=pickle(),
     pickle_restricted=pickle_restricted(),
+    pickle_fickling=pickle_fickling(),
     yaml=yaml(),
+    gzip=gzip(),
+    zstd=zstd(),
 )
 """Codecs by name."""
 
@@ -407,11 +474,17 @@ def _load(plugin: EntryPoint) -> Codec:
     return codec
 
 
-def _library(module: str, package: str) -> Any:
-    """Import an optional library."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as exc:
-        raise ImproperlyConfigured(
-            f"the codec {module!r} needs the package {package}: pip install {package}"
-        ) from exc
+def _want_data(obj: Any, codec: Codec) -> bytes:
+    """Return bytes or text as bytes; refuse what is neither."""
+    data = want_bytes(obj)
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data)
+    name = type(codec).__name__
+    raise TypeError(
+        f"the codec {name!r} takes bytes or text, not {type(obj).__name__}: "
+        f"put one before it that makes bytes, such as 'json|{name}'"
+    )
+
+
+def _too_large(size: int) -> str:
+    return f"the data grows beyond {size} bytes when it is decompressed"

@@ -13,11 +13,14 @@ from faust.exceptions import (
     DecodeError,
     ImproperlyConfigured,
     KeyDecodeError,
+    ValidationError,
     ValueDecodeError,
 )
 from faust.messages import TP, Message, Record
+from faust.serializers.codecs import Codec, get_codec
+from faust.serializers.loading import accepts_null
 from faust.serializers.registry import decode_error, null_error
-from faust.serializers.typed import BLESSED_KEY, accepts_null, revive
+from faust.serializers.typed import BLESSED_KEY, revive
 from faust.utils.json import plain_loads
 
 __all__ = [
@@ -40,11 +43,12 @@ E = TypeVar("E", bound=Exception)
 
 def locate(exc: E, tp: TP, record: Any) -> E:
     """Fill in where an undecodable record is, as far as *exc* does not say it yet; return *exc*."""
-    if isinstance(exc, DecodeError):
-        if exc.topic is None:
-            exc.topic, exc.partition = tp
-        if exc.offset is None:
-            exc.offset = record.offset
+    for error in (exc, exc.__cause__):
+        if isinstance(error, DecodeError | ValidationError):
+            if error.topic is None:
+                error.topic, error.partition = tp
+            if error.offset is None:
+                error.offset = record.offset
     return exc
 
 
@@ -63,6 +67,7 @@ def _where(tp: TP | None, record: Record) -> dict[str, Any]:
 def untyped_json_decoder(tp: TP | None) -> RecordDecoder:
     """Decode JSON without a type: all that is added is the look-up of the blessed key."""
     loads = plain_loads
+    json = get_codec("json")
 
     def decode_value(record: Record) -> Any:
         data = record.value
@@ -76,13 +81,15 @@ def untyped_json_decoder(tp: TP | None) -> RecordDecoder:
         except MemoryError:
             raise
         except Exception as exc:
-            raise decode_error(ValueDecodeError, None, exc, data, **_where(tp, record)) from exc
+            raise decode_error(
+                ValueDecodeError, None, json, exc, data, **_where(tp, record)
+            ) from exc
 
     return decode_value
 
 
 def value_decoder(
-    load: Callable[[bytes], Any], typ: Any, *, null: bool, tp: TP | None
+    load: Callable[[bytes], Any], typ: Any, codec: Codec | None, *, null: bool, tp: TP | None
 ) -> RecordDecoder:
     """Return what decodes values by *load*; *null* says whether a record may have none."""
 
@@ -97,12 +104,16 @@ def value_decoder(
         except MemoryError:
             raise
         except Exception as exc:
-            raise decode_error(ValueDecodeError, typ, exc, data, **_where(tp, record)) from exc
+            raise decode_error(
+                ValueDecodeError, typ, codec, exc, data, **_where(tp, record)
+            ) from exc
 
     return decode_value
 
 
-def key_decoder(load: Callable[[bytes], Any], typ: Any, tp: TP | None) -> RecordDecoder:
+def key_decoder(
+    load: Callable[[bytes], Any], typ: Any, codec: Codec | None, tp: TP | None
+) -> RecordDecoder:
     """Return what decodes keys by *load*."""
     null = accepts_null(typ)
 
@@ -117,7 +128,7 @@ def key_decoder(load: Callable[[bytes], Any], typ: Any, tp: TP | None) -> Record
         except MemoryError:
             raise
         except Exception as exc:
-            raise decode_error(KeyDecodeError, typ, exc, data, **_where(tp, record)) from exc
+            raise decode_error(KeyDecodeError, typ, codec, exc, data, **_where(tp, record)) from exc
 
     return decode_key
 
@@ -148,7 +159,7 @@ def guarded(
         locate(exc, message.tp, message)
         raise
     except Exception as exc:
-        raise locate(decode_error(kind, typ, exc, data), message.tp, message) from exc
+        raise locate(decode_error(kind, typ, None, exc, data), message.tp, message) from exc
 
 
 def by_event(

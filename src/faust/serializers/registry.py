@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
-from faust.exceptions import DecodeError, KeyDecodeError, ValueDecodeError
+from faust.exceptions import DecodeError, KeyDecodeError, ValidationError, ValueDecodeError
 from faust.serializers.codecs import (
     Codec,
     CodecArg,
@@ -24,7 +24,10 @@ from faust.serializers.codecs import (
     raw,
     warn_if_unsafe,
 )
-from faust.serializers.typed import accepts_null, is_model, loader, model_serializer, type_name
+from faust.serializers.faults import described, fault_of
+from faust.serializers.foreign import encoder
+from faust.serializers.loading import accepts_null, is_foreign, loader
+from faust.serializers.typed import is_model, model_serializer, type_name
 from faust.utils.json import dumps as json_dumps
 
 __all__ = ["Registry", "decode_error", "null_error"]
@@ -49,8 +52,8 @@ class Registry:
         warn_if_unsafe(value_serializer, "the default of values")
         self.key_serializer = key_serializer
         self.value_serializer = value_serializer
-        self._loads: dict[tuple[Any, CodecArg, bool], Loads] = {}
-        self._dumps: dict[tuple[Any, CodecArg, bool], Dumps] = {}
+        self._loads: dict[Any, Loads] = {}
+        self._dumps: dict[Any, Dumps] = {}
         self._revision = codecs.revision
 
     # -- one message
@@ -107,6 +110,9 @@ class Registry:
     def codec(self, typ: Any, serializer: CodecArg = None, *, key: bool = False) -> Codec | None:
         """Return the codec that is used for keys or values of *typ*; None: none at all.
 
+        Types of other libraries (dataclasses, ``msgspec.Struct``, ``UUID`` ...) are JSON where the
+        application's default is ``raw``, which could not write them.
+
         Raises:
             UnknownCodec: (a `KeyError`) there is no codec of that name.
             ImproperlyConfigured: there is, and it lacks what it needs.
@@ -115,6 +121,8 @@ class Registry:
         if not wanted:
             return get_codec("raw") if typ in (str, bytes) else None
         codec = get_codec(wanted)
+        if not serializer and type(codec) is raw and is_foreign(typ):
+            codec = get_codec("json")
         for node in codec.nodes:
             node.check()
         return codec
@@ -126,15 +134,15 @@ class Registry:
             UnknownCodec: (a `KeyError`) there is no codec of that name.
             ImproperlyConfigured: nothing is known about how to build a *typ*.
         """
-        wanted = serializer or (self.key_serializer if key else self.value_serializer)
+        default = self.key_serializer if key else self.value_serializer
         if self._revision != codecs.revision:
             self._forget()
         try:
-            return self._loads[typ, wanted, key]
+            return self._loads[typ, serializer, default, key]
         except (KeyError, TypeError):  # not compiled yet, or a type that cannot be hashed
-            codec = self.codec(typ, wanted, key=key)
+            codec = self.codec(typ, serializer, key=key)
             compiled = _compile_loads(typ, codec, KeyDecodeError if key else ValueDecodeError)
-        return _keep(self._loads, (typ, wanted, key), compiled)
+        return _keep(self._loads, (typ, serializer, default, key), compiled)
 
     def compile_dumps(self, typ: Any, serializer: CodecArg = None, *, key: bool = False) -> Dumps:
         """Return the function that `dumps_value` (or `dumps_key`, if *key*) is for these arguments.
@@ -142,14 +150,15 @@ class Registry:
         Raises:
             UnknownCodec: (a `KeyError`) there is no codec of that name.
         """
-        wanted = serializer or (self.key_serializer if key else self.value_serializer)
+        default = self.key_serializer if key else self.value_serializer
         if self._revision != codecs.revision:
             self._forget()
         try:
-            return self._dumps[typ, wanted, key]
+            return self._dumps[typ, serializer, default, key]
         except (KeyError, TypeError):
-            encoders = _Encoders(self.codec(typ, wanted, key=key), key=key)
-        return _keep(self._dumps, (typ, wanted, key), encoders.dumps)
+            declared = typ if is_foreign(typ) else None
+            encoders = _Encoders(self.codec(typ, serializer, key=key), declared, key=key)
+        return _keep(self._dumps, (typ, serializer, default, key), encoders.dumps)
 
     def _forget(self) -> None:
         """Drop what was compiled: a codec was added or replaced."""
@@ -165,18 +174,32 @@ class Registry:
 
 
 def decode_error(
-    kind: type[DecodeError], typ: Any, exc: Exception, payload: Any, **where: Any
+    kind: type[DecodeError],
+    typ: Any,
+    codec: Codec | None,
+    exc: Exception,
+    payload: Any,
+    **where: Any,
 ) -> DecodeError:
-    """Say that *payload* could not be decoded to *typ*, and why."""
-    wanted = "" if typ is None else f" as {type_name(typ)}"
-    reason = f"not readable{wanted}: {type(exc).__name__}: {exc}"
-    return kind(reason, payload=payload if isinstance(payload, bytes) else None, **where)
+    """Say that *payload* could not be decoded by *codec* to *typ*, and why.
+
+    *where* are topic, partition and offset, as far as they are known. Where the reason is a
+    `ValidationError` it learns all of it, too.
+    """
+    fault = fault_of(exc, typ, codec, payload)
+    known = payload if isinstance(payload, bytes) else None
+    error = kind(described(typ, fault), type=typ, payload=known, field_path=fault.path, **where)
+    if isinstance(exc, ValidationError):
+        for name in ("topic", "partition", "offset", "type", "payload", "field_path"):
+            setattr(exc, name, getattr(error, name))
+    return error
 
 
 def null_error(kind: type[DecodeError], typ: Any, **where: Any) -> DecodeError:
     """Say that a message has nothing where a *typ* should be."""
     hint = "" if kind is KeyDecodeError else "; topics whose values may be null need allow_empty"
-    return kind(f"it is null, and {type_name(typ)} was expected{hint}", **where)
+    words = f"it is null, and {type_name(typ)} was expected{hint}"
+    return kind(words, type=typ, **where)
 
 
 def _compile_loads(typ: Any, codec: Codec | None, kind: type[DecodeError]) -> Loads:
@@ -193,7 +216,7 @@ def _compile_loads(typ: Any, codec: Codec | None, kind: type[DecodeError]) -> Lo
         except MemoryError:
             raise
         except Exception as exc:
-            raise decode_error(kind, typ, exc, data) from exc
+            raise decode_error(kind, typ, codec, exc, data) from exc
 
     return loads
 
@@ -201,9 +224,10 @@ def _compile_loads(typ: Any, codec: Codec | None, kind: type[DecodeError]) -> Lo
 class _Encoders(dict[type, Callable[[Any], "bytes | None"]]):
     """How to encode, by the class of what is to be encoded; filled in as classes are met."""
 
-    def __init__(self, codec: Codec | None, *, key: bool) -> None:
+    def __init__(self, codec: Codec | None, typ: Any = None, *, key: bool) -> None:
         super().__init__()
         self.codec = codec
+        self.type = typ
         self.key = key
 
     def dumps(self, obj: Any) -> bytes | None:
@@ -219,6 +243,9 @@ class _Encoders(dict[type, Callable[[Any], "bytes | None"]]):
             return _untouched
         if is_model(cls):
             return self._model(cls)
+        by_type = encoder(cls, self.type, self.codec)
+        if by_type is not None:
+            return self._checked(by_type)
         if self.codec is None:
             return self._checked(_untouched)
         if type(self.codec) is raw and cls is str and not self.codec.children:

@@ -31,8 +31,9 @@ from faust.serializers.decoders import (
     untyped_json_decoder,
     value_decoder,
 )
+from faust.serializers.loading import accepts_null, loader
 from faust.serializers.registry import Registry
-from faust.serializers.typed import accepts_null, loader, model_serializer, type_name
+from faust.serializers.typed import model_serializer, type_name
 
 __all__ = ["DecodeErrorHook", "RecordDecoder", "Schema", "locate"]
 
@@ -244,7 +245,7 @@ class Schema:
         load = loader(self.key_type, codec)
         if load is want_bytes:
             return None
-        return key_decoder(load, self.key_type, tp)
+        return key_decoder(load, self.key_type, codec, tp)
 
     def _fast_value(self, registry: Registry, tp: TP | None) -> RecordDecoder:
         codec = registry.codec(self.value_type, self.value_serializer)
@@ -254,7 +255,7 @@ class Schema:
         null = self.allow_empty or accepts_null(self.value_type)
         if self.value_type is None and load is loader(None, registry.codec(None, "json")):
             return untyped_json_decoder(tp)
-        return value_decoder(load, self.value_type, null=null, tp=tp)
+        return value_decoder(load, self.value_type, codec, null=null, tp=tp)
 
     def _slow_key(self, app: AppT, tp: TP | None, generation: int) -> RecordDecoder:
         return lambda record: self._key_of(app, message_of(tp, record, generation))

@@ -2,7 +2,7 @@
 
 orjson does the work, always: output is compact UTF-8 in insertion order, and the same bytes for the
 same value on every machine (JSON keys decide partitions, so a second encoder with other habits
-would tear keys apart). What orjson does not know is spelled out in `_default`; it is the wire
+would tear keys apart). What orjson does not know is spelled out in `default`; it is the wire
 format that applications in the field already use.
 """
 
@@ -16,7 +16,16 @@ from typing import Any
 import msgspec
 import orjson
 
-__all__ = ["JSONDecodeError", "dumps", "loads", "plain_loads", "str_to_decimal"]
+__all__ = [
+    "JSONDecodeError",
+    "default",
+    "dumps",
+    "loads",
+    "plain_default",
+    "plain_loads",
+    "str_to_decimal",
+    "struct_default",
+]
 
 JSONDecodeError = orjson.JSONDecodeError
 """A `json.JSONDecodeError`, hence a `ValueError`."""
@@ -33,18 +42,18 @@ def dumps(obj: Any) -> bytes:
 
     Beyond JSON's own types: dates and times become ISO 8601 text (UTC as ``Z``), UUIDs and decimals
     text, bytes their Python repr, enums their value, tuples, sets and deques arrays, dataclasses
-    objects, infinities and NaN ``null``; a ``msgspec.Struct`` is written as msgspec writes it, and
-    an object with a ``__json__()`` method as what that returns.
+    objects, infinities and NaN ``null``; a ``msgspec.Struct`` or a pydantic model is written as
+    its own library writes it, and an object with a ``__json__()`` method as what that returns.
 
     Raises:
         TypeError: for anything else, integers beyond 64 bits and text with lone surrogates
             included.
     """
     try:
-        return orjson.dumps(obj, _default, _OPTIONS)
+        return orjson.dumps(obj, default, _OPTIONS)
     except TypeError:
         # Allowing keys that are not text makes every call slower, so only those who have some pay.
-        return orjson.dumps(obj, _default, _ANY_KEYS)
+        return orjson.dumps(obj, default, _ANY_KEYS)
 
 
 def loads(data: bytes | bytearray | memoryview | str) -> Any:
@@ -83,8 +92,12 @@ def str_to_decimal(text: str | None, maxlen: int = 1000) -> Decimal | None:
     return value
 
 
-def _default(obj: Any) -> Any:
-    """Say what stands in JSON for an object that orjson does not know."""
+def default(obj: Any) -> Any:
+    """Return what stands in JSON for an object that orjson does not know.
+
+    Raises:
+        TypeError: nothing does.
+    """
     as_json = getattr(obj, "__json__", None)
     if as_json is not None and not isinstance(obj, type):
         return as_json()
@@ -95,5 +108,32 @@ def _default(obj: Any) -> Any:
     if isinstance(obj, bytes):
         return repr(obj)
     if isinstance(obj, msgspec.Struct):
-        return orjson.Fragment(msgspec.json.encode(obj, enc_hook=_default))
+        return orjson.Fragment(msgspec.json.encode(obj, enc_hook=struct_default))
+    serializer = getattr(type(obj), "__pydantic_serializer__", None)
+    if serializer is not None:
+        return orjson.Fragment(serializer.to_json(obj, by_alias=True))
     raise TypeError(f"{type(obj).__name__} has no form in JSON")
+
+
+def struct_default(obj: Any) -> Any:
+    """Return what stands in JSON for an object that msgspec does not know.
+
+    Raises:
+        TypeError: nothing does.
+    """
+    serializer = getattr(type(obj), "__pydantic_serializer__", None)
+    if serializer is not None:
+        return msgspec.Raw(serializer.to_json(obj, by_alias=True))
+    return default(obj)
+
+
+def plain_default(obj: Any) -> Any:
+    """Return the plain objects that stand for one that msgspec does not know.
+
+    Raises:
+        TypeError: nothing does.
+    """
+    serializer = getattr(type(obj), "__pydantic_serializer__", None)
+    if serializer is not None:
+        return serializer.to_python(obj, mode="json", by_alias=True)
+    return default(obj)

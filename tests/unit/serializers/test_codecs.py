@@ -157,7 +157,9 @@ def test_unknown_names(name: str) -> None:
 
 def test_unknown_name_says_what_is_known() -> None:
     """The message lists the known names and guesses what was meant."""
-    with pytest.raises(KeyError, match=r"no codec 'jsn'; known are binary, json.*mean 'json'\?"):
+    with pytest.raises(
+        KeyError, match=r"no codec 'jsn'; known are binary, gzip, json.*mean 'json'\?"
+    ):
         get_codec("jsn")
 
 

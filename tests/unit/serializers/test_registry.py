@@ -193,10 +193,14 @@ def test_null_where_something_was_promised(registry: Registry, typ: Any) -> None
         (Account, b"[]", "Account is built from an object"),
         (Account, b"null", "Account is built from an object"),
         (Account, b'{"balance":1}', "misses required field.s.: id"),
-        (Point, b'{"x":"1"}', r"Expected `int`, got `str` - at `\$.x`"),
-        (list[Loose], b'[{"y":1}]', r"misses required field.s.: x - at `\$\[0\]`"),
-        (dict, b"[]", "Expected `object`, got `array`"),
-        (Colour, b'"blue"', "Invalid enum value 'blue'"),
+        (Point, b'{"x":"1"}', r"Point\.x: expected int, got '1'"),
+        (
+            list[Loose],
+            b'[{"y":1}]',
+            r"\[0\].*misses required field.s.: x",
+        ),
+        (dict, b"[]", "not readable as dict: expected object, got \\[\\]"),
+        (Colour, b'"blue"', "invalid enum value 'blue'"),
     ],
 )
 def test_undecodable_values(registry: Registry, typ: Any, data: bytes, words: str) -> None:
@@ -425,7 +429,7 @@ def test_annotated_types_that_cannot_be_hashed(registry: Registry) -> None:
 
     typ = Annotated[int, msgspec.Meta(gt=0, extra={"a": []})]
     assert registry.loads_value(typ, b"5") == 5
-    with pytest.raises(ValueDecodeError, match="Expected `int` >= 1"):
+    with pytest.raises(ValueDecodeError, match="expected int >= 1, got 0"):
         registry.loads_value(typ, b"0")
 
 
