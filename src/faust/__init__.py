@@ -23,6 +23,7 @@ from faust.exceptions import ImproperlyConfigured as ImproperlyConfigured
 from faust.exceptions import ValidationError as ValidationError
 from faust.messages import TP as TP
 from faust.models.base import Model as Model
+from faust.models.base import ModelOptions as ModelOptions
 from faust.models.record import Record as Record
 from faust.sensors.base import Sensor as Sensor
 from faust.serializers.codecs import Codec as Codec
@@ -51,6 +52,7 @@ __all__ = [
     "HoppingWindow",
     "ImproperlyConfigured",
     "Model",
+    "ModelOptions",
     "OAuthCredentials",
     "Record",
     "SASLCredentials",

@@ -116,12 +116,14 @@ class ValidationError(FaustError, ValueError):
     """A value does not fit the model that should hold it.
 
     Attributes:
+        reason: What is wrong.
+        field: Descriptor of the field, when known.
         topic: Topic of the message the model came in, when it came in one.
         partition: Its partition.
         offset: Its offset.
         type: The type the message was to be read as.
         payload: The first 200 bytes of the key or value.
-        field_path: Where in the model the value stands: ``items[3].price``; empty: not known.
+        field_path: Where the value stands, seen from the outermost model: ``items[3].price``; empty: not known.
     """
 
     topic: str | None = None
@@ -129,12 +131,18 @@ class ValidationError(FaustError, ValueError):
     offset: int | None = None
     type: Any = None
     payload: bytes | None = None
-    field_path: str = ""
 
     def __init__(self, reason: str = "", *, field: Any = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.field = field
+        self.field_path: str = getattr(field, "field", None) or ""
+
+    def __str__(self) -> str:
+        if self.field is None:
+            return self.reason
+        inner = self.field_path != self.field.field
+        return f"{self.field_path + ': ' if inner else ''}{self.reason} {self.field!r}"
 
 
 class DecodeError(FaustError):

@@ -5,6 +5,15 @@ from .base import ModelOptions as ModelOptions
 from .base import maybe_model as maybe_model
 from .base import registry as registry
 from .fields import FieldDescriptor as FieldDescriptor
+from .fields import StringField as StringField
 from .record import Record as Record
 
-__all__ = ["FieldDescriptor", "Model", "ModelOptions", "Record", "maybe_model", "registry"]
+__all__ = [
+    "FieldDescriptor",
+    "Model",
+    "ModelOptions",
+    "Record",
+    "StringField",
+    "maybe_model",
+    "registry",
+]

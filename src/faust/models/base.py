@@ -11,14 +11,11 @@ serializers, a floor below, which look models up without knowing them.
 
 from __future__ import annotations
 
-import sys
-import types
-import typing
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 from faust.models.dates import parse_iso8601
 from faust.serializers import codecs
@@ -33,9 +30,11 @@ from faust.serializers.typed import (
 from faust.utils.names import qualified_name
 
 __all__ = [
+    "CoercionHandler",
+    "CoercionMapping",
     "Model",
+    "ModelArg",
     "ModelOptions",
-    "annotations_of",
     "maybe_model",
     "merge_options",
     "registry",
@@ -56,8 +55,9 @@ class ModelOptions:
     allow_blessed_key: bool = False
     isodates: bool = False
     decimals: bool = False
+    validation: bool = False
     coerce: bool = False
-    coercions: Mapping[Any, Callable[[Any], Any]] = field(default_factory=dict)
+    coercions: CoercionMapping = field(default_factory=dict)
     date_parser: Callable[[Any], datetime] = parse_iso8601
 
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -67,22 +67,56 @@ class ModelOptions:
     optionalset: frozenset[str] = frozenset()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     descriptors: Mapping[str, Any] = field(default_factory=dict)
+    tagged_fields: frozenset[str] = frozenset()
+    """Fields with a tag, and fields whose models have such fields; so are the next three."""
+    personal_fields: frozenset[str] = frozenset()
+    sensitive_fields: frozenset[str] = frozenset()
+    secret_fields: frozenset[str] = frozenset()
+
+    @property
+    def has_tagged_fields(self) -> bool:
+        """Say whether there are any."""
+        return bool(self.tagged_fields)
+
+    @property
+    def has_personal_fields(self) -> bool:
+        """Say whether there are any."""
+        return bool(self.personal_fields)
+
+    @property
+    def has_sensitive_fields(self) -> bool:
+        """Say whether there are any."""
+        return bool(self.sensitive_fields)
+
+    @property
+    def has_secret_fields(self) -> bool:
+        """Say whether there are any."""
+        return bool(self.secret_fields)
 
 
-KEYWORDS = frozenset(option.name for option in fields(ModelOptions)) - {
-    "fields",
-    "fieldset",
-    "fieldpos",
-    "optionalset",
-    "defaults",
-    "descriptors",
-}
-"""Class keywords that are options; ``abstract`` is one more, and not inherited."""
+ModelArg: TypeAlias = Any
+"""What ``key_type`` and ``value_type`` take: a model, a plain type, or whatever msgspec builds."""
+CoercionHandler: TypeAlias = Callable[[Any], Any]
+"""Makes a value of a type of one's own out of decoded data."""
+CoercionMapping: TypeAlias = Mapping[Any, CoercionHandler]
+"""Handlers by type, or by tuple of types."""
 
-_LATER = {
-    "validation": "fields are not validated yet: leave it out and check in __post_init__",
-    "lazy_creation": "classes are always made at once: leave it out",
-}
+KEYWORDS = frozenset(
+    {
+        "allow_blessed_key",
+        "coerce",
+        "coercions",
+        "date_parser",
+        "decimals",
+        "include_metadata",
+        "isodates",
+        "namespace",
+        "polymorphic_fields",
+        "serializer",
+        "validation",
+    }
+)
+"""Class keywords that are options; ``abstract`` and ``lazy_creation`` are two more."""
 
 
 class Model:
@@ -95,6 +129,7 @@ class Model:
     __is_model__: ClassVar[bool] = True
     __is_abstract__: ClassVar[bool] = True
     _options: ClassVar[ModelOptions] = ModelOptions()
+    _pending: ClassVar[dict[str, Any] | None] = None
 
     # -- from data
 
@@ -118,11 +153,14 @@ class Model:
             TypeError: *data* is no mapping, or misses a required field.
             KeyError: the blessed key names a model that is not registered.
         """
-        if isinstance(data, Model):
+        if type(data) is dict:
+            own = data.copy()
+        elif isinstance(data, Model):
             return data
-        if not isinstance(data, Mapping):
+        elif isinstance(data, Mapping):
+            own = dict(data)
+        else:
             raise TypeError(f"{cls.__name__} is built from an object, not from {data!r:.100}")
-        own = dict(data)
         return cls._meant_by(own.pop(BLESSED_KEY, None), preferred_type)._from_own(own)
 
     @classmethod
@@ -141,41 +179,6 @@ class Model:
             if options.allow_blessed_key or options.polymorphic_fields:
                 return named
         return cls
-
-    @classmethod
-    def _compile_loads(cls, loads: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-        """Return ``from_data(loads(data), preferred_type=cls)`` as one function.
-
-        The decoded dictionary is nobody else's, so the instance may keep it.
-        """
-        from_data: Any = cls.from_data
-        if from_data.__func__ is not Model.from_data.__func__ or cls.__is_abstract__:  # type: ignore[attr-defined]
-
-            def load_any(data: bytes) -> Any:
-                return from_data(loads(data), preferred_type=cls)
-
-            return load_any
-        build = cls._from_own
-        own = {"ns": cls._options.namespace}
-
-        def load(data: bytes) -> Any:
-            obj = loads(data)
-            if type(obj) is not dict:
-                return from_data(obj, preferred_type=cls)
-            blessed = obj.pop(BLESSED_KEY, None)
-            if blessed is None or blessed == own:
-                return build(obj)
-            return cls._meant_by(blessed, cls)._from_own(obj)
-
-        return load
-
-    @classmethod
-    def _compile_dumps(cls, dumps: Callable[[Any], bytes]) -> Callable[[Any], Any] | None:
-        """Return what encodes instances of this class by *dumps*; None: only `dumps` knows."""
-        if cls.dumps is not Model.dumps:
-            return None
-        represent = cls.to_representation
-        return lambda model: dumps(represent(model))
 
     @classmethod
     def loads(
@@ -213,35 +216,6 @@ class Model:
         return self.to_representation()
 
 
-def annotations_of(cls: type, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the annotations of the body of *cls*, resolved; class variables are left out.
-
-    Raises:
-        NameError: an annotation names something that its module does not know.
-    """
-    if sys.version_info >= (3, 14):
-        import annotationlib
-
-        found = annotationlib.get_annotations(cls, format=annotationlib.Format.FORWARDREF)
-    else:
-        found = vars(cls).get("__annotations__", {})
-    body = types.new_class("_", exec_body=lambda ns: ns.update(__annotations__=dict(found)))
-    module = sys.modules.get(cls.__module__)
-    try:
-        hints = typing.get_type_hints(body, vars(module) if module else {}, {**known})
-    except NameError as exc:
-        raise NameError(
-            f"{cls.__qualname__}: {exc}; annotations are looked up in the module {cls.__module__}, "
-            "so what they name must be defined there, above this class, and not inside a function",
-            name=exc.name,
-        ) from exc
-    return {
-        name: hints[name]
-        for name in found
-        if hints[name] is not ClassVar and typing.get_origin(hints[name]) is not ClassVar
-    }
-
-
 def merge_options(cls: type[Model], keywords: dict[str, Any]) -> ModelOptions:
     """Join class keywords, the inner class ``Options`` and what is inherited, in this order."""
     inner = vars(cls).get("Options")
@@ -249,18 +223,17 @@ def merge_options(cls: type[Model], keywords: dict[str, Any]) -> ModelOptions:
         given = {name: value for name, value in vars(inner).items() if not name.startswith("_")}
         keywords = {**given, **keywords}
         delattr(cls, "Options")
-    for name, advice in _LATER.items():
-        if keywords.pop(name, False):
-            raise NotImplementedError(f"{cls.__qualname__}: {name}=True: {advice}")
     unknown = sorted(keywords.keys() - KEYWORDS)
     if unknown:
         raise TypeError(
             f"{cls.__qualname__}: unknown class keyword(s) {', '.join(unknown)}; "
-            f"known are {', '.join(sorted(KEYWORDS | {'abstract'}))}"
+            f"known are {', '.join(sorted(KEYWORDS | {'abstract', 'lazy_creation'}))}"
         )
     inherited = next(vars(base)["_options"] for base in cls.__mro__[1:] if "_options" in vars(base))
     given = {name: value for name, value in keywords.items() if value is not None}
     given.setdefault("namespace", qualified_name(cls))
     given["coercions"] = {**inherited.coercions, **given.get("coercions", {})}
+    if given.get("validation"):
+        given["coerce"] = True
     merged: ModelOptions = replace(inherited, **given)
     return merged

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import faust
-from faust.models import FieldDescriptor, Model, Record, maybe_model, registry
+from faust.models import Model, Record, maybe_model, registry
 from faust.serializers.registry import Registry
 from faust.utils import json
 
@@ -280,227 +280,19 @@ def test_required_behind_default_is_refused() -> None:
     assert Fine().asdict() == {"a": 1, "b": None}
 
 
-@pytest.mark.parametrize(
-    ("keywords", "error", "words"),
-    [
-        ({"serialiser": "json"}, TypeError, "unknown class keyword.* serialiser; known are"),
-        ({"validation": True}, NotImplementedError, "validation=True: fields are not validated"),
-        ({"lazy_creation": True}, NotImplementedError, "lazy_creation=True"),
-    ],
-)
-def test_keywords_that_do_not_work(
-    keywords: dict[str, Any], error: type[Exception], words: str
-) -> None:
+def test_unknown_keywords_are_refused() -> None:
     """No keyword is accepted and ignored."""
-    with pytest.raises(error, match=words):
-        types.new_class("Wrong", (Record,), keywords)
+    with pytest.raises(TypeError, match=r"unknown class keyword.* serialiser; known are"):
+        types.new_class("Wrong", (Record,), {"serialiser": "json"})
 
 
-def test_keywords_of_later_may_be_switched_off() -> None:
-    """Saying that something is not wanted is fine."""
-
-    class Fine(Record, validation=False, lazy_creation=False):
-        x: int
-
-    assert Fine(1).x == 1
-
-
-def test_what_a_body_must_not_hold() -> None:
-    """Own descriptors are not supported yet, and asdict is not to be overridden."""
-    with pytest.raises(NotImplementedError, match="field descriptors of one's own"):
-
-        class Own(Record):
-            x: Any = FieldDescriptor[int](field="x", type=int, model=None)
-
+def test_asdict_must_not_be_overridden() -> None:
+    """What a body must not hold is refused where the class is made (models.md 3.3)."""
     with pytest.raises(RuntimeError, match="must not override asdict"):
 
         class Over(Record):
             def asdict(self) -> Any:
                 return {}
-
-
-def test_unknown_annotation() -> None:
-    """A name that the module does not know is a NameError where the class is made."""
-    with pytest.raises(
-        NameError, match=r"Wrong: name 'Nowhere' is not defined; annotations are looked up in"
-    ):
-
-        class Wrong(Record):
-            x: Nowhere  # type: ignore[name-defined] # noqa: F821
-
-
-ODD = {"__module__": __name__, "__annotations__": {"self": int, "kwargs": str}}
-
-
-def test_field_names_that_the_constructor_uses() -> None:
-    """Fields may be named as the parts of a constructor are."""
-    cls: Any = types.new_class("Odd", (Record,), {}, lambda body: body.update(ODD))
-    odd = cls(1, "b")
-    assert odd.asdict() == {"self": 1, "kwargs": "b"} == cls(self=1, kwargs="b").asdict()
-    assert cls.from_data({"self": 1, "kwargs": "b"}) == odd
-
-
-# -- constructing
-
-
-def test_constructor() -> None:
-    """Required fields come first, None selects the default, by position and by keyword."""
-    assert Order(1, 2).asdict() == {"a": 1, "b": None, "c": 2, "d": 5, "e": []}
-    assert Order(1, 2, 3, None).asdict() == {"a": 1, "b": 3, "c": 2, "d": 5, "e": []}
-    assert Order(c=1, a=2, d=None).asdict() == Order(2, 1).asdict()
-    assert Order(1, 2).e is Order(3, 4).e
-
-
-@pytest.mark.parametrize(
-    ("make", "words"),
-    [
-        (lambda: Order(1), "missing 1 required positional argument: 'c'"),
-        (lambda: User("a", "b"), "takes 2 positional arguments but 3"),
-        (lambda: User("a", z=1, b=2), r"User\(\) got unexpected.*: b, z"),
-        (lambda: Order.from_data({"a": 1}), "Order misses required field.s.: c"),
-        (lambda: Point.from_data({"zz": 1}), "Point misses required field.s.: x, y"),
-        (lambda: Order.from_data([1]), "Order is built from an object, not from"),
-        (lambda: Order.from_data(None), "Order is built from an object, not from None"),
-    ],
-)
-def test_wrong_arguments(make: Callable[[], Any], words: str) -> None:
-    """What is missing or too much is a TypeError that names it."""
-    with pytest.raises(TypeError, match=words):
-        make()
-
-
-def test_from_data() -> None:
-    """Decoded data becomes an instance; unknown keys become attributes that are never sent."""
-    data = {"c": 2, "a": 1, "zz": 9, "d": None, "__faust": {"ns": "shop.Order"}}
-    before = copy.deepcopy(data)
-    order = Order.from_data(data)
-    assert data == before
-    assert repr(order) == "<Order: a=1, b=None, c=2, d=5, e=[], zz=9>"
-    assert order.zz == 9
-    assert order == Order(1, 2)
-    assert order.asdict() == Order(1, 2).asdict()
-    assert Order.from_data(order) is order
-
-
-def test_unknown_keys_cannot_hide_methods() -> None:
-    """A payload cannot replace a method of the instance that it becomes."""
-    for model in (Point, Order):
-        odd = model.from_data({"x": 1, "y": 2, "a": 1, "c": 2, "dumps": 1, "_options": 2, "ok": 3})
-        assert odd.ok == 3
-        assert callable(odd.dumps)
-        assert odd._options is model._options
-
-
-def test_post_init_sees_all_fields() -> None:
-    """``__post_init__`` runs behind both ways of construction."""
-
-    class Sum(Record, namespace="shop.Sum"):
-        a: int
-        b: int = 2
-
-        def __post_init__(self) -> None:
-            self.total = self.a + self.b
-
-    assert Sum(1).total == 3
-    assert Sum.from_data({"a": 5}).total == 7
-    assert Sum(1).asdict() == {"a": 1, "b": 2}
-
-
-def test_own_init() -> None:
-    """A constructor of one's own is used for both ways; the generated one stays reachable."""
-
-    class Own(Record, namespace="shop.Own"):
-        a: int
-        b: int = 2
-
-        def __init__(self, a: int, b: int | None = None, **kwargs: Any) -> None:
-            self._model_init(a=a, b=b, **kwargs)
-            self.note = "own"
-
-    assert (Own(1).b, Own(1).note) == (2, "own")
-    read = Own.from_data({"a": 5, "zz": 1, "__faust": {"ns": "shop.Own"}})
-    assert (read.a, read.b, read.zz, read.note) == (5, 2, 1, "own")
-    assert Registry().loads_value(Own, b'{"a":5}') == Own(5)
-
-
-def test_prepare_dict_and_to_representation_may_be_overridden() -> None:
-    """What these return is what is encoded, alone and nested."""
-    wire = b'{"card":"***","__faust":{"ns":"shop.Masked"}}'
-    assert Masked("1234").dumps(serializer="json") == wire
-    assert json.dumps(Other(Masked("1234"))) == b"[" + wire + b"]"
-    assert Registry().dumps_value(None, Other(Masked("1234"))) == b"[" + wire + b"]"
-
-
-# -- which class
-
-
-class Poly(Record, namespace="shop.Poly", polymorphic_fields=True):
-    x: int
-
-
-class PolyChild(Poly, namespace="shop.PolyChild"):
-    y: int = 0
-
-
-@pytest.mark.parametrize(
-    ("call", "expected"),
-    [
-        (lambda ns: User.from_data({"id": "i", "x": 1, "y": 2, **ns("shop.Point")}), Point),
-        (
-            lambda ns: User.from_data(
-                {"id": "i", "x": 1, "y": 2, **ns("shop.Point")}, preferred_type=User
-            ),
-            User,
-        ),
-        (
-            lambda ns: User.from_data({"id": "i", "x": 1, **ns("shop.Poly")}, preferred_type=User),
-            Poly,
-        ),
-        (
-            lambda ns: User.from_data({"x": 1, **ns("shop.PolyChild")}, preferred_type=User),
-            PolyChild,
-        ),
-        (lambda ns: User.from_data({"id": "i", **ns("no.such")}, preferred_type=User), User),
-        (lambda ns: Record.from_data({"id": "i", **ns("shop.User")}), User),
-        (lambda ns: Model.from_data({"id": "i", **ns("shop.User")}, preferred_type=Model), User),
-        (lambda _: User.from_data({"id": "i", "__faust": 3}), User),
-        (lambda _: User.from_data({"id": "i", "__faust": {"ns": 3}}), User),
-    ],
-)
-def test_which_class_is_built(call: Callable[[Any], Any], expected: type) -> None:
-    """The table of models.md section 6: what was asked for, and what the payload names."""
-    assert type(call(lambda name: {"__faust": {"ns": name}})) is expected
-
-
-def test_the_same_choice_through_a_topic() -> None:
-    """The compiled decoder of a value type chooses as ``preferred_type`` does."""
-    loads = Registry().compile_loads(User)
-    assert loads(b'{"id":"i","__faust":{"ns":"shop.User"}}') == User("i")
-    assert loads(b'{"id":"i","__faust":{"ns":"no.such"}}') == User("i")
-    assert type(loads(b'{"id":"i","x":1,"__faust":{"ns":"shop.Poly"}}')) is Poly
-    read = loads(b'{"id":"i","x":1,"y":2,"__faust":{"ns":"shop.Point"}}')
-    assert (type(read), "__faust" in vars(read)) == (User, False)
-
-
-def test_unknown_namespace_without_preference() -> None:
-    """Whoever asks for no class needs the one that is named."""
-    with pytest.raises(KeyError, match=r"namespace 'no\.such'"):
-        User.from_data({"id": "i", "__faust": {"ns": "no.such"}})
-
-
-def test_overridden_from_data_is_called_by_topics() -> None:
-    """A model that builds itself is asked to."""
-
-    class Upper(Record, namespace="shop.Upper"):
-        id: str
-
-        @classmethod
-        def from_data(cls, data: Any, *, preferred_type: Any = None) -> Any:
-            return super().from_data(
-                {**data, "id": data["id"].upper()}, preferred_type=preferred_type
-            )
-
-    assert Registry().loads_value(Upper, b'{"id":"a"}') == Upper("A")
 
 
 def test_maybe_model() -> None:
@@ -518,8 +310,8 @@ def test_field_descriptors() -> None:
     order = Order(1, 2, 3)
     assert Order.a.ident == "Order.a"  # type: ignore[attr-defined]
     assert Order.b.getattr(order) == 3  # type: ignore[union-attr]
-    assert repr(Order.d) == "<FieldDescriptor: Order.d: int = 5>"
-    assert repr(Order.a) == "<FieldDescriptor: Order.a: int>"
+    assert repr(Order.d) == "<IntegerField: Order.d: int = 5>"
+    assert repr(Order.a) == "<IntegerField: Order.a: int>"
     assert Order._options.descriptors["a"] is Order.a
     assert order.a == 1
 
