@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
+from functools import partial
 from typing import Any, NamedTuple, TypedDict
 from uuid import UUID
 
@@ -77,6 +78,10 @@ def same(read: Any, value: Any) -> bool:
     return read == value and type(read) is type(value)
 
 
+def _more_than(seen: list[Any], number: int) -> bool:
+    return len(seen) > number
+
+
 @pytest.mark.parametrize(("typ", "value"), VALUES, ids=IDS)
 async def test_through_topic_table_and_recovery(typ: Any, value: Any, topic_name: Name) -> None:
     """As key and value of a topic, as value of a table and out of its changelog: the same object comes back."""
@@ -102,7 +107,7 @@ async def test_through_topic_table_and_recovery(typ: Any, value: Any, topic_name
         async with running(app):
             before = len(seen)
             await source.send(key=value, value=value)
-            await eventually(lambda before=before: len(seen) > before)
+            await eventually(partial(_more_than, seen, before))
             await committed_everything(app)
     first, second = seen
     assert same(first[0], value)
@@ -153,7 +158,9 @@ async def test_errors_carry_their_place(topic_name: Name) -> None:
             good.append(order)
 
     async with running(app):
-        await raw.send(value=b'{"account":"a","items":[{"price":"1"},{"price":"abc"}]}', partition=1)
+        await raw.send(
+            value=b'{"account":"a","items":[{"price":"1"},{"price":"abc"}]}', partition=1
+        )
         await source.send(value=Order("b"), partition=1)
         await eventually(lambda: good)
     (error,) = errors
