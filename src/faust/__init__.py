@@ -32,7 +32,7 @@ from faust.settings.settings import Settings as Settings
 from faust.streams.stream import Stream as Stream
 from faust.tables.manager import TableManager as TableManager
 from faust.tables.table import Table as Table
-from faust.topics import Topic as Topic
+from faust.topics.topic import Topic as Topic
 from faust.utils.ids import uuid as uuid
 from faust.windows import HoppingWindow as HoppingWindow
 from faust.windows import SlidingWindow as SlidingWindow

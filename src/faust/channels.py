@@ -171,6 +171,17 @@ class Channel(Generic[T]):
             "loop": self.loop,
         }
 
+    def clone_using_queue(self, queue: Mailbox) -> Channel[T]:
+        """Make an iterator that reads *queue*, which others may read as well."""
+        clone = self.clone(is_iterator=True)
+        clone._mailbox = queue
+        return clone
+
+    @property
+    def queue(self) -> Mailbox:
+        """Where this iterator's events wait; the same as `mailbox`."""
+        return self.mailbox
+
     @property
     def subscriber_count(self) -> int:
         """Number of iterators that read this channel now."""
@@ -233,6 +244,16 @@ class Channel(Generic[T]):
         """Say whether nothing waits for this iterator."""
         return not len(self.mailbox) and not self.mailbox.errors
 
+    async def decode(self, message: Message, *, propagate: bool = False) -> Any:  # noqa: ARG002 - nothing can fail
+        """Make an event of a message; key and value stay what they are."""
+        return self.app.create_event(message.key, message.value, message.headers, message)
+
+    async def deliver(self, message: Message) -> None:
+        """Decode a message and put it on the channel; an undecodable one goes to the error hooks."""
+        event = await self.decode(message)
+        if event is not None:
+            await self.put(event)
+
     async def put(self, event: Any) -> None:
         """Give *event* to everyone who iterates this channel; with nobody there it is dropped.
 
@@ -253,7 +274,7 @@ class Channel(Generic[T]):
         """Wait until fewer than ``maxsize`` events wait here."""
         lane = self._own_lane()
         while lane.queued >= self.mailbox.maxsize:
-            await asyncio.sleep(0.001)
+            await self.mailbox.wait_taken()
 
     def _own_lane(self) -> Lane:
         """The lane of events that were put by hand; nothing of it is ever committed."""
@@ -352,17 +373,56 @@ class Channel(Generic[T]):
         Returns:
             A resolved future of `RecordMetadata` (topic ``<anon>``, offset -1).
         """
-        event = self._event(key, value, partition, timestamp, headers)
-        await self.put(event)
-        future = FutureMessage(PendingMessage(self, key, value, partition, timestamp, headers))
-        where = TP(str(self), -1 if partition is None else partition)
+        message = PendingMessage(self, key, value, partition, timestamp, headers, callback=callback)
+        return await self.publish_message(FutureMessage(message))
+
+    def as_future_message(
+        self,
+        key: Any = None,
+        value: Any = None,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        headers: HeadersArg = None,
+        schema: Any = None,  # noqa: ARG002 - nothing is serialized
+        key_serializer: Any = None,
+        value_serializer: Any = None,
+        callback: Callable[[Any], Any] | None = None,
+        eager_partitioning: bool = False,  # noqa: ARG002 - there are no partitions
+    ) -> FutureMessage:
+        """Hold a message; `publish_message` sends it. Arguments as for `send`."""
+        return FutureMessage(
+            PendingMessage(
+                self,
+                key,
+                value,
+                partition,
+                timestamp,
+                headers,
+                key_serializer,
+                value_serializer,
+                callback,
+            )
+        )
+
+    async def publish_message(
+        self,
+        fut: FutureMessage,
+        wait: bool = True,  # noqa: ARG002 - it is done at once
+    ) -> Awaitable[RecordMetadata]:
+        """Put what `as_future_message` holds on the channel; returns *fut*, which is done."""
+        message = fut.message
+        partition, timestamp = message.partition, message.timestamp
+        await self.put(
+            self._event(message.key, message.value, partition, timestamp, message.headers)
+        )
+        where = TP("<anon>", -1 if partition is None else partition)
         stamp = None if timestamp is None else round(timestamp * 1000)
-        future.set_result(RecordMetadata(where.topic, where.partition, where, -1, stamp, 1))
-        if callback is not None:
-            result = callback(future)
+        fut.set_result(RecordMetadata(where.topic, where.partition, where, -1, stamp, 1))
+        if message.callback is not None:
+            result = message.callback(fut)
             if inspect.isawaitable(result):
                 await result
-        return future
+        return fut
 
     def send_soon(self, **options: Any) -> FutureMessage:
         """Refuse: an in-memory channel can only be sent to with ``await``.

@@ -15,7 +15,7 @@ from typing import Any
 from mode import Service
 
 from faust._core.lanes import PartitionTask
-from faust.topics import Topic
+from faust.topics.topic import Topic
 
 __all__ = ["Conductor"]
 

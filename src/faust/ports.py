@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol, runtime_checkable
 
 from faust._core.lanes import Lane
-from faust.mailbox import Mailbox
+from faust.mailbox import FlowControl, Mailbox
 from faust.messages import HeadersArg, Message
 from faust.sensors.base import SensorDelegate
 from faust.settings.settings import Settings
@@ -55,11 +55,22 @@ class AppT(Protocol):
     """The application, as its parts see it."""
 
     conf: Settings
+    flow_control: FlowControl
     sensors: SensorDelegate
 
     @property
     def producer(self) -> Any:
         """The producer service (`faust.transport.producer.Producer`)."""
+        ...
+
+    @property
+    def soon_producer(self) -> Any:
+        """The producer of ``send_soon``: `producer`, or one of its own (setting ``producer_threaded``)."""
+        ...
+
+    @property
+    def on_produce_message(self) -> Any:
+        """Signal: a message is about to be given to the producer."""
         ...
 
     @property

@@ -37,7 +37,9 @@ class PartitionTask:
         tp: The partition.
         generation: The group generation it was assigned in.
         alive: False once revoked; then nothing more of it is handed out or committed.
-        attached: Sends that wait for the commit of the record they were made for: offset -> in order.
+        attached: Sends that wait for the commit of the record they were made for: offset -> in order, what makes the
+            send and what gives it up.
+        closed: Nothing more of it is committed.
         delivered: Next offset after everything that was given to the lanes; -1 before the first slice.
         committed: Last offset the broker has accepted; None when there is none.
         lanes: Its readers.
@@ -49,6 +51,7 @@ class PartitionTask:
     __slots__ = (
         "alive",
         "attached",
+        "closed",
         "committed",
         "delivered",
         "full",
@@ -68,7 +71,8 @@ class PartitionTask:
         self.delivered: int = -1
         self.committed: int | None = None
         self.lanes: list[Lane] = []
-        self.attached: dict[int, list[Callable[[], Any]]] = {}
+        self.attached: dict[int, list[tuple[Callable[[], Any], Callable[[], Any]]]] = {}
+        self.closed: bool = False
         self.seen: int = 0
         self.full: bool = False
         self.paused: bool = False
@@ -95,14 +99,30 @@ class PartitionTask:
         """Say whether every reader has finished the record at *offset*."""
         return all(lane.finished(offset) for lane in self.lanes if lane.acks)
 
-    def release(self, below: int) -> int:
-        """Make the sends that were attached to records below *below*; return how many.
+    def attach(self, offset: int, send: Callable[[], Any], drop: Callable[[], Any]) -> None:
+        """Hold *send* back until the record at *offset* is committed; call *drop* when it never is."""
+        if self.closed:
+            drop()
+        else:
+            self.attached.setdefault(offset, []).append((send, drop))
+
+    def release(self, below: int) -> None:
+        """Make the sends that were attached to records below *below*.
 
         In order of offsets, and of one record in the order they were made.
         """
         attached = self.attached
-        offsets = sorted(offset for offset in attached if offset < below)
-        return sum(len([send() for send in attached.pop(offset)]) for offset in offsets)
+        for offset in sorted(offset for offset in attached if offset < below):
+            for send, _ in attached.pop(offset):
+                send()
+
+    def close(self) -> None:
+        """Give up what is still attached: whoever reads the records again sends it again."""
+        self.closed = True
+        attached, self.attached = self.attached, {}
+        for offset in attached:
+            for _, drop in attached[offset]:
+                drop()
 
     def in_hand(self) -> int:
         """Return how many records are handed out and not finished."""

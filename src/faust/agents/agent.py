@@ -23,7 +23,7 @@ from faust.mailbox import Mailbox
 from faust.messages import TP
 from faust.ports import AppT
 from faust.streams.stream import Stream
-from faust.topics import Topic, TopicOptions
+from faust.topics.topic import Topic, TopicOptions
 from faust.utils.names import module_name
 
 __all__ = ["Agent", "AgentFun", "AgentOptions", "OnError", "SinkT"]
@@ -255,6 +255,8 @@ class Agent(Service, Asked[R], Generic[T, R]):
         if self.concurrency > 1:
             mailbox = Mailbox(shared=True, maxsize=iterator.mailbox.maxsize)
             mailbox.relieved = iterator.mailbox.relieved
+            if iterator.mailbox.flow is not None:
+                iterator.mailbox.flow.govern(mailbox)
             iterator._mailbox = mailbox
         return [
             self._new_actor(iterator, index=number if self.concurrency > 1 else None)

@@ -70,6 +70,8 @@ class BootStrategy:
         """Return the producer."""
         if self._enabled(self.enable_kafka_producer):
             yield self.app.producer
+            if self.app.conf.producer_threaded:
+                yield self.app.threaded_producer
 
     def kafka_consumer(self) -> Iterable[Any]:
         """Return the consumer."""

@@ -44,6 +44,7 @@ class ConfiguredApp(Service):
     on_partitions_assigned: Signal[Any] = Signal()
     on_rebalance_complete: Signal[Any] = Signal()
     on_before_shutdown: Signal[Any] = Signal()
+    on_produce_message: SyncSignal[Any] = SyncSignal()
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class ConfiguredApp(Service):
             "on_partitions_assigned",
             "on_rebalance_complete",
             "on_before_shutdown",
+            "on_produce_message",
         ):
             setattr(self, name, getattr(self, name).with_default_sender(self))
 

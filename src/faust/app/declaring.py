@@ -18,7 +18,7 @@ from faust.ports import AppT
 from faust.streams.stream import Stream
 from faust.tables.base import TableOptions
 from faust.tables.table import Table as _Table
-from faust.topics import Topic, TopicOptions
+from faust.topics.topic import Topic, TopicOptions
 
 __all__ = ["DeclaringApp"]
 

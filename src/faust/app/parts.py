@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mode import Service
+from mode.utils.queues import FlowControlQueue
 
 from faust._core.lanes import PartitionTask
 from faust.agents.manager import AgentManager
@@ -21,6 +22,7 @@ from faust.app.configuration import ConfiguredApp
 from faust.app.rebalance import Rebalance
 from faust.conductor import Conductor
 from faust.exceptions import ConsumerNotStarted, UnknownTopic
+from faust.mailbox import FlowControl
 from faust.messages import TP
 from faust.sensors.base import SensorDelegate
 from faust.tables.manager import TableManager
@@ -48,6 +50,7 @@ class AppWithParts(ConfiguredApp):
     Attributes:
         agents: Agents by name.
         sensors: Everything that is told of what happens.
+        flow_control: Holds all streams while it is suspended.
         started_producer: The producer once it runs.
         consumer_generation_id: Generation of the group in which our partitions were assigned.
     """
@@ -61,12 +64,14 @@ class AppWithParts(ConfiguredApp):
         super().__init__(id, **kwargs)
         self.agents: AgentManager = AgentManager(beacon=self.beacon)
         self.sensors: SensorDelegate = SensorDelegate(self)
+        self.flow_control: FlowControl = FlowControl()
 
     def _lay_down_parts(self) -> None:
         """Have no part that was made for a broker; the next use makes them anew."""
         self.started_producer: Producer | None = None
         self.consumer_generation_id = 0
         self._producer: Producer | None = None
+        self._threaded_producer: Producer | None = None
         self._consumer: Consumer | None = None
         self._conductor: Conductor | None = None
         self._transport: Transport | None = None
@@ -119,6 +124,23 @@ class AppWithParts(ConfiguredApp):
         return self._producer
 
     @property
+    def threaded_producer(self) -> Producer:
+        """The producer for ``send_soon`` when setting ``producer_threaded`` is on: a client in a thread of its own."""
+        if self._threaded_producer is None:
+            transport = clients.make_transport(self.conf.broker_producer, self.conf)
+            self._threaded_producer = Producer(
+                transport.producer(clients.producer_options(self.conf)),
+                partitioner=self.conf.producer_partitioner,
+                beacon=self.beacon,
+            )
+        return self._threaded_producer
+
+    @property
+    def soon_producer(self) -> Producer:
+        """The producer that ``send_soon`` uses."""
+        return self.threaded_producer if self.conf.producer_threaded else self.producer
+
+    @property
     def consumer(self) -> Consumer:
         """The consumer service."""
         if self._consumer is None:
@@ -132,6 +154,21 @@ class AppWithParts(ConfiguredApp):
                 beacon=self.beacon,
             )
         return self._consumer
+
+    def FlowControlQueue(  # noqa: N802 - the documented name
+        self, maxsize: int | None = None, *, clear_on_resume: bool = False
+    ) -> FlowControlQueue[Any]:
+        """Make a queue that `flow_control` governs: putting waits while the flow is suspended.
+
+        Arguments:
+            maxsize: Items that may wait; None: setting ``stream_buffer_maxsize``.
+            clear_on_resume: Forget what waits when the flow is resumed.
+        """
+        return FlowControlQueue(
+            self.conf.stream_buffer_maxsize if maxsize is None else maxsize,
+            flow_control=self.flow_control,
+            clear_on_resume=clear_on_resume,
+        )
 
     def consumer_or_none(self) -> Consumer | None:
         """Return the consumer service if it has been made."""
@@ -248,6 +285,8 @@ class AppWithParts(ConfiguredApp):
         async with self._producer_lock:
             if self.started_producer is None:
                 await self.producer.maybe_start()
+                if self.conf.producer_threaded:
+                    await self.threaded_producer.maybe_start()
                 self.started_producer = self.producer
         return self.started_producer
 
@@ -286,9 +325,10 @@ class AppWithParts(ConfiguredApp):
 
     async def close_clients(self) -> None:
         """Close the clients that were started on demand: the producer of an app that was not started, the admin."""
-        producer, self.started_producer = self.started_producer, None
-        if producer is not None and producer.started:
-            await producer.stop()
+        self.started_producer = None
+        for producer in (self._threaded_producer, self._producer):
+            if producer is not None and producer.started:
+                await producer.stop()
         admin, self._admin = self._admin, None
         if admin is not None:
             await admin.close()
@@ -296,6 +336,8 @@ class AppWithParts(ConfiguredApp):
     async def _before_commit(self) -> None:
         """Make safe whatever the events to be committed have caused."""
         await self.tables.flush()
+        if self._threaded_producer is not None:
+            await self._threaded_producer.flush()
         await self.producer.flush()
 
     async def _subscribe(self, topics: frozenset[str], pattern: str | None) -> None:

@@ -66,6 +66,8 @@ class Rebalance:
             await self.stop_recovery()
             consumer = app.consumer
             consumer.pause(assigned)
+            if not app.flow_control.is_active() and not app.flow_control.suspended:
+                app.flow_control.resume()
             if app.should_stop:  # the last commit is made: what is handed out now would come twice
                 return
             changelogs = app.tables.changelog_topics

@@ -18,7 +18,7 @@ from click.shell_completion import get_completion_class
 from faust.cli.base import AppCommand, Command, UsageError, argument, option
 from faust.cli.state import cli
 from faust.models.base import registry
-from faust.topics import Topic
+from faust.topics.topic import Topic
 
 __all__ = ["agents", "clean_versions", "completion", "model", "models", "send", "tables"]
 

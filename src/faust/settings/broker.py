@@ -238,7 +238,10 @@ class ProducerSettings(SettingsTable, section=SectionType.PRODUCER):
     producer_threaded: Bool = Bool(
         default=False,
         env="PRODUCER_THREADED",
-        not_built="a second producer in its own thread",
         since="0.4.5",
     )
-    """Have a second producer in a thread of its own for what ``send_soon`` is given."""
+    """Have a second producer, with a client thread of its own, for what ``send_soon`` is given.
+
+    Futures and callbacks stay on the loop of the app, and commits wait for both producers. The order between ``send`` and
+    ``send_soon`` is not defined then.
+    """

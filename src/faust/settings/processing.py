@@ -106,10 +106,12 @@ class StreamSettings(SettingsTable, section=SectionType.STREAM):
     )
     """Seconds between those calls."""
 
-    stream_publish_on_commit: Bool = Bool(
-        default=False, not_built="holding back messages until the commit"
-    )
-    """Hold back what is sent while an event is processed until its offset is committed."""
+    stream_publish_on_commit: Bool = Bool(default=False)
+    """Hold back what is sent while an event is processed until its offset is committed.
+
+    It is published just before the commit, in the order it was sent, and the commit waits until the broker has it. A crash
+    between the two publishes it again: at least once, with fewer duplicates. ``force=True`` sends at once.
+    """
 
     stream_ack_cancelled_tasks: Bool = Bool(default=True, deprecated=("1.0", "it has no effect"))
     """Has no effect; accepted for older programs."""

@@ -23,7 +23,7 @@ from faust.exceptions import FaustError
 from faust.messages import TP, HeadersArg, Message, RecordMetadata
 from faust.testing.guest import Guest
 from faust.testing.tail import Tail
-from faust.topics import Topic
+from faust.topics.topic import Topic
 
 __all__ = ["NotIdle", "TestRun", "run"]
 

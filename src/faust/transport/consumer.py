@@ -4,10 +4,10 @@ The journey of a slice: the driver builds it, `_pump` takes it, looks up the tas
 one or another generation: it is dropped), and gives it to the task's lanes; slices of changelogs go to the sink that
 recovery has registered. From there on the slice belongs to a stream.
 
-Commits: what may be committed of a task is `PartitionTask.safe`. A commit first notes those offsets, *then* waits for
-`before_commit` (tables flushed, everything sent acknowledged), then commits what it had noted: so whatever an event
-caused is safe before the event is called done. A commit that the broker did not accept changes nothing here and is
-part of the next one.
+Commits: what may be committed of a task is `PartitionTask.safe`. A commit first notes those offsets, *then* makes the
+sends that were held back for them (setting ``stream_publish_on_commit``), *then* waits for `before_commit` (tables
+flushed, everything sent acknowledged), and then commits what it had noted: so whatever an event caused is safe before the
+event is called done. A commit that the broker did not accept changes nothing here and is part of the next one.
 
 Back-pressure: a lane with too much waiting makes its partition *full*. When every partition is full nothing is taken
 from the driver, whose own buffers are bounded; when only some are, and the driver still has more of them, those are
@@ -201,6 +201,7 @@ class Consumer(Service):
                 )
         for task in tasks:
             self.tasks.pop(task.tp, None)
+            task.close()
             task.lanes.clear()
         self._room.set()
         return stuck
@@ -324,13 +325,16 @@ class Consumer(Service):
 
     async def _commit_tasks(self, tasks: list[PartitionTask]) -> bool:
         async with self._commit_lock:
+            noted = [(task, task.safe()) for task in tasks]
             offsets = {
                 task.tp: safe
-                for task in tasks
-                if task.committed is not None
-                and task.acking()
-                and (safe := task.safe()) > task.committed
+                for task, safe in noted
+                if task.committed is not None and task.acking() and safe > task.committed
             }
+            if monotonic() < self.driver.lease_until():
+                for task, safe in noted:
+                    if task.attached:
+                        task.release(safe)
             await self._before_commit()
             self.last_commit = monotonic()
             for task in tasks:

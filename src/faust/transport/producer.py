@@ -42,6 +42,9 @@ class Producer(Service):
     Arguments:
         driver: The transport's producer.
         partitioner: Chooses a partition; None: murmur2 of the key as in Kafka's Java client, random without a key.
+
+    Attributes:
+        waiting: Records given to `send_soon` that the broker has not acknowledged.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Producer(Service):
         self.partitions: Callable[[str], Sequence[int] | None] = driver.partitions
         self._partitioner = partitioner
         self._default = KeyPartitioner()
+        self.waiting: int = 0
         self._waiting: dict[str, list[_Waiting]] = {}
         self._loaders: dict[str, asyncio.Task[None]] = {}
 
@@ -147,6 +151,8 @@ class Producer(Service):
         """Append a record from synchronous code; the future is done when the broker has answered."""
         if future is None:
             future = asyncio.get_running_loop().create_future()
+        self.waiting += 1
+        future.add_done_callback(self._acknowledged)
         partitions = self.partitions(topic)
         if partition is None and (partitions is None or topic in self._waiting):
             self._waiting.setdefault(topic, []).append(
@@ -158,6 +164,9 @@ class Producer(Service):
             partition = self.partition_for(topic, key, partitions or ())
         self._settle_future(self.append(topic, partition, key, value, timestamp, headers), future)
         return future
+
+    def _acknowledged(self, _future: asyncio.Future[RecordMetadata]) -> None:
+        self.waiting -= 1
 
     # -- records whose topic is not known yet
 

@@ -15,7 +15,7 @@ from faust.messages import RecordMetadata as RecordMetadata
 from faust.messages import V as V
 from faust.streams.stream import Stream as StreamT
 from faust.tables.table import Table as TableT
-from faust.topics import Topic as TopicT
+from faust.topics.topic import Topic as TopicT
 from faust.transport.base import Transport as TransportT
 
 __all__ = [

@@ -17,8 +17,8 @@ def make() -> Callable[..., faust.App]:
     """Make an app on an embedded broker of its own; ``make(**settings)``."""
     url = f"memory://{uuid.uuid4().hex}"
 
-    def make(id: str = "app", **options: Any) -> faust.App:
-        return make_app(url, f"{id}-{uuid.uuid4().hex[:6]}", **options)
+    def make(id: str = "", **options: Any) -> faust.App:
+        return make_app(url, id or f"app-{uuid.uuid4().hex[:6]}", **options)
 
     return make
 

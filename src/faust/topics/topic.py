@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Generic, TypedDict, TypeVar, cast
+from typing import Any, TypedDict, TypeVar, cast
 
 from faust._core.lanes import Lane, PartitionTask, message_of
-from faust.channels import Channel, FutureMessage, PendingMessage
+from faust.channels import Channel
 from faust.events import Event
 from faust.exceptions import KeyDecodeError, ValueDecodeError
-from faust.messages import TP, HeadersArg, Message, RecordMetadata, prepare_headers
+from faust.messages import TP, Message
 from faust.ports import AppT
 from faust.serializers.codecs import CodecArg
 from faust.serializers.schemas import Schema, locate
-from faust.transport.base import Delivery, TopicSpec
+from faust.topics.sending import SendingTopic
+from faust.transport.base import TopicSpec
 
 __all__ = ["Topic", "TopicOptions"]
 
@@ -48,7 +48,7 @@ class TopicOptions(TypedDict, total=False):
     loop: asyncio.AbstractEventLoop | None
 
 
-class Topic(Channel[V], Generic[K, V]):
+class Topic(SendingTopic[K, V]):
     """A description of one or more topics, or of all topics whose names match a pattern.
 
     Arguments:
@@ -145,7 +145,6 @@ class Topic(Channel[V], Generic[K, V]):
         self.allow_empty: bool = bool(schema.allow_empty)
         self.has_prefix = has_prefix
         self._declaration: asyncio.Task[None] | None = None
-        self._encoders: tuple[Any, Any] | None = None
 
     def clone_arguments(self) -> dict[str, Any]:
         """Return the constructor's arguments that describe this topic."""
@@ -190,6 +189,7 @@ class Topic(Channel[V], Generic[K, V]):
         iterator: Any = self
         if not self.is_iterator:
             iterator = self.clone(is_iterator=True)
+            self.app.flow_control.govern(iterator.mailbox)
             self.app.topics.add(iterator)
         return cast("AsyncIterator[Event[K, V]]", iterator)
 
@@ -212,6 +212,19 @@ class Topic(Channel[V], Generic[K, V]):
         event = self.app.create_event(key, value, message.headers, message)
         event._lane = lane
         return event
+
+    async def put(self, event: Any) -> None:
+        """Give *event* to whoever reads this iterator.
+
+        Raises:
+            RuntimeError: This is a description of a topic, no iterator: use `send`.
+        """
+        if not self.is_iterator:
+            raise RuntimeError(
+                f"put: {self!r} is not an iterator; what is put into one stays in this process, use send()"
+            )
+        await self.wait_room()
+        self.put_nowait(event)
 
     async def decode(self, message: Message, *, propagate: bool = False) -> Any:
         """Turn a message into an event; None when an error hook has swallowed the error."""
@@ -245,168 +258,6 @@ class Topic(Channel[V], Generic[K, V]):
 
     async def on_decode_error(self, exc: Exception, message: Message) -> None:
         """Override to be told of undecodable messages."""
-
-    # -- sending
-
-    async def send(
-        self,
-        *,
-        key: K | Any = None,
-        value: V | Any = None,
-        partition: int | None = None,
-        timestamp: float | None = None,
-        headers: HeadersArg = None,
-        schema: Schema | None = None,
-        key_serializer: Any = None,
-        value_serializer: Any = None,
-        callback: Callable[[Any], Any] | None = None,
-        force: bool = False,  # noqa: ARG002 - always at once
-    ) -> Awaitable[RecordMetadata]:
-        """Send a message; returns as soon as it is accepted for sending.
-
-        Arguments:
-            key: Key; None: no key, any partition.
-            value: Value.
-            partition: Send it there whatever the key is.
-            timestamp: Seconds since the epoch; None: now.
-            headers: Mapping or pairs of text and bytes.
-            schema: Use this instead of the topic's.
-            key_serializer: Codec for this key.
-            value_serializer: Codec for this value.
-            callback: Called with a done `FutureMessage` when the broker has it; may be ``async``.
-            force: Reserved for publish-on-commit; sending is immediate in any case.
-
-        Returns:
-            An awaitable of the `RecordMetadata`: ``metadata = await (await topic.send(...))``.
-
-        Raises:
-            faust.exceptions.RecordTooLarge: It does not fit a request.
-            TypeError: The serializers gave no bytes.
-        """
-        producer = self.app.started_producer
-        if producer is None:
-            producer = await self.app.maybe_start_producer()
-        raw_key, raw_value, pairs = self._encode(
-            key, value, headers, schema, key_serializer, value_serializer
-        )
-        stamp = None if not timestamp else round(timestamp * 1000)
-        name = self.get_topic_name()
-        if partition is None and producer.knows(name):
-            partition = producer.partition_for(name, raw_key, producer.partitions(name))
-        if partition is None or producer.full:
-            delivery: Delivery = await producer.send(
-                name, raw_key, raw_value, partition, stamp, pairs
-            )
-        else:
-            delivery = producer.append(name, partition, raw_key, raw_value, stamp, pairs)
-        if callback is not None:
-            message = PendingMessage(
-                self, key, value, partition, timestamp, headers, callback=callback
-            )
-            return _with_callback(delivery, message)
-        return delivery
-
-    def send_soon(  # type: ignore[override]  # a channel refuses whatever it is given
-        self,
-        *,
-        key: K | Any = None,
-        value: V | Any = None,
-        partition: int | None = None,
-        timestamp: float | None = None,
-        headers: HeadersArg = None,
-        schema: Schema | None = None,
-        key_serializer: Any = None,
-        value_serializer: Any = None,
-        callback: Callable[[Any], Any] | None = None,
-        force: bool = False,  # noqa: ARG002 - always at once
-        eager_partitioning: bool = False,
-    ) -> FutureMessage:
-        """Send from synchronous code (on the app's loop, while the producer runs); see `send`.
-
-        With *eager_partitioning* ``future.message.partition`` is known at once (if the topic's partitions are).
-        """
-        raw_key, raw_value, pairs = self._encode(
-            key, value, headers, schema, key_serializer, value_serializer
-        )
-        name = self.get_topic_name()
-        producer = self.app.producer
-        if eager_partitioning and partition is None:
-            partitions = producer.partitions(name)
-            if partitions is not None:
-                partition = producer.partition_for(name, raw_key, partitions)
-        message = PendingMessage(
-            self,
-            key,
-            value,
-            partition,
-            timestamp,
-            headers,
-            key_serializer,
-            value_serializer,
-            callback,
-            name,
-        )
-        future = FutureMessage(message)
-        if callback is not None:
-            future.add_done_callback(_call_back)
-        stamp = None if not timestamp else round(timestamp * 1000)
-        producer.send_soon(name, raw_key, raw_value, partition, stamp, pairs, future)
-        return future
-
-    def _encode(
-        self,
-        key: Any,
-        value: Any,
-        headers: HeadersArg,
-        schema: Schema | None,
-        key_serializer: Any,
-        value_serializer: Any,
-    ) -> tuple[bytes | None, bytes | None, Any]:
-        if schema is None and key_serializer is None and value_serializer is None:
-            if self._encoders is None:
-                self._encoders = self.schema.compile_encoders(self.app)
-            encode_key, encode_value = self._encoders
-            if encode_key is not None and encode_value is not None:
-                raw_key = None if key is None else encode_key(key)
-                return raw_key, encode_value(value), prepare_headers(headers) if headers else ()
-        pairs: Any = prepare_headers(headers)
-        chosen = schema if schema is not None else self.schema
-        app = self.app
-        if key is not None:
-            key, pairs = chosen.dumps_key(app, key, serializer=key_serializer, headers=pairs)
-        value, pairs = chosen.dumps_value(app, value, serializer=value_serializer, headers=pairs)
-        return key, value, pairs
-
-    def bind_raw_send(self) -> Callable[[Any, Any, Any], Awaitable[None] | None]:
-        """Return ``(key, value bytes, headers) -> None or something to await``, for `Stream.group_by`.
-
-        The record goes into its batch at once; what is returned must be awaited when the producer is full.
-        """
-        app, schema, name = self.app, self.schema, self.get_topic_name()
-        producer = app.producer
-        driver = producer.driver
-        append, partitions_of, partition_for = (
-            producer.append,
-            producer.partitions,
-            producer.partition_for,
-        )
-        encode_key, _ = schema.compile_encoders(app)
-        dumps_key = schema.dumps_key
-
-        def send(key: Any, value: bytes | None, headers: Any) -> Awaitable[None] | None:
-            raw = key
-            if key is not None and not isinstance(key, bytes):
-                if encode_key is not None:
-                    raw = encode_key(key)
-                else:
-                    raw, headers = dumps_key(app, key, headers=headers)
-            partitions = partitions_of(name)
-            if partitions is None:
-                return cast("Awaitable[None]", producer.send(name, raw, value, None, None, headers))
-            append(name, partition_for(name, raw, partitions), raw, value, None, headers)
-            return cast("Awaitable[None]", producer.wait_room()) if driver.full else None
-
-        return send
 
     # -- declaring
 
@@ -520,31 +371,3 @@ def _schema(
         allow_empty=allow_empty,
     )
     return cast("Schema", made)
-
-
-def _with_callback(delivery: Delivery, message: PendingMessage) -> FutureMessage:
-    future = FutureMessage(message)
-    future.add_done_callback(_call_back)
-
-    def settle(metadata: RecordMetadata | None, error: Exception | None) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-            future.exception()
-        elif metadata is not None:
-            future.set_result(metadata)
-
-    delivery.add_done_callback(settle)
-    return future
-
-
-def _call_back(future: asyncio.Future[RecordMetadata]) -> None:
-    """Run the user's callback of a message that was delivered."""
-    if future.cancelled() or future.exception() is not None:
-        return
-    message = cast("FutureMessage", future).message
-    if message.callback is not None:
-        result = message.callback(future)
-        if inspect.isawaitable(result):
-            asyncio.ensure_future(result)  # noqa: RUF006 - fire and forget, as documented
