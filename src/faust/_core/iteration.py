@@ -238,6 +238,11 @@ class Cursor:
         self._claims += 1
         self.inbox.wake()
 
+    def interrupt(self) -> None:
+        """Take the place from whoever iterates; what is in hand stays so, until `retry` takes it back."""
+        self._stopped_turn = 0
+        self._claims += 1
+
     def was_stopped(self, turn: int) -> bool:
         """Say whether `stop` has ended iteration *turn*, which has not noticed yet."""
         return self._stopped_turn == turn

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from mode import Service
 
 from faust._core.places import Place
+from faust.exceptions import ImproperlyConfigured
 from faust.messages import TP
 from faust.streams.stream import Stream
 
@@ -110,9 +111,10 @@ class Actor(Service):
         elif not task.done():
             if self._cancelled:
                 await asyncio.wait([task], timeout=GRACE)
+            self.stream.interrupt()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            self.stream.interrupted()
+            self.stream.take_back()
 
     async def on_shutdown(self) -> None:
         """Leave the graph of services."""
@@ -155,12 +157,13 @@ class Actor(Service):
         await self.agent.on_actor_error(self, error, place)
 
     async def crash(self, reason: BaseException) -> None:
-        """Wake the supervisor; without one the worker goes down."""
-        self._crash(reason)
-        if self.supervisor is not None:
-            self.supervisor.wakeup()
-        else:
+        """Wake the supervisor; without one, and when the program itself is wrong, the worker goes down."""
+        if self.supervisor is None or isinstance(reason, ImproperlyConfigured):
+            self.supervisor = None
             await super().crash(reason)
+        else:
+            self._crash(reason)
+            self.supervisor.wakeup()
 
     def traceback(self) -> str:
         """Show where the function waits now."""

@@ -375,8 +375,12 @@ class StreamBase(Service, Generic[T]):
         batching.fail(cursor)
         cursor.finish()
 
-    def interrupted(self) -> None:
-        """Take back what is in hand: who read it was stopped, and the next iteration begins with it."""
+    def interrupt(self) -> None:
+        """Whoever reads this is about to be cancelled: what it has in hand is not finished by that."""
+        self.get_active_stream()._hand.interrupt()
+
+    def take_back(self) -> None:
+        """Take back what is in hand: who read it was cancelled, and the next iteration begins with it."""
         cursor = self.get_active_stream()._hand
         batching.take_back(cursor)
         cursor.retry()

@@ -182,6 +182,11 @@ class RepartitionStream(StreamBase[T]):
                 f"{operator} cannot be used in an agent with concurrency > 1: events of one key would be"
                 " reordered; repartition in an agent of its own"
             )
+        if self.active_partitions is not None:
+            raise ImproperlyConfigured(
+                f"{operator} cannot be used in an agent with isolated partitions: each of its actors would"
+                " read all of the other topic; repartition in an agent of its own"
+            )
         if self.combined:
             raise ImproperlyConfigured(
                 f"{operator} needs one source: repartition the streams before they are combined"

@@ -24,12 +24,6 @@ class Order(faust.Record, namespace="shop.Order"):
     n: int
 
 
-@pytest.fixture
-def memory_url(topic_name: Name) -> str:
-    """A broker in memory, new and empty."""
-    return f"memory://{topic_name('broker')}"
-
-
 def calculator(url: str, id: str, *, headers: bool = True) -> tuple[faust.App, Any]:
     """Make an app with an agent that doubles numbers."""
     app = make_app(url, id)
