@@ -59,11 +59,11 @@ def test_what_excludes_what() -> None:
     app = faust.App("t")
     for option in ({"value_type": int}, {"key_type": int}, {"schema": faust.Schema()}):
         with pytest.raises(AssertionError, match="channel"):
-            app.agent(app.topic("x"), **option)(nothing)  # type: ignore[call-overload]
+            app.agent(app.topic("x"), **option)(nothing)
     with pytest.raises(ImproperlyConfigured, match="isolated"):
         app.agent(isolated_partitions=True, concurrency=2)(nothing)
     with pytest.raises(ImproperlyConfigured, match="isolated"):
-        faust.Agent(nothing, app=app, isolated_partitions=True, concurrency=2)  # type: ignore[arg-type]
+        faust.Agent(nothing, app=app, isolated_partitions=True, concurrency=2)
     with pytest.raises(TypeError, match="parentheses"):
         app.agent(nothing)  # type: ignore[call-overload]
     assert app.agent(concurrency=0)(nothing).concurrency == 1
@@ -118,7 +118,7 @@ def test_the_class_is_a_setting() -> None:
 
     app = faust.App("t", Agent=Special)
     assert type(app.agent()(nothing)) is Special
-    assert Special(nothing, app=app).use_reply_headers is None  # type: ignore[arg-type]
+    assert Special(nothing, app=app).use_reply_headers is None
 
 
 class Collector:
