@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeAlias, cast
 
 import mode
 from mode import Service
+from mode.utils.imports import symbol_by_name
 from typing_extensions import TypeVar
 
 from faust._core.places import Place
@@ -227,6 +228,33 @@ class Agent(Service, Asked[R], Generic[T, R]):
                 if option not in overrides:
                     arguments.pop(option)
         return (type(self) if cls is None else cls)(**arguments)
+
+    def test_context(
+        self,
+        channel: Channel[Any] | None = None,
+        supervisor_strategy: type[mode.SupervisorStrategyT] | None = None,
+        on_error: OnError | None = None,
+        **overrides: Any,
+    ) -> Any:
+        """Return a copy of this agent to be tested alone, for use in ``async with``.
+
+        Arguments:
+            channel: What the copy reads; None: a new in-memory channel.
+            supervisor_strategy: None: `mode.CrashingSupervisor`, so that the first error ends the test.
+            on_error: ``async def on_error(agent, exc)``, awaited before the copy counts as crashed.
+            overrides: Other arguments of `Agent`.
+
+        Returns:
+            A `faust.agents.testing.AgentTestWrapper`.
+        """
+        return self.clone(
+            cls=symbol_by_name("faust.agents.testing:AgentTestWrapper"),
+            channel=self.app.channel() if channel is None else channel,
+            original_channel=self.channel,
+            supervisor_strategy=supervisor_strategy or mode.CrashingSupervisor,
+            on_error=on_error,
+            **overrides,
+        )
 
     # -- life
 
