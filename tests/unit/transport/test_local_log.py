@@ -196,7 +196,7 @@ def test_compaction_keeps_the_last_of_each_key_at_its_offset(
     script: list[tuple[TP, list[Pair]]], cut: int, tombstones: bool, merged_bytes: int
 ) -> None:
     """Twice or once, with batches merged or not: keyless records, the last of each key, old tombstones gone."""
-    log = make_log({"delete.retention.ms": "-1" if not tombstones else "100000"})
+    log = make_log({"delete.retention.ms": "0" if not tombstones else "100000"})
     cut %= len(script) + 1
     model: list[tuple[int, Pair]] = []
     for tp, content in script:

@@ -50,7 +50,7 @@ class OneLog(RuleBasedStateMachine):
         database = Database(None)
         self.logs = [Log(database), Log(database)]
         with database.transaction():
-            self.logs[0].create_topic("words", 1, {"delete.retention.ms": "-1"})
+            self.logs[0].create_topic("words", 1, {"delete.retention.ms": "0"})
         self.model: list[Pair] = []
         self.start = 0
         self.works: list[tuple[LongWork[None], Callable[[], Any] | None]] = []

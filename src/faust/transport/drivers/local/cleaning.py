@@ -260,7 +260,7 @@ def _compact(database: Database, partition: _Partition) -> LongWork[None]:
             record
             for stored in group
             for record in _records(tp, stored)
-            if _is_kept(record, newest, tombstones=stored.written >= horizon)
+            if _is_kept(record, newest, tombstones=stored.written > horizon)
         ]
         kept += len(records)
         yield _replacing(database, group, records)

@@ -26,7 +26,15 @@ from typing import Any, TypeAlias, TypeVar
 
 from faust.exceptions import ImproperlyConfigured, StorageError
 
-__all__ = ["FILE", "FORMAT", "Busy", "Database", "LongWork"]
+__all__ = [
+    "FILE",
+    "FORMAT",
+    "NETWORK_FILE_SYSTEMS",
+    "Busy",
+    "Database",
+    "LongWork",
+    "file_system",
+]
 
 FILE = "broker.sqlite3"
 
@@ -228,7 +236,8 @@ class Database:
     @property
     def in_transaction(self) -> bool:
         """Whether a `transaction` is open."""
-        return self._writer.in_transaction
+        with self._explained():
+            return self._writer.in_transaction
 
     def foreign_changes(self) -> int:
         """Return a number that changes when another process has written; a look at shared memory."""
@@ -378,7 +387,7 @@ def _explain(exc: sqlite3.Error, directory: Path | None) -> Exception:
 def _check_ground(directory: Path) -> None:
     """Make the directory, and refuse ground on which SQLite's locks do not hold."""
     directory.mkdir(parents=True, exist_ok=True)
-    kind = _file_system(directory)
+    kind = file_system(directory)
     if kind in NETWORK_FILE_SYSTEMS:
         raise StorageError(
             f"the broker directory {directory} is on a network file system ({kind}), where locks "
@@ -386,7 +395,7 @@ def _check_ground(directory: Path) -> None:
         )
 
 
-def _file_system(directory: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
+def file_system(directory: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
     """Return the type of the file system of *directory* (Linux; empty elsewhere)."""
     try:
         lines = mounts.read_text(encoding="utf-8").splitlines()

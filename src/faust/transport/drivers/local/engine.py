@@ -194,6 +194,11 @@ class Engine:
             self._alarm.ring()
         self._thread.join(5.0)
 
+    @property
+    def running(self) -> bool:
+        """Whether jobs are still done."""
+        return not self._ended
+
     # -- for the application's threads
 
     def _put(self, job: _Call | _Append) -> None:
@@ -204,7 +209,7 @@ class Engine:
         """Do *run* in the broker's thread; its errors are logged."""
 
         def done(_result: Any, error: Exception | None) -> None:
-            if error is not None:
+            if error is not None and not self._ended:
                 logger.error("embedded broker: %s: %s", type(error).__name__, error)
 
         self._put(_Call(run, False, done))
@@ -298,8 +303,9 @@ class Engine:
 
     def _give_up(self, error: Exception) -> None:
         """Say that nobody is looked after any more; whatever else is asked gets its own answer."""
-        logger.error("the embedded broker's thread cannot go on", exc_info=error)
         clients, self._clients = self._clients, {}
+        if clients:
+            logger.error("the embedded broker's thread cannot go on", exc_info=error)
         for client in clients:
             client.fail(error)
         time.sleep(BUSY_PAUSE)

@@ -276,7 +276,7 @@ class Log:
     def _admit(self, batch: Outgoing) -> _Partition:
         partition = self._partition(batch.tp)
         limit = partition.config.max_message_bytes
-        if len(batch.data) > limit >= 0:
+        if len(batch.data) > limit:
             raise RecordTooLarge(
                 f"a batch of {len(batch.data)} bytes for {batch.tp.topic}[{batch.tp.partition}] is "
                 f"larger than the topic's max.message.bytes of {limit}"

@@ -50,7 +50,7 @@ _WITHOUT_EFFECT = frozenset(
 
 
 class TopicConfig(NamedTuple):
-    """What the broker follows. Times are in milliseconds, sizes in bytes; -1: no limit."""
+    """What the broker follows. Times are in milliseconds, sizes in bytes; retention -1: no limit."""
 
     compact: bool = False
     delete: bool = True
@@ -75,29 +75,31 @@ class TopicConfig(NamedTuple):
         )
 
 
-def _is_whole(value: str) -> bool:
-    return value.removeprefix("-").isdecimal() and int(value) >= -1
+def _at_least(least: int) -> tuple[Callable[[str], bool], str]:
+    def fits(value: str) -> bool:
+        return value.removeprefix("-").isdecimal() and int(value) >= least
+
+    return fits, f"a whole number, {least} or more"
 
 
 def _is_policy(value: str) -> bool:
     return bool(value) and set(value.replace(" ", "").split(",")) <= {"compact", "delete"}
 
 
-_NUMBERS = (
-    "retention.ms",
-    "retention.bytes",
-    "delete.retention.ms",
-    "min.compaction.lag.ms",
-    "max.message.bytes",
-)
-_WHOLE = (_is_whole, "a whole number, -1 or more")
+_NUMBERS = {
+    "retention.ms": _at_least(-1),
+    "retention.bytes": _at_least(-1),
+    "delete.retention.ms": _at_least(0),
+    "min.compaction.lag.ms": _at_least(0),
+    "max.message.bytes": _at_least(0),
+}
 _FOLLOWED: dict[str, tuple[Callable[[str], bool], str]] = {
     "cleanup.policy": (_is_policy, "delete, compact or both with a comma between"),
     "message.timestamp.type": (
         lambda value: value in {"CreateTime", "LogAppendTime"},
         "CreateTime or LogAppendTime",
     ),
-    **dict.fromkeys(_NUMBERS, _WHOLE),
+    **_NUMBERS,
 }
 
 

@@ -1,0 +1,200 @@
+"""The embedded broker's thread: what becomes of jobs, clients and long work when something fails."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.support.driving import until
+from tests.unit.transport.test_local_log import batch
+
+from faust.exceptions import BrokerError, BrokerUnavailable, StorageError, UnknownTopic
+from faust.messages import TP
+from faust.transport.base import DriverState
+from faust.transport.drivers.local.database import FILE, Busy, LongWork
+from faust.transport.drivers.local.engine import Answer, Engine
+from faust.transport.drivers.local.log import Appended
+
+WORDS = TP("words", 0)
+
+
+class Watcher:
+    """A client of the engine that counts its ticks, and fails in the one it is told to."""
+
+    def __init__(self, fails_in: int = 10**9) -> None:
+        self.state = DriverState(connected=True)
+        self.ticks = 0
+        self.fails_in = fails_in
+        self.errors: list[Exception] = []
+
+    def tick(self, now: float, changed: bool) -> float:
+        """Come again in 5 ms."""
+        assert changed in {False, True}
+        self.ticks += 1
+        if self.ticks == self.fails_in:
+            raise ValueError("cannot go on")
+        return now + 0.005
+
+    def fail(self, error: Exception) -> None:
+        """Remember it."""
+        self.errors.append(error)
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
+    """The engine of a broker in a directory, with a topic."""
+    address = str(tmp_path)
+    made = Engine.acquire(address, lambda: Engine(tmp_path))
+    await made.call(lambda: made.log.create_topic("words", 1, {}), writes=True)
+    yield made
+    if made.running:
+        await asyncio.to_thread(made.release, address)
+
+
+async def append(engine: Engine, *values: bytes, deadline: float = 1e18) -> Answer:
+    """Append one batch and return the answer."""
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[list[Answer]] = loop.create_future()
+
+    def done(answers: list[Answer]) -> None:
+        loop.call_soon_threadsafe(told.set_result, answers)
+
+    engine.append([batch(WORDS, [(None, value) for value in values])], done, deadline)
+    (answer,) = await told
+    return answer
+
+
+async def test_an_error_belongs_to_the_job_that_made_it(engine: Engine) -> None:
+    """Who asked is told, what it had written is undone, and the thread goes on."""
+
+    def fail() -> None:
+        engine.log.create_topic("half", 1, {})
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await engine.call(fail, writes=True)
+    with pytest.raises(UnknownTopic, match="half"):
+        await engine.call(lambda: engine.log.ends(TP("half", 0)))
+    assert await append(engine, b"v") == Appended(0, -1)
+
+
+async def test_a_client_that_fails_is_told_and_the_others_are_looked_after(engine: Engine) -> None:
+    """An error in looking after one client ends that one only."""
+    bad, good = Watcher(fails_in=3), Watcher()
+    for client in (bad, good):
+        engine.post(lambda client=client: engine.add(client))  # type: ignore[misc]
+    await until(lambda: bool(bad.errors), "it was told")
+    seen = good.ticks
+    await until(lambda: good.ticks > seen + 3, "the other went on")
+    assert [str(error) for error in bad.errors] == ["cannot go on"]
+    assert bad.ticks == 3
+    assert good.errors == []
+
+
+async def test_a_thread_without_its_database_says_so_to_everybody(engine: Engine) -> None:
+    """When looking after clients fails as a whole each is told, and whoever asks gets an answer."""
+    client = Watcher()
+    engine.post(lambda: engine.add(client))
+    await until(lambda: client.ticks > 1, "it was looked after")
+    engine.database.close()
+    await until(lambda: bool(client.errors), "it was told")
+    assert isinstance(client.errors[0], StorageError)
+    answer = await asyncio.wait_for(append(engine, b"v"), 10)
+    assert isinstance(answer, StorageError)
+    with pytest.raises(StorageError):
+        await asyncio.wait_for(engine.call(engine.log.topics), 10)
+
+
+async def test_what_waits_for_a_locked_database_is_done_in_order_or_told_in_time(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """While somebody else holds the lock jobs wait in their order; past its deadline an append fails."""
+    other = sqlite3.connect(tmp_path / FILE, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    first = asyncio.create_task(append(engine, b"1", b"2"))
+    late = asyncio.create_task(append(engine, b"late", deadline=time.monotonic() + 0.2))
+    asked = asyncio.create_task(engine.call(lambda: engine.log.ends(WORDS).next))
+    answer = await late
+    assert isinstance(answer, BrokerUnavailable)
+    assert str(tmp_path) in str(answer)
+    assert not first.done()
+    assert not asked.done()
+    other.execute("ROLLBACK")
+    other.close()
+    assert await first == Appended(0, -1)
+    assert await asked == 2
+
+
+async def test_jobs_that_are_left_when_the_thread_ends_are_answered(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """Nobody waits for a thread that is gone."""
+    other = sqlite3.connect(tmp_path / FILE, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    waiting = [
+        asyncio.create_task(engine.call(engine.log.topics, writes=True)),
+        asyncio.create_task(engine.work(lambda: _steps([]))),
+    ]
+    appending = asyncio.create_task(append(engine, b"v"))
+    await asyncio.sleep(0.1)
+    await asyncio.to_thread(engine.release, str(tmp_path))
+    for job in waiting:
+        with pytest.raises(BrokerError, match="closed"):
+            await asyncio.wait_for(job, 10)
+    assert isinstance(await asyncio.wait_for(appending, 10), BrokerError)
+    other.close()
+
+
+def _steps(done: list[str], *, fail: Exception | None = None) -> LongWork[str]:
+    for name in ("one", "two", "three"):
+        yield lambda name=name: done.append(name)  # type: ignore[misc]
+    if fail is not None:
+        raise fail
+    return "all"
+
+
+async def test_long_work_lets_others_go_between_its_steps(engine: Engine) -> None:
+    """Two works go on in turn, and a job is done in between."""
+    done: list[str] = []
+    works = [asyncio.create_task(engine.work(lambda: _steps(done))) for _ in range(2)]
+    assert await asyncio.gather(*works) == ["all", "all"]
+    assert done == ["one", "one", "two", "two", "three", "three"]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(StorageError("disk full"), StorageError), (Busy("locked"), BrokerUnavailable)],
+)
+async def test_long_work_that_fails_tells_who_asked(
+    engine: Engine, error: Exception, told: type[Exception]
+) -> None:
+    """What goes wrong between two steps reaches the caller in words; the next work is done."""
+    with pytest.raises(told, match=str(error)):
+        await engine.work(lambda: _steps([], fail=error))
+    assert await engine.work(lambda: _steps([])) == "all"
+
+
+async def test_the_thread_ends_with_its_last_user(tmp_path: Path) -> None:
+    """A directory is let go when nobody uses it any more, and may be taken again."""
+
+    def threads() -> int:
+        return sum(thread.name == "faust embedded broker" for thread in threading.enumerate())
+
+    address, before = str(tmp_path), threads()
+    one = Engine.acquire(address, lambda: Engine(tmp_path))
+    two = Engine.acquire(address, lambda: Engine(tmp_path))
+    assert one is two
+    assert threads() == before + 1
+    await asyncio.to_thread(one.release, address)
+    assert one.running
+    await asyncio.to_thread(two.release, address)
+    assert not one.running
+    assert threads() == before
+    again = Engine.acquire(address, lambda: Engine(tmp_path))
+    assert again is not one
+    await asyncio.to_thread(again.release, address)
