@@ -161,6 +161,7 @@ def _steps(done: list[str], *, fail: Exception | None = None) -> LongWork[str]:
 async def test_long_work_lets_others_go_between_its_steps(engine: Engine) -> None:
     """Two works go on in turn, and a job is done in between."""
     done: list[str] = []
+    engine.post(lambda: time.sleep(0.2))  # so that both are there when the first begins
     works = [asyncio.create_task(engine.work(lambda: _steps(done))) for _ in range(2)]
     assert await asyncio.gather(*works) == ["all", "all"]
     assert done == ["one", "one", "two", "two", "three", "three"]

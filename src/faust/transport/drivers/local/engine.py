@@ -74,7 +74,7 @@ class Client(Protocol):
     def tick(self, now: float, changed: bool) -> float:
         """Do what is due; *changed*: something was written.
 
-        Returns when (monotonic) to come again at the latest.
+        Returns when (monotonic) to come again at the latest; infinity: never.
         """
         ...
 
@@ -367,7 +367,7 @@ class Engine:
         now = time.monotonic()
         due = now + 1.0
         for client, at in list(self._clients.items()):
-            if not changed and now < at:
+            if now < at and (not changed or at == inf):
                 due = min(due, at)
                 continue
             if now - at > STALL and at:

@@ -86,8 +86,8 @@ class Groups:
         """Return what differs when `advance` or the member has something to do, time apart."""
         rows = self.database.read(
             "SELECT g.generation, g.phase, g.leader, count(m.id), sum(m.joined),"
-            " max(m.id=?), (SELECT value FROM counters WHERE name='topics')"
-            " FROM groups g LEFT JOIN members m ON m.grp=g.name WHERE g.name=?",
+            " max(m.id=?1), max(m.joined AND m.id=?1), (SELECT value FROM counters WHERE name='topics')"
+            " FROM groups g LEFT JOIN members m ON m.grp=g.name WHERE g.name=?2",
             member,
             name,
         )

@@ -108,10 +108,13 @@ class Membership:
         if now >= self._next_heartbeat:
             self._beat(now)
         seen = self.groups.fingerprint(self.group, self.id)
-        if seen != self._seen or now >= self._look_at or self._again:
+        news = seen != self._seen or self._again
+        if news or now >= self._look_at:
             self._advance(now)
+            self._look_at = now + _LOOK_EVERY
+        if news:
             self._look(now)
-            self._seen, self._look_at = seen, now + _LOOK_EVERY
+            self._seen = seen
         return min(self._next_heartbeat, self._look_at)
 
     def _advance(self, now: float) -> None:

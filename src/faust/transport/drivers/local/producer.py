@@ -18,6 +18,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from faust.exceptions import (
     BrokerError,
@@ -128,13 +129,12 @@ class Producer(ProducerDriver):
         engine.post(lambda: engine.add(self))
         self.state.connected = True
         self.state.since = time.monotonic()
-        self._sweeper = self._loop.call_later(SWEEP, self._sweep)
         if self._asked is not None:
             self._ask(self._asked)
 
-    def tick(self, now: float, changed: bool) -> float:  # noqa: ARG002
-        """Nothing is due; the engine keeps `state` for us."""
-        return now + 3600.0
+    def tick(self, now: float, changed: bool) -> float:  # noqa: ARG002 - part of `Client`
+        """Nothing is ever due; the engine keeps `state` for us."""
+        return inf
 
     def fail(self, error: Exception) -> None:
         """Note that the broker's thread looks after nobody any more; records get their own answers."""
@@ -143,9 +143,15 @@ class Producer(ProducerDriver):
         self.state.last_error = str(error)
 
     def _sweep(self) -> None:
+        """Give up what has waited too long; look again as long as anything waits."""
+        self._sweeper = None
         self._accumulator.expire(self.options.request_timeout)
-        assert self._loop is not None
-        self._sweeper = self._loop.call_later(SWEEP, self._sweep)
+        if self._accumulator.unfinished:
+            self._sweep_later()
+
+    def _sweep_later(self) -> None:
+        if self._sweeper is None and self._loop is not None:
+            self._sweeper = self._loop.call_later(SWEEP, self._sweep)
 
     async def close(self, timeout: float = 10.0) -> None:
         """Flush and end; an open transaction is aborted."""
@@ -204,6 +210,7 @@ class Producer(ProducerDriver):
         self._asked = delay
         if self._loop is None:
             return
+        self._sweep_later()
         if self._alarm is not None:
             self._alarm.cancel()
         self._alarm = (
