@@ -86,8 +86,9 @@ class Groups:
         """Return what differs when `advance` or the member has something to do, time apart."""
         rows = self.database.read(
             "SELECT g.generation, g.phase, g.leader, count(m.id), sum(m.joined),"
-            " max(m.id=?1), max(m.joined AND m.id=?1), (SELECT value FROM counters WHERE name='topics')"
-            " FROM groups g LEFT JOIN members m ON m.grp=g.name WHERE g.name=?2",
+            " max(m.id=?), max(m.joined AND m.id=?), (SELECT value FROM counters WHERE name='topics')"
+            " FROM groups g LEFT JOIN members m ON m.grp=g.name WHERE g.name=?",
+            member,
             member,
             name,
         )
