@@ -41,7 +41,8 @@ FILE = "broker.sqlite3"
 FORMAT = 2
 """Version of the layout (``PRAGMA user_version``)."""
 
-OLDEST_SQLITE = (3, 31, 0)
+OLDEST_SQLITE = (3, 32, 0)
+"""The first that takes more than 999 parameters in a statement."""
 
 NETWORK_FILE_SYSTEMS = frozenset(
     [
