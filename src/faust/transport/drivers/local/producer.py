@@ -237,13 +237,23 @@ class Producer(ProducerDriver):
         assert loop is not None
 
         def done(answers: list[Answer]) -> None:
-            call_threadsafe(loop, lambda: _answer(batches, answers))
+            call_threadsafe(loop, lambda: self._answered(batches, answers))
 
         engine.append(
             [Outgoing(batch.tp, data, batch.count) for batch, data in built],
             done,
             time.monotonic() + self.options.request_timeout,
         )
+
+    def _answered(self, batches: Sequence[Batch], answers: Sequence[Answer]) -> None:
+        """Tell the batches what has become of them."""
+        for batch, answer in zip(batches, answers, strict=True):
+            if not isinstance(answer, Exception):
+                batch.done(answer.base, answer.log_timestamp)
+                continue
+            if isinstance(answer, UnknownTopic):
+                self._partitions.pop(batch.tp.topic, None)  # deleted, or made anew: ask again
+            batch.fail(_explained(batch, answer))
 
     # -- topics
 
@@ -384,17 +394,13 @@ def _raise_first(answers: Iterable[object]) -> None:
             raise answer
 
 
-def _answer(batches: Sequence[Batch], answers: Sequence[Answer]) -> None:
-    """Tell the batches what has become of them (application's loop)."""
-    for batch, answer in zip(batches, answers, strict=True):
-        if not isinstance(answer, Exception):
-            batch.done(answer.base, answer.log_timestamp)
-        elif isinstance(answer, UnknownTopic | ProducerSendError):
-            batch.fail(answer)
-        else:
-            tp = batch.tp
-            error = ProducerSendError(
-                f"{batch.count} records for {tp.topic}[{tp.partition}] were not written: {answer}"
-            )
-            error.__cause__ = answer
-            batch.fail(error)
+def _explained(batch: Batch, error: Exception) -> Exception:
+    """Say whose records were not written, unless the error says so."""
+    if isinstance(error, UnknownTopic | ProducerSendError):
+        return error
+    tp = batch.tp
+    explained = ProducerSendError(
+        f"{batch.count} records for {tp.topic}[{tp.partition}] were not written: {error}"
+    )
+    explained.__cause__ = error
+    return explained
