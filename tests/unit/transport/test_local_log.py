@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.databases import memory_database
 
 from faust.exceptions import BrokerError, OffsetOutOfRange, RecordTooLarge, UnknownTopic
 from faust.messages import TP, Record
@@ -14,7 +15,7 @@ from faust.transport.base import ConsumerOptions
 from faust.transport.drivers.batching import Accumulator, batch_slices, open_batch
 from faust.transport.drivers.local import cleaning
 from faust.transport.drivers.local.cleaning import clean, compact_topic, delete_records
-from faust.transport.drivers.local.database import Database, LongWork
+from faust.transport.drivers.local.database import LongWork
 from faust.transport.drivers.local.fetching import Fetching
 from faust.transport.drivers.local.log import Appended, Ends, Log, Outgoing
 from faust.transport.drivers.local.topicconfig import TopicConfig, check_config
@@ -27,7 +28,7 @@ Pair = tuple[bytes | None, bytes | None]
 
 def make_log(config: dict[str, str] | None = None, **options: Any) -> Log:
     """A log in memory with a topic of two partitions."""
-    log = Log(Database(None), **options)
+    log = Log(memory_database(), **options)
     with log.database.transaction():
         log.create_topic("words", 2, config or {})
     return log

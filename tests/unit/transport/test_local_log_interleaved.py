@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from tests.support.databases import memory_database
 from tests.unit.transport.test_local_log import A, Pair, append, batch, do, read
 
 from faust.messages import TP
@@ -47,7 +48,7 @@ class OneLog(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        database = Database(None)
+        database = memory_database()
         self.logs = [Log(database), Log(database)]
         with database.transaction():
             self.logs[0].create_topic("words", 1, {"delete.retention.ms": "0"})
@@ -164,7 +165,7 @@ TestOneLog.settings = settings(max_examples=60, stateful_step_count=30, deadline
 @pytest.mark.parametrize("config", [{"retention.ms": "60000"}, {"retention.bytes": "1"}])
 def test_what_comes_while_retention_looks_is_kept(config: dict[str, str]) -> None:
     """Records appended between the look at what is too old and the deletion are not deleted with it."""
-    database = Database(None)
+    database = memory_database()
     log = Log(database)
     with database.transaction():
         log.create_topic("words", 1, config)
@@ -181,7 +182,7 @@ def test_what_comes_while_retention_looks_is_kept(config: dict[str, str]) -> Non
 
 def test_cleaning_judges_a_topic_made_anew_by_its_own_options() -> None:
     """What was found out about a deleted topic is not done to its successor of the same name."""
-    database = Database(None)
+    database = memory_database()
     log = Log(database)
     with database.transaction():
         log.create_topic("words", 1, {"retention.ms": "60000"})
@@ -204,7 +205,7 @@ def test_a_damaged_partition_does_not_keep_the_others_from_being_cleaned(
 ) -> None:
     """Compaction passes it over, says which it is, and leaves it as it is."""
     monkeypatch.setattr(cleaning, "COMPACT_AFTER", 1)
-    database = Database(None)
+    database = memory_database()
     log = Log(database)
     other = TP("words", 1)
     with database.transaction():
@@ -221,7 +222,7 @@ def test_a_damaged_partition_does_not_keep_the_others_from_being_cleaned(
 
 def test_what_was_built_beside_a_damaged_partition_comes_again() -> None:
     """The error of one partition takes nothing of another with it."""
-    database = Database(None)
+    database = memory_database()
     log = Log(database)
     other = TP("words", 1)
     with database.transaction():
@@ -242,7 +243,7 @@ def test_a_topic_that_is_deleted_while_it_is_read_is_no_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Its reader says so once, waits, and goes on when it is made anew."""
-    database = Database(None)
+    database = memory_database()
     log = Interrupted(database)
     with database.transaction():
         log.create_topic("words", 1, {})

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
+from tests.support.databases import memory_database
 from tests.support.driving import RoundRobin
 
 from faust.messages import TP
 from faust.transport.base import ConsumerOptions, MemberAssignment, MemberSubscription
-from faust.transport.drivers.local.database import Database
 from faust.transport.drivers.local.engine import Engine
 from faust.transport.drivers.local.groups import Groups, Member
 from faust.transport.drivers.local.log import Log
@@ -35,7 +35,7 @@ class Broker:
     grace_until = 0.0
 
     def __init__(self) -> None:
-        self.database = Database(None)
+        self.database = memory_database()
         self.log = Log(self.database)
         self.groups = Interleaved(self.database, self.log)
 
