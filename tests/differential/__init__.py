@@ -1,0 +1,1 @@
+"""Our models and codecs beside those of faust-streaming 0.15.3, as black boxes in two processes."""
