@@ -15,7 +15,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 # Fast ones first; kills, freezes and rebalances last.
 LATE := tests/functional/contracts tests/integration tests/functional/faults
-TESTS := $(wildcard tests/test_*.py) $(wildcard tests/typing) tests/unit $(wildcard tests/functional/test_*.py) \
+TESTS := $(wildcard tests/test_*.py) tests/typing tests/unit tests/fuzz tests/differential $(wildcard tests/functional/test_*.py) \
 	$(filter-out $(LATE) %__pycache__,$(patsubst %/,%,$(wildcard tests/functional/*/))) $(LATE)
 
 .PHONY: help demo test check lint types layers unit bench bench-short kafka docs format constraints clean
@@ -27,7 +27,7 @@ help: ## print this list
 demo: $(VENV)/.runtime ## count the words of a real text in a scratch directory: about ten seconds
 	@$(BIN)/python examples/demo.py
 
-test: check ## lint, types, layers, then every test, also on a real Kafka (Java, Maven)
+test: check $(REFERENCE)/.ready ## lint, types, layers, then every test, also on a real Kafka (Java, Maven)
 	@$(BIN)/pytest $(TESTS)
 
 check: lint types layers ## what needs no running: lint, types, layers
