@@ -132,19 +132,26 @@ def _show_throughput(rows: list[dict[str, Any]], failures: list[dict[str, Any]])
 @click.option("--seconds", default=8.0, show_default=True, help="Length of one measurement.")
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--side", "sides", multiple=True, type=click.Choice(["reference", "kafka"]))
+@click.option("--rate", "rates", multiple=True, type=int, help="Events per second.")
 @click.pass_obj
-def _latency(obj: dict[str, Any], seconds: float, rounds: int, sides: tuple[str, ...]) -> None:
+def _latency(
+    obj: dict[str, Any],
+    seconds: float,
+    rounds: int,
+    sides: tuple[str, ...] = (),
+    rates: tuple[int, ...] = (),
+) -> None:
     """Producer to agent to topic to consumer, beside the same chain without a worker."""
     rows = []
     for number in range(1, rounds + 1):
-        for rate in latency.RATES:
+        for rate in rates or latency.RATES:
             for side in (None, *(sides or ("kafka",))):
                 row = latency.measure(obj["kafka"], side, rate, seconds, obj["scratch"])
                 rows.append({"round": number, **row})
                 print(f"  round {number} {rate:6}/s {row}", flush=True)
     report.show(
         "latency in milliseconds; the median (and the spread) of the rounds",
-        ["rate", "side", "p50", "p99", "max", "arrived"],
+        ["rate", "side", "p50", "p99", "max", "CPU us/event", "switches/event", "arrived"],
         latency.summary(rows),
     )
     judged = latency.judge(rows)

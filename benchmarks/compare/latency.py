@@ -54,11 +54,17 @@ def measure(
             with running(python_of(side), "app.py", scratch, {**base, "ID": name}) as worker:
                 worker.report(timeout=60)
                 time.sleep(1.0)
+                cpu, switches = worker.usage()
                 report = _feed(base, name, drain, scratch, seconds)
+                cpu_after, switches_after = worker.usage()
                 status = worker.stop()
             if status:
                 raise RuntimeError(f"{name}: the worker ended with {status}:\n{worker.tail()}")
-            return {"side": side, "rate": rate, **report}
+            cost = {
+                "cpu_us_per_event": (cpu_after - cpu) / count * 1e6,
+                "switches_per_event": (switches_after - switches) / count,
+            }
+            return {"side": side, "rate": rate, **cost, **report}
     finally:
         kafka.delete(name)
 
@@ -86,8 +92,15 @@ def summary(rows: list[dict[str, Any]]) -> list[list[str]]:
                     spread([row[k] for row in mine], "{:.2f}")
                     for k in ("p50_ms", "p99_ms", "max_ms")
                 ]
+                cost = [
+                    spread([row[k] for row in mine], form) if side != "direct" else "-"
+                    for k, form in (
+                        ("cpu_us_per_event", "{:.0f}"),
+                        ("switches_per_event", "{:.2f}"),
+                    )
+                ]
                 arrived = f"{sum(r['arrived'] for r in mine):,} of {sum(r['sent'] for r in mine):,}"
-                lines.append([f"{rate}", side, *times, arrived])
+                lines.append([f"{rate}", side, *times, *cost, arrived])
     return lines
 
 
@@ -98,7 +111,8 @@ def judge(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return statistics.median(r[name] for r in rows if (r["side"], r["rate"]) == (side, rate))
 
     judged = []
-    for rate in RATES if any(row["side"] == "kafka" for row in rows) else ():
+    measured = {row["rate"] for row in rows if row["side"] == "kafka"}
+    for rate in (rate for rate in RATES if rate in measured):
         above = middle("kafka", rate, "p50_ms") - middle("direct", rate, "p50_ms")
         ratio = middle("kafka", rate, "p99_ms") / middle("direct", rate, "p99_ms")
         lost = sum(

@@ -44,6 +44,19 @@ class Worker:
             self.process.kill()
             return self.process.wait()
 
+    def usage(self) -> tuple[float, int]:
+        """Return the CPU seconds of the process so far, and the voluntary context switches of its threads."""
+        proc = Path(f"/proc/{self.process.pid}")
+        fields = (proc / "stat").read_text().rsplit(")", 1)[1].split()
+        seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        switches = sum(
+            int(line.split()[1])
+            for status in proc.glob("task/*/status")
+            for line in status.read_text().splitlines()
+            if line.startswith("voluntary_ctxt_switches")
+        )
+        return seconds, switches
+
     def tail(self) -> str:
         """Return the last lines of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])

@@ -22,6 +22,13 @@ __all__ = ["Partitioner", "Producer"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
+RUN = 16
+"""Records without a key, sent in one turn of the loop, that share a partition at most.
+
+Kafka's own clients fill a batch before they choose again (sticky partitioner, KIP-480): a batch per record would cost
+the broker and us ten times as much. This many are enough for that, and few enough to spread a burst of work.
+"""
+
 Partitioner = Callable[[bytes | None, Sequence[int], Sequence[int]], int]
 """``(key, all partitions, available partitions) -> partition``"""
 
@@ -36,12 +43,23 @@ class _Waiting(NamedTuple):
     future: asyncio.Future[RecordMetadata]
 
 
+class _Run:
+    """Records without a key that go to one partition, and so into one batch."""
+
+    __slots__ = ("left", "partition")
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        self.left = RUN
+
+
 class Producer(Service):
     """Sends records; one per application.
 
     Arguments:
         driver: The transport's producer.
-        partitioner: Chooses a partition; None: murmur2 of the key as in Kafka's Java client, random without a key.
+        partitioner: Chooses a partition; None: murmur2 of the key as in Kafka's Java client; without a key a random
+            one for up to `RUN` records that are sent together.
 
     Attributes:
         waiting: Records given to `send_soon` that the broker has not acknowledged.
@@ -57,6 +75,7 @@ class Producer(Service):
         self._partitioner = partitioner
         self._default = KeyPartitioner()
         self.waiting: int = 0
+        self._runs: dict[str, _Run] = {}
         self._waiting: dict[str, list[_Waiting]] = {}
         self._loaders: dict[str, asyncio.Task[None]] = {}
 
@@ -103,9 +122,21 @@ class Producer(Service):
         """Choose the partition of a serialized *key*."""
         if self._partitioner is not None:
             return self._partitioner(key, partitions, self.driver.available_partitions(topic))
-        if key is None:
-            return self._default.any_of(self.driver.available_partitions(topic) or partitions)
-        return self._default(key, partitions)
+        if key is not None:
+            return self._default(key, partitions)
+        run = self._runs.get(topic)
+        if run is None or run.left == 0:
+            run = self._start_run(topic, partitions)
+        run.left -= 1
+        return run.partition
+
+    def _start_run(self, topic: str, partitions: Sequence[int]) -> _Run:
+        """Choose where the next records without a key go; until the next turn of the loop, at the longest."""
+        if not self._runs:
+            asyncio.get_running_loop().call_soon(self._runs.clear)
+        chosen = self._default.any_of(self.driver.available_partitions(topic) or partitions)
+        run = self._runs[topic] = _Run(chosen)
+        return run
 
     def key_partition(self, topic: str, key: bytes) -> TP:
         """Return where the default partitioner puts *key*.

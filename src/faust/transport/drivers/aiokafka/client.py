@@ -22,7 +22,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
-from aiokafka.conn import CloseReason, create_conn
+from aiokafka.conn import CloseReason
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
@@ -30,6 +30,7 @@ from aiokafka.util import create_task
 
 from faust.exceptions import BrokerUnavailable, FaustError
 from faust.transport.base import DriverState
+from faust.transport.drivers.aiokafka.connection import Connection
 from faust.transport.drivers.aiokafka.errors import is_refusal, translate
 
 __all__ = ["Backoff", "KafkaClient", "Watch"]
@@ -227,7 +228,7 @@ class KafkaClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is untyped
         )
 
     async def _open(self, host: str, port: int) -> Any:
-        return await create_conn(
+        connection = Connection(
             host,
             port,
             client_id=self._client_id,
@@ -243,6 +244,8 @@ class KafkaClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is untyped
             sasl_kerberos_domain_name=self._sasl_kerberos_domain_name,
             sasl_oauth_token_provider=self._sasl_oauth_token_provider,
         )
+        await connection.connect()
+        return connection
 
     # -- connections
 
@@ -302,11 +305,20 @@ class KafkaClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is untyped
         try:
             answer = await super().send(node_id, request, group=group)
         except KafkaError as error:
-            if error.retriable:
-                self.watch.failed(node_id, error, nodes=self._known_nodes())
+            self.note_trouble(node_id, error)
             raise
         self.watch.answered(node_id)
         return answer
+
+    def note_trouble(self, node_id: Any, error: KafkaError) -> None:
+        """Note in `watch` that a node did not answer a request."""
+        if error.retriable:
+            self.watch.failed(node_id, error, nodes=self._known_nodes())
+
+    def open_connection(self, node_id: Any) -> Connection | None:
+        """Return the connection to a node when there is one."""
+        connection: Connection | None = self._conns.get((node_id, ConnectionGroup.DEFAULT))
+        return connection if connection is not None and connection.connected() else None
 
     def _known_nodes(self) -> int:
         return max(1, len(self.cluster.brokers()))

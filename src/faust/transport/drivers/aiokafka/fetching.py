@@ -16,7 +16,6 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import errors as kafka
-from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import NoGroupCoordinator
 from aiokafka.structs import TopicPartition
 
@@ -31,6 +30,7 @@ from faust.transport.base import Assignor, ConsumerOptions, DriverState
 from faust.transport.drivers.aiokafka.client import Backoff, KafkaClient
 from faust.transport.drivers.aiokafka.credentials import client_security
 from faust.transport.drivers.aiokafka.errors import is_passing, is_refusal, translate
+from faust.transport.drivers.aiokafka.fetcher import Fetcher
 from faust.transport.drivers.aiokafka.membership import Membership, RebalanceHooks, Subscriptions
 from faust.transport.drivers.aiokafka.pump import HandOver, Pump, PumpHost, Track
 from faust.transport.drivers.aiokafka.reader import make_reader
@@ -103,6 +103,7 @@ class ConsumerClient:
         pump = Pump(
             host, self._consumer, make_reader(self._consumer), hand_over, options.slice_size
         )
+        self._consumer._fetcher.on_records = pump.records_came
         self._pump = loop.create_task(pump.run(), name="pump")
         self._watch = loop.create_task(self._watch_topics(host), name="missing topics")
         return pump

@@ -202,6 +202,14 @@ class Pump:
         if self._sleep is not None and not self._sleep.done():
             self._sleep.set_result(None)
 
+    def records_came(self) -> None:
+        """Hand over at once what there is room for; called by the fetcher, before it asks for more."""
+        try:
+            if self._fill() and self._reader.waiting():
+                self.wake()
+        except Exception as error:
+            self._host.fail(translate(error, "the Kafka consumer cannot go on"))
+
     async def run(self) -> None:
         """Pump until cancelled; whatever ends it otherwise is told to the host."""
         try:
@@ -209,7 +217,7 @@ class Pump:
                 self._woken = False
                 self._listen()
                 self._host.check()
-                if await self._fill():
+                if self._fill():
                     await asyncio.sleep(0)
                 elif not self._woken:
                     await self._rest()
@@ -239,7 +247,7 @@ class Pump:
             future.exception()  # coordination errors come this way, too; `check` raises them
         self.wake()
 
-    async def _fill(self) -> bool:
+    def _fill(self) -> bool:
         """Build slices, a turn's worth at most; say whether there may be more to do at once."""
         room = min(self._hand_over.room(), TURN)
         if room <= 0:
@@ -252,12 +260,12 @@ class Pump:
         before = -1
         while len(ready) < room and len(ready) > before:
             before = len(ready)
-            await self._round(ready, room)
+            self._round(ready, room)
         if ready:
             self._hand_over.put(ready)
         return bool(ready)
 
-    async def _round(self, ready: list[tuple[Track, Item]], room: int) -> None:
+    def _round(self, ready: list[tuple[Track, Item]], room: int) -> None:
         """Build one slice of each partition that has something."""
         tracks = self._host.client_tracks()
         for tp in self._in_turn():
@@ -266,7 +274,7 @@ class Pump:
             track = tracks.get(tp)
             if track is not None:
                 self._last = tp
-                await self._read(tp, track, ready)
+                self._read(tp, track, ready)
 
     def _in_turn(self) -> Iterable[Any]:
         """Return the partitions with something to read, beginning after the one read last."""
@@ -276,9 +284,9 @@ class Pump:
             return waiting[cut:] + waiting[:cut]
         return waiting
 
-    async def _read(self, tp: Any, track: Track, ready: list[tuple[Track, Item]]) -> None:
+    def _read(self, tp: Any, track: Track, ready: list[tuple[Track, Item]]) -> None:
         try:
-            chunk = await self._reader.read(tp, self._slice_size)
+            chunk = self._reader.read(tp, self._slice_size)
         except kafka.KafkaError as error:
             self._partition_error(tp, track, error)
             return

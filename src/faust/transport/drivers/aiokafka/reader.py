@@ -12,7 +12,7 @@ are left out, batch by batch; the next offset may lie beyond the last record (co
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, NamedTuple, Protocol
 
@@ -46,11 +46,11 @@ class Chunk(NamedTuple):
 class Reader(Protocol):
     """Reads what the client has fetched. Lives in the client thread."""
 
-    def waiting(self) -> Iterable[Any]:
+    def waiting(self) -> Sequence[Any]:
         """Return the partitions that may have something to read."""
         ...
 
-    async def read(self, tp: Any, size: int) -> Chunk | None:
+    def read(self, tp: Any, size: int) -> Chunk | None:
         """Read at most *size* records of *tp*; None when nothing is there, or when the position does not move.
 
         Raises:
@@ -76,23 +76,33 @@ class PublicReader:
         self._consumer = consumer
         self._positions: dict[Any, tuple[Any, int]] = {}
 
-    def waiting(self) -> Iterable[Any]:
+    def waiting(self) -> Sequence[Any]:
         """Return all partitions: only ``getmany`` knows."""
         return tuple(self._consumer.assignment())
 
-    async def read(self, tp: Any, size: int) -> Chunk | None:
+    def read(self, tp: Any, size: int) -> Chunk | None:
         """Read at most *size* records of *tp*."""
         subscription = self._consumer._subscription
         if subscription.reassignment_in_progress:
             return None
         state = subscription.subscription.assignment.state_value(tp)
         start = state.position if state is not None and state.has_valid_position else None
-        found = await self._consumer.getmany(tp, timeout_ms=0, max_records=size)
+        found = _at_once(self._consumer.getmany(tp, timeout_ms=0, max_records=size))
         if start is None or not state.has_valid_position:
             return None
         records = found.get(tp, ())
         end = state.position
         return None if end == start and not records else Chunk(records, start, end)
+
+
+def _at_once(work: Coroutine[Any, Any, Any]) -> Any:
+    """Return the result of a coroutine that waits for nothing: ``getmany`` without patience."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        return end.value
+    work.close()
+    raise RuntimeError("aiokafka's getmany waits although it was told not to")
 
 
 # -- by looking into the fetcher
@@ -173,16 +183,12 @@ class FastReader:
         self._fetcher = fetcher
         self._cursors: dict[Any, _Cursor] = {}
 
-    def waiting(self) -> Iterable[Any]:
+    def waiting(self) -> Sequence[Any]:
         """Return the partitions with something fetched, or an error."""
         return tuple(self._fetcher._records)
 
-    async def read(self, tp: Any, size: int) -> Chunk | None:
+    def read(self, tp: Any, size: int) -> Chunk | None:
         """Read at most *size* records of *tp*."""
-        return self.read_now(tp, size)
-
-    def read_now(self, tp: Any, size: int) -> Chunk | None:
-        """Do as `read`, at once."""
         entry = self._fetcher._records.get(tp)
         if entry is None:
             return None

@@ -41,7 +41,6 @@ from faust.transport.drivers.aiokafka.batches import (
     GroupMetadata,
     SentBatch,
     Transactions,
-    TransactionSender,
 )
 from faust.transport.drivers.aiokafka.client import Backoff, KafkaClient
 from faust.transport.drivers.aiokafka.credentials import client_security
@@ -49,6 +48,7 @@ from faust.transport.drivers.aiokafka.errors import (
     translate,
     translate_send,
 )
+from faust.transport.drivers.aiokafka.sender import Sender
 from faust.transport.drivers.batching import Batch
 
 __all__ = ["Answer", "Sending"]
@@ -171,7 +171,7 @@ class Sending:
             options.request_timeout,
             txn_manager=self._transactions,
         )
-        self._sender = TransactionSender(
+        self._sender = Sender(
             self.connection,
             acks=options.acks,
             txn_manager=self._transactions,
@@ -223,7 +223,7 @@ class Sending:
                 self._look_up(tp.topic)
             else:
                 self._enqueue(sent)
-        self._wake_sender()
+        self._sender.kick()
 
     def _enqueue(self, sent: SentBatch) -> None:
         fatal = self._refusal or self._queue._exception
@@ -236,11 +236,6 @@ class Sending:
                 return
             self._transactions.maybe_add_partition_to_txn(sent.tp)
         self._queue._batches[sent.tp].append(sent)
-
-    def _wake_sender(self) -> None:
-        waiter = self._queue._waiter_future
-        if not waiter.done():
-            waiter.set_result(None)
 
     def _look_up(self, topic: str) -> None:
         task = asyncio.get_running_loop().create_task(self._release_held(topic))
@@ -266,7 +261,7 @@ class Sending:
                         f"topic {topic} has no partition {sent.tp.partition}; it has {len(numbers)}"
                     ),
                 )
-        self._wake_sender()
+        self._sender.kick()
 
     async def load(self, topic: str) -> tuple[int, ...]:
         """Return the partitions of *topic*, created if the broker does so by itself.
@@ -366,7 +361,7 @@ class Sending:
             manager.increment_sequence_number(sent.tp, -sent.batch.count)
         elif manager.transactional_id is None:
             manager.ask_for_new_id()
-            self._wake_sender()
+            self._sender.kick()
         elif self._queue._exception is None:
             self._queue._exception = self._in_doubt(error)
 
