@@ -37,6 +37,9 @@ TAKE_TIMEOUT = 1.0
 MIN_COMMIT_GAP = 0.25
 """Seconds between two commits that are triggered by the number of finished events."""
 
+LOOK_GAP = 0.02
+"""Seconds between two looks at how many events are finished: it counts those of all partitions."""
+
 LAST_COMMIT = 3.0
 """Seconds that the commit before a revoke may take, beyond the time for events in hand."""
 
@@ -71,6 +74,7 @@ class Consumer(Service):
         self.commit_interval = commit_interval
         self.commit_every = commit_every
         self.last_commit: float = 0.0
+        self._look_at = 0.0
         self._before_commit = before_commit
         self._after_commit = after_commit
         self._sinks: dict[str, Callable[[Slice], None]] = {}
@@ -286,7 +290,11 @@ class Consumer(Service):
             await self.commit()
 
     def _maybe_commit_early(self) -> None:
-        if monotonic() - self.last_commit < MIN_COMMIT_GAP or self._commit_lock.locked():
+        now = monotonic()
+        if now < self._look_at or now - self.last_commit < MIN_COMMIT_GAP:
+            return
+        self._look_at = now + LOOK_GAP
+        if self._commit_lock.locked():
             return
         pending = sum(
             task.safe() - task.committed
@@ -294,7 +302,7 @@ class Consumer(Service):
             if task.committed is not None
         )
         if self.commit_every is not None and pending >= self.commit_every:
-            self.last_commit = monotonic()
+            self.last_commit = now
             self._spawn_commit()
 
     def _spawn_commit(self) -> None:

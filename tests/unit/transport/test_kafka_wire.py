@@ -34,7 +34,7 @@ def by_topic(row: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, list[An
 
 
 fetched_rows = st.tuples(
-    partitions, int64, int64, st.lists(st.tuples(int64, int64), max_size=3), st.binary(max_size=50)
+    partitions, st.lists(st.tuples(int64, int64), max_size=3), st.binary(max_size=50)
 )
 produced_rows = st.tuples(partitions, int64, int64)
 
@@ -44,10 +44,7 @@ def fetch_answer(topics: dict[str, list[Any]], *, code: int = 0, code_of_all: in
     rows = [
         (
             topic,
-            [
-                (number, code, high, stable, 0, aborted, -1, data)
-                for number, high, stable, aborted, data in rows
-            ],
+            [(number, code, 9, 8, 0, aborted, -1, data) for number, aborted, data in rows],
         )
         for topic, rows in topics.items()
     ]
@@ -83,9 +80,9 @@ def test_fetch_request_is_what_aiokafka_writes(
 
 @given(by_topic(fetched_rows))
 def test_fetch_answer_is_read_as_written(topics: dict[str, list[Any]]) -> None:
-    """Everything in a fetch answer of version 11 is found again: partitions, marks, aborted transactions, records."""
+    """What a fetch answer of version 11 holds is found again: partitions with records, and aborted transactions."""
     assert read_fetch(fetch_answer(topics)) == [
-        Fetched(topic, *row) for topic, rows in topics.items() for row in rows
+        Fetched(topic, *row) for topic, rows in topics.items() for row in rows if row[-1]
     ]
 
 
@@ -106,7 +103,7 @@ def test_produce_answer_is_read_as_written(topics: dict[str, list[Any]]) -> None
     ]
 
 
-ONE_FETCHED = {"t": [(0, 5, 5, [(1, 2)], b"records")]}
+ONE_FETCHED = {"t": [(0, [(1, 2)], b"records")]}
 ONE_PRODUCED = {"t": [(0, 5, -1)]}
 
 

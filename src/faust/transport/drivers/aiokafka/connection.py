@@ -86,9 +86,12 @@ class Exchange:
     Arguments:
         answered: Called with the frame, correlation id included.
         lost: Called with the reason when there will be no answer.
+
+    Attributes:
+        deadline: When to give up (the loop's clock).
     """
 
-    __slots__ = ("_alarm", "_answered", "_lost", "_over")
+    __slots__ = ("_answered", "_lost", "_over", "deadline")
 
     def __init__(
         self, answered: Callable[[bytes], None], lost: Callable[[Exception], None]
@@ -96,11 +99,7 @@ class Exchange:
         self._answered = answered
         self._lost = lost
         self._over = False
-        self._alarm: asyncio.TimerHandle | None = None
-
-    def watch(self, alarm: asyncio.TimerHandle) -> None:
-        """Have *alarm* cancelled with the answer."""
-        self._alarm = alarm
+        self.deadline = 0.0
 
     def done(self) -> bool:
         """Say whether it is over; part of a future's face."""
@@ -120,14 +119,13 @@ class Exchange:
         if self._over:
             return False
         self._over = True
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
         return True
 
 
 class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is untyped
     """aiokafka's connection, whose frames come without streams and tasks once the handshake is over."""
+
+    _watchdog: asyncio.TimerHandle | None = None
 
     async def connect(self) -> Any:
         """Connect, agree on versions, authenticate; then take the socket's callbacks."""
@@ -153,13 +151,24 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is untyp
         number = self._next_correlation_id()
         name = self._name
         header = _HEADER.pack(10 + len(name) + len(body), api, version, number, len(name))
+        exchange.deadline = self._loop.time() + self._request_timeout
         self._requests.append((number, None, exchange))
-        exchange.watch(self._loop.call_later(self._request_timeout, self._overdue, exchange))
+        if self._watchdog is None:
+            self._watchdog = self._loop.call_at(exchange.deadline, self._look_for_overdue)
         self._writer.write(b"".join((header, name, body)))
 
-    def _overdue(self, exchange: Exchange) -> None:
-        exchange.set_exception(RequestTimedOutError())
-        self.close(reason=CloseReason.CONNECTION_TIMEOUT)
+    def _look_for_overdue(self) -> None:
+        """Close the connection when its oldest exchange is overdue; else look again when it would be."""
+        self._watchdog = None
+        exchanges = (entry[2] for entry in self._requests if entry[1] is None)
+        oldest: Exchange | None = next((e for e in exchanges if isinstance(e, Exchange)), None)
+        if oldest is None:
+            return
+        if self._loop.time() >= oldest.deadline:
+            oldest.set_exception(RequestTimedOutError())
+            self.close(reason=CloseReason.CONNECTION_TIMEOUT)
+        else:
+            self._watchdog = self._loop.call_at(oldest.deadline, self._look_for_overdue)
 
     def _take_frame(self, frame: bytes) -> None:
         if self._reader is None:  # closed, by the frame before this one perhaps

@@ -77,6 +77,8 @@ class Consumer(ConsumerDriver):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._hand_over = HandOver(self._wake_from_client, self._wake_pump)
         self._waiter: asyncio.Future[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
         self._error: FaustError | None = None
         self._closed = False
         self._open = False
@@ -122,6 +124,8 @@ class Consumer(ConsumerDriver):
         self._open = False
         self._end_tracks()
         self._wake()
+        if self._alarm is not None:
+            self._alarm.cancel()
         client = self._client
         if client is None:
             return
@@ -231,17 +235,27 @@ class Consumer(ConsumerDriver):
             if found:
                 break
             patience = LEASE_STEP if self._lease_is_over(now) else deadline - now
-            alarm = loop.call_later(min(patience, deadline - now), _settle, waiter)
-            try:
-                await waiter
-            finally:
-                alarm.cancel()
+            self._wake_before(loop, now + min(patience, deadline - now))
+            await waiter
             now = time.monotonic()
             self._check()
             found = self._collect(now)
         self._hand_over.application_waits = False
         self._seen_alive = now
         return found
+
+    def _wake_before(self, loop: asyncio.AbstractEventLoop, latest: float) -> None:
+        """Have `take` look again at *latest*, or earlier: a timer that is set is left alone."""
+        if self._alarm is not None:
+            if self._alarm_at <= latest:
+                return
+            self._alarm.cancel()
+        self._alarm_at = latest
+        self._alarm = loop.call_later(latest - time.monotonic(), self._alarm_rings)
+
+    def _alarm_rings(self) -> None:
+        self._alarm = None
+        self._wake()
 
     def _collect(self, now: float) -> list[Slice]:
         if not self._open or self._lease_is_over(now):

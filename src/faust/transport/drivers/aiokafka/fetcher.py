@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -46,10 +45,25 @@ class Fetcher(AIOKafkaFetcher):  # type: ignore[misc]  # aiokafka is untyped
     """Fetches in chains.
 
     Attributes:
-        on_records: Called when records came, before the next fetch; takes what it has room for.
+        on_records: Called when records came, before the next fetch; takes what it has room for; must not raise.
     """
 
     on_records: Callable[[], None] | None = None
+    _handing_over = False
+
+    def consumed(self) -> None:
+        """Note that a partition may be fetched again."""
+        if not self._handing_over:  # else the chain looks next, and aiokafka's loop may sleep on
+            self._notify(self._wait_consume_future)
+
+    def hand_over(self) -> None:
+        """Give what came to the pump."""
+        if self.on_records is not None:
+            self._handing_over = True
+            try:
+                self.on_records()
+            finally:
+                self._handing_over = False
 
     async def _proc_fetch_request(self, assignment: Any, node_id: Any, request: Any) -> bool:
         """Fetch from a node again and again; say whether there is something to read. Replaces aiokafka's."""
@@ -99,14 +113,9 @@ class Fetcher(AIOKafkaFetcher):  # type: ignore[misc]  # aiokafka is untyped
         )
 
     def keep(self, tp: Any, assignment: Any, offset: int, came: Fetched) -> bool:
-        """Keep what came of a partition for the reader; say whether there was anything."""
+        """Keep what came of a partition for the reader, unless it was moved meanwhile."""
         state = assignment.state_value(tp)
-        if not state.has_valid_position or state.position != offset:  # it was moved meanwhile
-            return False
-        state.highwater = came.highwater
-        state.lso = came.stable
-        state.timestamp = int(1000 * time.time())
-        if not came.records:
+        if not state.has_valid_position or state.position != offset:
             return False
         records = MemoryRecords(came.records)
         if not records.has_next():
@@ -195,8 +204,8 @@ class _Chain:
         except Unexpected as error:
             self._fail(error)
             return
-        if any(found) and fetcher.on_records is not None:
-            fetcher.on_records()
+        if any(found):
+            fetcher.hand_over()
         if self._assignment.active:
             self._ask()
         else:

@@ -223,7 +223,7 @@ class FastReader:
         """Forget what was fetched; the fetcher may ask for more."""
         self._cursors.pop(tp, None)
         del self._fetcher._records[tp]
-        self._fetcher._notify(self._fetcher._wait_consume_future)
+        self._fetcher.consumed()
 
 
 # -- is the fast reader safe to use?

@@ -16,6 +16,7 @@ import asyncio
 import collections
 import io
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from aiokafka import errors as kafka
@@ -44,10 +45,21 @@ Batches = dict[Any, SentBatch]
 
 
 class Sender(TransactionSender):
-    """Sends at once what may be sent at once."""
+    """Sends at once what may be sent at once.
 
-    def __init__(self, client: Any, **options: Any) -> None:
+    Arguments:
+        client: aiokafka's client.
+        answered: Called when all batches of a request have been told.
+        options: Of aiokafka's sender.
+
+    Attributes:
+        answering: The batches of a request are being told.
+    """
+
+    def __init__(self, client: Any, answered: Callable[[], None], **options: Any) -> None:
         super().__init__(client, **options)
+        self.answering = False
+        self._tell = answered
         self._under_way: collections.Counter[Any] = collections.Counter()
         self._repeats: set[asyncio.Task[None]] = set()
 
@@ -115,8 +127,11 @@ class Sender(TransactionSender):
             self._repeat(node, batches, ProduceResponse_v7.decode(io.BytesIO(frame[4:])))
             return
         self._free(node, batches)
+        self.answering = True
         for topic, partition, offset, timestamp in rows:
             batches[TopicPartition(topic, partition)].done(offset, timestamp)
+        self.answering = False
+        self._tell()
         if self._message_accumulator._batches:
             self.kick()
 

@@ -173,6 +173,7 @@ class Sending:
         )
         self._sender = Sender(
             self.connection,
+            self._deliver_answers,
             acks=options.acks,
             txn_manager=self._transactions,
             message_accumulator=self._queue,
@@ -319,13 +320,14 @@ class Sending:
         if sent.future.done():
             return
         sent.future.set_result(None)
-        if not self._answers:
+        if not self._answers and not self._sender.answering:
             asyncio.get_running_loop().call_soon(self._deliver_answers)
         self._answers.append(Answer(sent.batch, offset, timestamp, error))
 
     def _deliver_answers(self) -> None:
-        answers, self._answers = self._answers, []
-        self._deliver(answers)
+        if self._answers:
+            answers, self._answers = self._answers, []
+            self._deliver(answers)
 
     def refuse(self, sent: SentBatch, error: BaseException) -> None:
         """Tell that *sent* was not accepted and will not be tried again."""

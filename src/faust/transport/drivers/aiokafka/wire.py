@@ -63,8 +63,6 @@ class Fetched(NamedTuple):
 
     topic: str
     partition: int
-    highwater: int
-    stable: int
     aborted: Sequence[tuple[int, int]]
     records: bytes
 
@@ -108,7 +106,7 @@ def encode_fetch(
 
 
 def read_fetch(frame: bytes) -> list[Fetched]:
-    """Return what came of every partition in an answer.
+    """Return what came of the partitions of which something came.
 
     Raises:
         Unexpected: an error code somewhere, or not the layout.
@@ -128,7 +126,7 @@ def _read_fetch(frame: bytes) -> list[Fetched]:
         (partitions,) = _INT32.unpack_from(frame, place)
         place += 4
         for _ in range(partitions):
-            number, code, highwater, stable, _, count = _FETCHED_PARTITION.unpack_from(frame, place)
+            number, code, _, _, _, count = _FETCHED_PARTITION.unpack_from(frame, place)
             if code:
                 raise Unexpected(f"{topic}[{number}]: error code {code}")
             place += _FETCHED_PARTITION.size
@@ -137,9 +135,10 @@ def _read_fetch(frame: bytes) -> list[Fetched]:
                 aborted.append(_ABORTED.unpack_from(frame, place))
                 place += _ABORTED.size
             _, size = _TWO_INT32.unpack_from(frame, place)  # the preferred replica, the records
-            end = place + 8 + max(size, 0)
-            records, place = frame[place + 8 : end], end
-            found.append(Fetched(topic, number, highwater, stable, aborted, records))
+            start = place + 8
+            place = start + max(size, 0)
+            if size > 0:
+                found.append(Fetched(topic, number, aborted, frame[start:place]))
     if code or place != len(frame):
         raise Unexpected(f"error code {code}, {len(frame) - place} bytes left")
     return found
