@@ -61,14 +61,18 @@ class Event(Generic[K, V]):
         return self.message.offset
 
     def ack(self) -> bool:
-        """Count the event as processed; True when it was not before.
+        """Count the event as processed by the stream it came from.
 
         Streams do this by themselves when their loop moves on; call it in `Stream.noack` loops.
+
+        Returns:
+            True when this was the last acknowledgement its message waited for, of all streams that read it.
         """
-        lane = self._lane
-        newly = not self.message.acked if lane is None else lane.ack(self.message.offset)
-        self.acked = self.message.acked = True
-        return newly
+        lane, message = self._lane, self.message
+        newly = not message.acked if lane is None else lane.ack(message.offset)
+        message.acked = lane is None or lane.task.finished(message.offset)
+        self.acked = True
+        return newly and message.acked
 
     async def send(
         self,

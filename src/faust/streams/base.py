@@ -247,6 +247,7 @@ class StreamBase(Service, Generic[T]):
 
     def _begin(self, *, singly: bool = True) -> None:
         """Bind the processors; the loop never looks at the list."""
+        self._restore_acks()
         cursor = self.cursor
         self.task_owner = _current_task()
         if self._stopped.is_set():
@@ -347,6 +348,14 @@ class StreamBase(Service, Generic[T]):
                         lane.track()
                         if lane is self.cursor.lane:
                             self.cursor.track_open_slice()
+
+    _acks_again = False
+
+    def _restore_acks(self) -> None:
+        """Acknowledge again, if only the last iteration was not to."""
+        if self._acks_again:
+            self._acks_again = False
+            self.cursor.enable_acks = True
 
     async def ack(self, event: Event[Any, Any]) -> bool:
         """Acknowledge *event*; True when that was the last acknowledgement its message waited for."""

@@ -58,13 +58,12 @@ class TakingStream(StreamBase[T]):
         self, max_: int, within: float | timedelta | None = None
     ) -> AsyncGenerator[list[Event[Any, T]], None]:
         """As `take_events`, but nothing is acknowledged: call ``event.ack()`` for each event."""
-        acked = self.enable_acks
-        self.enable_acks = False
+        lists = self._take(max_, within, noack=True)
         try:
-            async for batch in self._take(max_, within):
+            async for batch in lists:
                 yield [self._event_of(item) for item in batch]
         finally:
-            self.enable_acks = acked
+            await lists.aclose()
 
     def _event_of(self, item: Item) -> Event[Any, Any]:
         value = item.value
@@ -74,7 +73,7 @@ class TakingStream(StreamBase[T]):
         return event
 
     async def _take(
-        self, max_: int, within: float | timedelta | None
+        self, max_: int, within: float | timedelta | None, *, noack: bool = False
     ) -> AsyncGenerator[list[Item], None]:
         if max_ < 1:
             raise ValueError(f"take: max_ must be at least 1, got {max_}")
@@ -83,6 +82,10 @@ class TakingStream(StreamBase[T]):
                 "take needs events of one source: use it on a stream over a topic or channel"
             )
         self._begin(singly=False)
+        if noack and self.enable_acks:
+            self.enable_acks = False
+            self._acks_again = True
+        turn = self.cursor.claims + 1
         await self._before_iteration()
         lists = batches(self.cursor, max_, _seconds(within), self._source.mailbox.wait)
         try:
@@ -90,6 +93,8 @@ class TakingStream(StreamBase[T]):
                 yield batch
         finally:
             await lists.aclose()
+            if self.cursor.claims == turn:  # else another iteration has begun, which has seen to it
+                self._restore_acks()
 
 
 def _seconds(value: float | timedelta | None) -> float | None:
