@@ -43,6 +43,7 @@ def _all(ctx: click.Context, *, short: bool) -> None:
     """Run every comparison on one cluster."""
     rounds = 1 if short else 3
     ctx.invoke(_throughput, rounds=rounds, smaller=4 if short else 1)
+    ctx.invoke(_operators, rounds=rounds, smaller=4 if short else 1)
     ctx.invoke(_latency, rounds=rounds, seconds=5.0 if short else 8.0)
     ctx.invoke(_recovery, rounds=rounds, keys=200_000 if short else 1_000_000)
     ctx.invoke(_idle, seconds=10.0 if short else 20.0)
@@ -52,7 +53,12 @@ def _all(ctx: click.Context, *, short: bool) -> None:
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--smaller", default=1, help="Divide the sizes of the fast sides by this.")
 @click.option("--side", "sides", multiple=True, type=click.Choice(throughput.SIDES))
-@click.option("--workload", "workloads", multiple=True, type=click.Choice(throughput.WORKLOADS))
+@click.option(
+    "--workload",
+    "workloads",
+    multiple=True,
+    type=click.Choice((*throughput.WORKLOADS, *throughput.OPERATORS)),
+)
 @click.pass_obj
 def _throughput(
     obj: dict[str, Any],
@@ -71,8 +77,8 @@ def _throughput(
     for number in range(1, rounds + 1):
         for workload in jobs:
             for side in chosen:
-                if (side, workload) == ("bare", "table"):
-                    continue  # a client library has no tables
+                if side == "bare" and workload in {"table", *throughput.OPERATORS}:
+                    continue  # a client library has no such things
                 try:
                     row = bench.run(side, workload)
                 except RuntimeError as exc:
@@ -126,6 +132,21 @@ def _show_throughput(rows: list[dict[str, Any]], failures: list[dict[str, Any]])
         ],
     )
     report.keep("throughput", {"rows": rows, "targets": judged, "failures": failures})
+
+
+@main.command("operators")
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--smaller", default=1, help="Divide the sizes of the fast sides by this.")
+@click.pass_context
+def _operators(ctx: click.Context, rounds: int, smaller: int) -> None:
+    """Several readers, lists, events, repartitioning and sinks."""
+    ctx.invoke(
+        _throughput,
+        rounds=rounds,
+        smaller=smaller,
+        sides=("reference", "kafka"),
+        workloads=throughput.OPERATORS,
+    )
 
 
 @main.command("latency")

@@ -95,12 +95,81 @@ async def forward(stream):
         await out.send(value=value)
 
 
+class Counting:
+    """Counts over all actors of an agent."""
+
+    number = total = 0
+    mark = 1
+
+    def add(self, value):
+        """Take one value."""
+        self.number += 1
+        self.total += value["n"]
+        if self.number == self.mark:
+            self.mark = meter.mark(self.number, self.total)
+
+
+counting = Counting()
+second = {"count": 0, "total": 0}
+second_done = asyncio.Event()
+
+
+async def count_again(stream):
+    """Be the second agent on the topic."""
+    async for value in stream:
+        second["count"] += 1
+        second["total"] += value["n"]
+        if second["count"] == meter.count:
+            second_done.set()
+
+
+async def count_with_others(stream):
+    """Share the events with other actors."""
+    async for value in stream:
+        counting.add(value)
+
+
+async def count_events(stream):
+    """Look at events instead of values."""
+    async for event in stream.events():
+        counting.add(event.value)
+
+
+async def count_lists(stream):
+    """Take lists of a hundred."""
+    number = total = 0
+    mark = 1
+    async for values in stream.take(100, within=1):
+        if mark == 1:
+            mark = meter.mark(1, 0)
+        number += len(values)
+        total += sum(value["n"] for value in values)
+        if number == mark:
+            mark = meter.mark(number, total)
+
+
+async def count_grouped(stream):
+    """Repartition, and count what comes back."""
+    grouped = stream.group_by(lambda value: str(value["n"] % 1000), name="n", partitions=8)
+    async for value in grouped:
+        counting.add(value)
+
+
+async def yield_all(stream):
+    """Yield each value to the sinks."""
+    async for value in stream:
+        counting.add(value)
+        yield value
+
+
 async def settle() -> None:
     """When the last event is done, commit, and report."""
     await meter.done.wait()
+    if WORKLOAD == "fanout":
+        await second_done.wait()
     await asyncio.sleep(0.01)  # the agent asks for the next event, which acknowledges the last
     await app.commit(None)
-    meter.settled(table=sum(counts.values()) if WORKLOAD == "table" else None)
+    meter.settled(table=sum(counts.values()) if WORKLOAD == "table" else None, second=second)
 
 
 async def ready() -> None:
@@ -125,8 +194,17 @@ JOBS = {
     "map": map_and_send,
     "forward": forward,
     "idle": sum_json,
+    "fanout": sum_json,
+    "concurrency": count_with_others,
+    "events": count_events,
+    "take": count_lists,
+    "group_by": count_grouped,
+    "sink": yield_all,
 }
-app.agent(events)(JOBS[WORKLOAD])
+OPTIONS = {"concurrency": {"concurrency": 4}, "sink": {"sink": [out]}}
+app.agent(events, name="job", **OPTIONS.get(WORKLOAD, {}))(JOBS[WORKLOAD])
+if WORKLOAD == "fanout":
+    app.agent(events, name="second")(count_again)
 app.task(ready if WORKLOAD in {"forward", "recover", "idle"} else settle)
 
 if __name__ == "__main__":

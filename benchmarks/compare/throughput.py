@@ -20,6 +20,7 @@ from benchmarks.compare.runner import python_of, running
 
 __all__ = [
     "SIDES",
+    "OPERATORS",
     "TARGETS",
     "WORKLOADS",
     "Sizes",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 WORKLOADS = ("raw", "json", "table", "map")
+OPERATORS = ("fanout", "events", "concurrency", "take", "group_by", "sink")
 SIDES = ("reference", "bare", "kafka", "local")
 
 TARGETS = [
@@ -39,6 +41,12 @@ TARGETS = [
     Target("JSON values to dict", "json", "kafka", "reference", 30.0),
     Target("table += 1, with changelog", "table", "kafka", "reference", 50.0),
     Target("read, map, send", "map", "kafka", "reference", 30.0),
+    Target("two agents on one topic", "fanout", "kafka", "reference", 15.0),
+    Target("stream.events()", "events", "kafka", "reference", 15.0),
+    Target("concurrency=4", "concurrency", "kafka", "reference", 15.0),
+    Target("take(100, within=1)", "take", "kafka", "reference", 15.0),
+    Target("group_by", "group_by", "kafka", "reference", 15.0),
+    Target("agent with a topic as sink", "sink", "kafka", "reference", 15.0),
     *(Target(f"{name} on local://", name, "local", "kafka", 0.6) for name in WORKLOADS),
 ]
 
@@ -53,10 +61,16 @@ class Sizes:
             "json": 2_000_000,
             "table": 1_000_000,
             "map": 500_000,
+            **dict.fromkeys(("fanout", "events", "concurrency", "take"), 1_000_000),
+            **dict.fromkeys(("group_by", "sink"), 400_000),
         }
     )
     reference: dict[str, int] = field(
-        default_factory=lambda: {"raw": 40_000, "json": 40_000, "table": 20_000, "map": 16_000}
+        default_factory=lambda: {
+            **dict.fromkeys(("raw", "json", "events", "take"), 40_000),
+            **dict.fromkeys(("table", "fanout", "concurrency"), 20_000),
+            **dict.fromkeys(("map", "group_by", "sink"), 16_000),
+        }
     )
 
     def of(self, side: str, workload: str) -> int:
@@ -113,7 +127,7 @@ class Throughput:
         self._serial += 1
         name = f"{self._run}-{self._serial}-{workload}-{side}"
         topic, out = f"{self._run}-events-{count}", f"{name}-out"
-        if workload == "map":
+        if workload in {"map", "sink"}:
             broker.create(out)
         variables = {
             "SIDE": side,
@@ -148,6 +162,10 @@ class Throughput:
                 broker.ends(variables["TOPIC"]),
             ),
         }
+        if workload == "sink":
+            found["topic written to"] = (broker.sum_of(variables["OUT"]), (count, total))
+        if workload == "fanout":
+            found["second agent"] = (report["second"], {"count": count, "total": total})
         if workload == "map":
             found["topic written to"] = (broker.sum_of(variables["OUT"]), (count, total + count))
         if workload == "table":
@@ -188,7 +206,7 @@ def per_cpu_second(row: dict[str, Any]) -> float:
 def summary(rows: list[dict[str, Any]]) -> list[list[str]]:
     """Return one line per workload and side for the table of rates."""
     lines = []
-    for workload in WORKLOADS:
+    for workload in (*WORKLOADS, *OPERATORS):
         for side in SIDES:
             mine = [row for row in rows if (row["workload"], row["side"]) == (workload, side)]
             if mine:

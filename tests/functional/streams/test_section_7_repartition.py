@@ -203,7 +203,7 @@ async def test_a_key_that_cannot_be_made_skips_its_event(
     def key(number: int) -> Any:
         if number != 2:
             return str(number)
-        return [][0] if what == "key function" else object()
+        return int("missing") if what == "key function" else object()
 
     @app.agent(topic, name="agent", on_error=on_error)
     async def agent(stream: Any) -> None:
