@@ -19,8 +19,8 @@ from benchmarks.compare.report import Target, spread
 from benchmarks.compare.runner import python_of, running
 
 __all__ = [
-    "SIDES",
     "OPERATORS",
+    "SIDES",
     "TARGETS",
     "WORKLOADS",
     "Sizes",

@@ -221,15 +221,10 @@ class Channel(Generic[T]):
                 work = mailbox.pop()
                 if work is not None:
                     lane, batch = work
-                    records = batch.records
+                    records: list[Any] = list(batch.records)
                     if len(records) > 1:
-                        mailbox.queue.put_front(
-                            batch.tp,
-                            (
-                                lane,
-                                Slice(batch.tp, batch.generation, records[1:], batch.next_offset),
-                            ),
-                        )
+                        rest = Slice(batch.tp, batch.generation, records[1:], batch.next_offset)
+                        mailbox.queue.put_front(batch.tp, (lane, rest))
                         lane.queued += len(records) - 1
                     if records:
                         return self._item(lane, records[0])

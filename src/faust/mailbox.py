@@ -82,7 +82,7 @@ class Mailbox(Inbox):
     async def wait(self, timeout: float | None = None) -> None:
         """Sleep until something is put or thrown, `wake` is called, or *timeout* seconds have passed."""
         held = self.flow is not None and self.flow.suspended
-        if (len(self.queue) and not held) or self.errors:
+        if (len(self) and not held) or self.errors:
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)

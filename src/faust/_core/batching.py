@@ -119,7 +119,10 @@ async def collect(cursor: Cursor, items: list[Item], size: int, until: float) ->
         decode_key, decode = lane.decode_key, lane.decode_value
         records = cursor.rest_of_slice() if task.alive else ()
         for record in records:
-            if lane.tracker is None and lane.current is None:
+            if lane.tracker is not None:
+                if record.offset >= lane.tracker.high:
+                    lane.tracker.deliver(record.offset)
+            elif lane.current is None:
                 lane.current = record
             try:
                 if decode_key is not None:
@@ -206,6 +209,8 @@ def _let_go(items: list[Item]) -> None:
         if lane.tracker is None:
             lane.done = record.offset
             lane.current = None
+        elif not lane.task.alive:
+            lane.dropped += 1
 
 
 async def _certain(items: list[Item], cursor: Cursor) -> list[Item]:

@@ -174,7 +174,8 @@ class Cursor:
         task = lane.task
         lane.closed = batch.next_offset
         if lane.tracker is not None:
-            lane.tracker.advance(batch.next_offset)
+            if task.alive:  # else the rest of it was not handed out
+                lane.tracker.advance(batch.next_offset)
         elif task.alive and self.enable_acks and lane.current is None:
             lane.done = batch.next_offset
         if self.on_done is not None:
@@ -203,14 +204,6 @@ class Cursor:
     def put_back(self, records: list[Any]) -> None:
         """Read *records* of the open slice again, before the rest of it."""
         self._records = chain(records, self._records)
-
-    def track_open_slice(self) -> None:
-        """The lane has just begun to track: what is left of the open slice is unfinished, too."""
-        lane = self.lane
-        if lane is not None and lane.tracker is not None:
-            rest = list(self._records)
-            self._records = iter(rest)
-            lane.tracker.deliver_many([record.offset for record in rest])
 
     def take_over(self, other: Cursor) -> None:
         """Go on where *other*, which reads the same inbox, has been left."""
@@ -290,6 +283,8 @@ class Cursor:
                 decode_key, decode = lane.decode_key, lane.decode_value
                 tracker = lane.tracker
                 for record in self._records:
+                    if tracker is not None and record.offset >= tracker.high:
+                        tracker.deliver(record.offset)
                     if clock() >= turn_ends:
                         rest = self._records
                         self._records = chain((record,), rest)  # nobody has it yet
@@ -299,6 +294,7 @@ class Cursor:
                             return
                         self._records = rest
                     if not task.alive:
+                        lane.dropped += 1
                         break
                     if tracker is None:
                         lane.current = record

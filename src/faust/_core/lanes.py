@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from operator import length_hint
 from typing import Any
 
 from faust._core.offsets import AckTracker
@@ -139,6 +140,7 @@ class Lane:
         limit: Records that may wait before the partition counts as full.
         closed: Next offset after the last slice that was handed out whole.
         acks: False for topics whose offsets are never committed.
+        dropped: Records that a tracker holds as unfinished, of a task that died before they were handed out.
     """
 
     __slots__ = (
@@ -148,6 +150,7 @@ class Lane:
         "decode_key",
         "decode_value",
         "done",
+        "dropped",
         "inbox",
         "limit",
         "queued",
@@ -175,6 +178,7 @@ class Lane:
         self.current: Any = None
         self.done: int = task.delivered
         self.closed: int = -1
+        self.dropped: int = 0
         self.tracker: AckTracker | None = None
         if not inbox.ordered:
             self.track()
@@ -186,7 +190,6 @@ class Lane:
             tracker = AckTracker(max(self.done, 0))
             if self.current is not None:
                 tracker.deliver(self.current.offset)
-                tracker.advance(self.current.offset + 1)
             self.tracker = tracker
 
     def start_at(self, offset: int) -> None:
@@ -205,7 +208,7 @@ class Lane:
     def in_hand(self) -> int:
         """Return how many records this reader was handed and has not finished."""
         if self.tracker is not None:
-            return self.tracker.unfinished
+            return self.tracker.unfinished - self.dropped
         return 0 if self.current is None else 1
 
     def finished(self, offset: int) -> bool:
@@ -231,18 +234,20 @@ class Inbox:
 
     Attributes:
         ordered: The reader takes one record at a time and finishes it before the next.
-        shared: Several readers take from it; slices are split so that each record goes to whoever is free.
+        shared: Several readers take from it: all of them are given the same iterator over a slice, so that each record
+            goes to whoever is free.
         wake: Called when something was put; set by whoever waits.
         relieved: Called with a task when a full lane has room again.
     """
 
-    __slots__ = ("errors", "maxsize", "ordered", "queue", "relieved", "shared", "wake")
+    __slots__ = ("_open", "errors", "maxsize", "ordered", "queue", "relieved", "shared", "wake")
 
     def __init__(self, *, ordered: bool = True, shared: bool = False, maxsize: int = 4096) -> None:
         self.queue: FairQueue[tuple[Lane, Slice]] = FairQueue()
         self.errors: deque[BaseException] = deque()
         self.ordered: bool = ordered and not shared
         self.shared: bool = shared
+        self._open: tuple[Lane, Slice] | None = None
         self.maxsize: int = maxsize
         self.wake: Callable[[], None] = _nothing
         self.relieved: Callable[[PartitionTask], None] = _ignore
@@ -252,38 +257,39 @@ class Inbox:
         tp = batch.tp
         records = batch.records
         lane.queued += len(records)
-        if self.shared:
-            self._put_singly(lane, batch)
-        else:
-            self.queue.put(tp, (lane, batch))
+        self.queue.put(tp, (lane, batch))
         if lane.queued >= lane.limit:
             lane.task.full = True
         self.wake()
 
-    def _put_singly(self, lane: Lane, batch: Slice) -> None:
-        records = batch.records
-        last = len(records) - 1
-        for index, record in enumerate(records):
-            end = batch.next_offset if index == last else record.offset + 1
-            self.queue.put(batch.tp, (lane, Slice(batch.tp, batch.generation, (record,), end)))
-        if not records:
-            self.queue.put(batch.tp, (lane, batch))
-
     def pop(self) -> tuple[Lane, Slice] | None:
         """Take the next slice whose task is alive; None when nothing waits."""
+        if self._open is not None and self._has_open():
+            return self._open
         while (item := self.queue.pop()) is not None:
             lane, batch = item[1]
             task = lane.task
             if not task.alive:
                 continue
             lane.queued -= len(batch.records)
-            if lane.tracker is not None:  # from here on it is unfinished, whoever takes it
-                high = lane.tracker.high  # what was given back is below
-                lane.tracker.deliver_many([r.offset for r in batch.records if r.offset >= high])
+            if self.shared:
+                records: Any = iter(batch.records)
+                batch = Slice(batch.tp, batch.generation, records, batch.next_offset)
+                self._open = (lane, batch)
             if task.full and lane.queued * 2 <= lane.limit:
                 self._relieve(task)
             return lane, batch
         return None
+
+    def _has_open(self) -> bool:
+        """Say whether the slice that all readers share has more to give."""
+        if self._open is None:
+            return False
+        lane, batch = self._open
+        if lane.task.alive and length_hint(batch.records):
+            return True
+        self._open = None
+        return False
 
     def _relieve(self, task: PartitionTask) -> None:
         if all(lane.queued * 2 <= lane.limit for lane in task.lanes):
@@ -299,9 +305,10 @@ class Inbox:
         """Forget what waits; nothing of it counts as finished."""
         self.queue.clear()
         self.errors.clear()
+        self._open = None
 
     def __len__(self) -> int:
-        return len(self.queue)
+        return len(self.queue) + self._has_open()
 
 
 def message_of(lane: Lane, record: Any) -> Message:

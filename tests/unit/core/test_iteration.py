@@ -380,3 +380,48 @@ async def test_what_an_actor_has_taken_holds_back_the_offset_at_once() -> None:
     assert second is not None
     lane.tracker.ack(1)  # type: ignore[union-attr]
     assert task.safe() == 0
+
+
+async def test_what_was_not_handed_out_when_a_task_died_is_nobody_s() -> None:
+    """With acknowledgement in any order, records behind the death of a task are neither finished nor waited for."""
+    cursor, (lane,), _, _ = make(6, ordered=False, per_slice=6)
+    cursor.enable_acks = False
+    got = []
+    async for value in cursor.values():
+        got.append(value)
+        if value == 2:
+            lane.task.alive = False
+            break
+    assert got == [0, 1, 2]
+    pending = asyncio.ensure_future(anext(cursor.values()))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not pending.done()
+    pending.cancel()
+    assert (lane.in_hand(), lane.safe()) == (3, 0)
+    for offset in got:
+        lane.ack(offset)
+    assert (lane.in_hand(), lane.safe()) == (0, 3)
+
+
+async def test_readers_of_a_shared_inbox_divide_every_slice() -> None:
+    """Each record of one slice goes to the reader who is free; one that is stuck holds only its own."""
+    cursor, (lane,), mailbox, _ = make(0, ordered=False)
+    mailbox.shared = True
+    other = Cursor(
+        mailbox,
+        wait=mailbox.wait,
+        breathe=cursor.breathe,
+        make_event=cursor.make_event,
+        on_decode_error=cursor.on_decode_error,
+    )
+    feed(lane, 0, 5, per_slice=5)
+    stuck, free = cursor.values(), other.values()
+    assert await anext(stuck) == 0
+    assert [await anext(free) for _ in range(4)] == [1, 2, 3, 4]
+    waiting = asyncio.ensure_future(anext(free))
+    feed(lane, 5, 6)
+    assert await waiting == 5
+    assert lane.safe() == 0
+    await stuck.aclose()
+    assert lane.safe() == 5
