@@ -12,14 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from datetime import timedelta
 from typing import Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
 from mode.utils.imports import symbol_by_name
 
 from faust.app.declaring import DeclaringApp
 from faust.app.discovery import discover, modules_of
-from faust.app.tasks import Task, as_task, run_timer
 from faust.channels import Channel
 from faust.events import Event
 from faust.messages import TP, HeadersArg, Message, RecordMetadata
@@ -83,73 +81,6 @@ class App(DeclaringApp):
         )
 
     # -- declaring
-
-    def task(  # type: ignore[override]  # mode's decorator of the same name is for services
-        self,
-        fun: Callable[..., Awaitable[Any]] | None = None,
-        *,
-        on_leader: bool = False,
-        traced: bool = True,  # noqa: ARG002 - no tracer yet: there is nothing to switch off
-    ) -> Any:
-        """Start the decorated coroutine function with the app.
-
-        It takes no argument, or the app. An exception that leaves it crashes the worker.
-        """
-        if on_leader:
-            return self._leader_task(fun)
-        if fun is None:
-            return self.task
-        task = as_task(fun, self)
-        self._declared_tasks.append(task)
-        return task
-
-    def _leader_task(self, fun: Callable[..., Awaitable[Any]] | None) -> Any:
-        def decorate(fun: Callable[..., Awaitable[Any]]) -> Task:
-            body = as_task(fun, self)
-
-            async def task() -> Any:
-                return await body() if self.is_leader() else None
-
-            self._declared_tasks.append(task)
-            return task
-
-        return decorate if fun is None else decorate(fun)
-
-    def timer(  # type: ignore[override]  # as above
-        self,
-        interval: float | timedelta,
-        on_leader: bool = False,
-        traced: bool = True,  # noqa: ARG002 - no tracer yet: there is nothing to switch off
-        name: str | None = None,
-        max_drift_correction: float = 0.1,
-    ) -> Callable[[Callable[..., Awaitable[Any]]], Task]:
-        """Call the decorated coroutine function every *interval* seconds, the first time after one interval.
-
-        Arguments:
-            interval: Seconds between the end of one call and the next call.
-            on_leader: Only on the worker that is the leader.
-            traced: Reserved for tracing.
-            name: Name in log lines.
-            max_drift_correction: Seconds by which a sleep may be corrected for the drift of the last.
-        """
-
-        def decorate(fun: Callable[..., Awaitable[Any]]) -> Task:
-            call = as_task(fun, self)
-
-            async def timer() -> None:
-                await run_timer(
-                    call,
-                    interval,
-                    name=name or str(getattr(fun, "__qualname__", fun)),
-                    should_stop=lambda: self.should_stop,
-                    may_call=self.is_leader if on_leader else lambda: True,
-                    max_drift_correction=max_drift_correction,
-                )
-
-            self._declared_tasks.append(timer)
-            return timer
-
-        return decorate
 
     def command(
         self, *options: Any, base: Any = None, **attributes: Any

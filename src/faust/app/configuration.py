@@ -14,8 +14,9 @@ import asyncio
 import warnings
 from typing import Any, ClassVar
 
-from mode import Service, Signal, SyncSignal
+from mode import Service
 
+from faust.app.signals import AppSignal, SyncAppSignal
 from faust.exceptions import AlreadyConfiguredWarning, ImproperlyConfigured
 from faust.settings.settings import Settings as _Settings
 from faust.settings.table import ConfigSource, is_strict
@@ -36,15 +37,15 @@ class ConfiguredApp(Service):
 
     Settings: ClassVar[type[_Settings]] = _Settings
 
-    on_before_configured: SyncSignal[Any] = SyncSignal()
-    on_configured: SyncSignal[Any] = SyncSignal()
-    on_after_configured: SyncSignal[Any] = SyncSignal()
-    on_worker_init: SyncSignal[Any] = SyncSignal()
-    on_partitions_revoked: Signal[Any] = Signal()
-    on_partitions_assigned: Signal[Any] = Signal()
-    on_rebalance_complete: Signal[Any] = Signal()
-    on_before_shutdown: Signal[Any] = Signal()
-    on_produce_message: SyncSignal[Any] = SyncSignal()
+    on_before_configured: SyncAppSignal = SyncAppSignal()
+    on_configured: SyncAppSignal = SyncAppSignal()
+    on_after_configured: SyncAppSignal = SyncAppSignal()
+    on_worker_init: SyncAppSignal = SyncAppSignal()
+    on_partitions_revoked: AppSignal = AppSignal()
+    on_partitions_assigned: AppSignal = AppSignal()
+    on_rebalance_complete: AppSignal = AppSignal()
+    on_before_shutdown: AppSignal = AppSignal()
+    on_produce_message: SyncAppSignal = SyncAppSignal()
 
     def __init__(
         self,
@@ -67,18 +68,10 @@ class ConfiguredApp(Service):
         super().__init__(loop=loop, beacon=beacon)
 
     def _init_signals(self) -> None:
-        for name in (
-            "on_before_configured",
-            "on_configured",
-            "on_after_configured",
-            "on_worker_init",
-            "on_partitions_revoked",
-            "on_partitions_assigned",
-            "on_rebalance_complete",
-            "on_before_shutdown",
-            "on_produce_message",
-        ):
-            setattr(self, name, getattr(self, name).with_default_sender(self))
+        """Have signals of our own, whose sender we are."""
+        for name, signal in vars(ConfiguredApp).items():
+            if isinstance(signal, AppSignal | SyncAppSignal):
+                setattr(self, name, signal.with_default_sender(self))
 
     # -- configuration
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any, TypeVar, Unpack, cast, overload
 
 from faust.agents.agent import Agent, AgentFun, AgentOptions
-from faust.app.life import LivingApp
+from faust.app.scheduling import SchedulingApp
 from faust.channels import Channel
 from faust.exceptions import ImproperlyConfigured
 from faust.messages import K, V
@@ -25,7 +25,7 @@ __all__ = ["DeclaringApp"]
 T = TypeVar("T")
 
 
-class DeclaringApp(LivingApp):
+class DeclaringApp(SchedulingApp):
     """The storey of `faust.App` where the parts of a program are made."""
 
     @overload

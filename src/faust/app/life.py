@@ -9,14 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, TypeVar
 
-from faust.app import clients
+from faust.app import clients, tracing
 from faust.app.boot import BootStrategy as _BootStrategy
 from faust.app.parts import AppWithParts
-from faust.app.tasks import Task
+from faust.app.tasks import Clock, Task
 
 __all__ = ["LivingApp"]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -34,6 +37,8 @@ class LivingApp(AppWithParts):
         in_recovery: Tables are being recovered.
         unassigned: The last assignment was empty.
         on_startup_finished: Awaited when everything runs.
+        clock: Time, for timers and cron jobs.
+        tracer: Makes the contexts of `trace`; None: nothing is traced.
     """
 
     abstract = True
@@ -53,7 +58,10 @@ class LivingApp(AppWithParts):
         self._client_lock: asyncio.Lock | None = None
         self._rebalance_state: Any = None
         self._booted: list[Any] = []
+        self.clock: Clock = Clock()
+        self.tracer: tracing.Tracer | None = None
         self._declared_tasks: list[Task] = []
+        self._extra_services: list[Any] = []
         self._running_tasks: list[asyncio.Task[Any]] = []
         super().__init__(id, **kwargs)
         self.boot_strategy: _BootStrategy = self.BootStrategy(self)
@@ -72,7 +80,8 @@ class LivingApp(AppWithParts):
     def service_reset(self) -> None:
         """Forget what was bound to a broker and an event loop, and the services that were made at the start."""
         super().service_reset()
-        self._children = [child for child in self._children if child not in self._booted]
+        made = (*self._booted, *self._extra_services)
+        self._children = [child for child in self._children if child not in made]
         self._booted = []
         self._client_lock = None
         self.rebalancing = self.in_recovery = self.unassigned = False
@@ -95,14 +104,61 @@ class LivingApp(AppWithParts):
         )
         if not (self.producer_only or self.client_only) and await self._wait_recovered():
             return
+        await self.on_started_init_extra_tasks()
+        await self.on_started_init_web_server()
+        await self.on_started_init_extra_services()
+        if self.on_startup_finished is not None:
+            await self.on_startup_finished()
+
+    async def on_started_init_extra_tasks(self) -> None:
+        """Start tasks, timers and cron jobs; override to start more, and call ``super()``."""
         for task in self._declared_tasks:
             self._running_tasks.append(
                 asyncio.get_running_loop().create_task(
                     self._guard(task), name=f"task {task.__name__}"
                 )
             )
-        if self.on_startup_finished is not None:
-            await self.on_startup_finished()
+
+    async def on_started_init_web_server(self) -> None:
+        """Override to start a web server of your own; called between tasks and services."""
+
+    async def on_started_init_extra_services(self) -> None:
+        """Start the services that were declared, one by one; override to start more, and call ``super()``."""
+        self._extra_services = [
+            await self.on_init_extra_service(service) for service in self._extra_services
+        ]
+
+    async def on_init_extra_service(self, service: Any) -> Any:
+        """Start one declared service, as a child of the app; a class is made an instance first."""
+        if isinstance(service, type):
+            service = service(loop=self.loop, beacon=self.beacon)
+        else:
+            service.beacon.reattach(self.beacon)
+        return await self.add_runtime_dependency(service)
+
+    # -- tracing
+
+    def trace(
+        self, name: str, trace_enabled: bool = True, **extra_context: Any
+    ) -> AbstractContextManager[Any]:
+        """Return a context in which what runs is traced under *name*; it does nothing without `tracer`."""
+        return tracing.trace(self.tracer, name, enabled=trace_enabled, **extra_context)
+
+    def traced(
+        self, fun: F, name: str | None = None, sample_rate: float = 1.0, **context: Any
+    ) -> F:
+        """Wrap a function, or a coroutine function, so that it is traced.
+
+        Arguments:
+            fun: The function.
+            name: Name of the trace; None: the function's, after the label of its object if it is a method.
+            sample_rate: Share of the calls to be traced, for the tracer.
+            context: What else the tracer is told.
+        """
+        label = name or tracing.name_of(fun)
+        return tracing.traced(fun, lambda: self.trace(label, sample_rate=sample_rate, **context))
+
+    # -- clients
 
     async def start_client(self) -> None:
         """Start as a client: a producer, and a reader of answers; no agents, tables or group.

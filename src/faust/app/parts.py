@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from time import monotonic
 from typing import Any
 
 from mode import Service
@@ -250,9 +251,14 @@ class AppWithParts(ConfiguredApp):
         Raises:
             ConsumerNotStarted: The consumer has not been started.
         """
-        if self._consumer is None:
+        consumer = self._consumer
+        if consumer is None or not consumer.started:
             raise ConsumerNotStarted("is_leader: the consumer is not started")
-        return TP(self.leader_assignor.topic, 0) in self._consumer.driver.assignment
+        driver = consumer.driver  # who was frozen may not know yet that somebody else leads
+        return (
+            TP(self.leader_assignor.topic, 0) in driver.assignment
+            and monotonic() < driver.lease_until()
+        )
 
     def _current_tasks(self) -> list[PartitionTask]:
         return [] if self._consumer is None else list(self._consumer.tasks.values())

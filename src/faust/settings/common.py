@@ -125,7 +125,7 @@ class CommonSettings(SettingsTable, section=SectionType.COMMON):
     The option ``--debug`` of the command line is another thing and does not set it.
     """
 
-    timezone: Timezone = Timezone(not_built="cron jobs", default=UTC, env="TIMEZONE", since="1.4")
+    timezone: Timezone = Timezone(default=UTC, env="TIMEZONE", since="1.4")
     """Time zone of cron jobs: a ``tzinfo`` object or a name such as ``Europe/Vienna``."""
 
     blocking_timeout: Param[Any, float | None] = Seconds(default=None, env="BLOCKING_TIMEOUT")

@@ -279,12 +279,7 @@ class SendingTopic(Channel[V], Generic[K, V]):
 
     def _watched(self) -> bool:
         app = self.app
-        signal = app.on_produce_message
-        return (
-            app.sensors.hooks.on_send_initiated is not None
-            or bool(signal._receivers)
-            or bool(signal._filter_receivers)
-        )
+        return app.sensors.hooks.on_send_initiated is not None or bool(app.on_produce_message.heard)
 
     def _announce(self, sending: Sending) -> Sending:
         """Tell `faust.App.on_produce_message`, whose receivers may change the headers."""
