@@ -5,8 +5,9 @@ Java 17 runs them. Each node is broker and controller at once (KRaft) and listen
 ports, so any number of clusters live side by side. A cluster's data is thrown away with it, its
 processes end with ours (see `tests.support.processes`).
 
-Two doors per node: plain text for everybody, and SASL/PLAIN with two users: `ADMIN` may do
-everything, `GUEST` may do what `KafkaCluster.allow` lets it do. What is not Kafka's default, for
+Four doors per node: plain text for everybody; SASL with two users: `ADMIN` may do everything, `GUEST`
+(PLAIN only) what `KafkaCluster.allow` lets it do; TLS, with certificates of an authority made for the
+cluster, which a client may answer with one of its own and be `ADMIN`; and SASL within TLS. What is not Kafka's default, for
 speed in tests: rebalances start at once, sessions may be as short as one second, a broker that died
 may come back after five, internal topics have four partitions, compaction and transaction timeouts
 are looked after twice a second, and a topic that somebody asks for is created with 8 partitions.
@@ -34,6 +35,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tests.support.certificates import Authority
 from tests.support.processes import ROOT, remove_at_exit, unwatch, watch
 
 __all__ = ["ADMIN", "AUTO_PARTITIONS", "GUEST", "KafkaCluster", "ToolMissing", "free_ports"]
@@ -45,6 +47,7 @@ ADMIN = ("admin", "admin-secret")
 """Name and password of the SASL user who may do everything."""
 GUEST = ("guest", "guest-secret")
 """Name and password of the SASL user who may do only what `KafkaCluster.allow` lets it do."""
+SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 AUTO_PARTITIONS = 8
 """Partitions of a topic that the broker creates because somebody asked for it."""
 
@@ -114,7 +117,9 @@ class _Node:
     def __init__(self, number: int, directory: Path) -> None:
         self.number = number
         self.directory = directory
-        self.port, self.sasl_port, self.controller_port = free_ports(3)
+        self.port, self.sasl_port, self.ssl_port, self.sasl_ssl_port, self.controller_port = (
+            free_ports(5)
+        )
         self.properties = directory / "server.properties"
         self.log = directory / "server.log"
         self._popen: subprocess.Popen[bytes] | None = None
@@ -214,6 +219,8 @@ class KafkaCluster:
     ) -> None:
         self.heap = heap
         self._overrides = dict(properties or {})
+        self.authority = Authority()
+        """Signs the certificates of the nodes; its `context` is what a client must trust."""
         self._directory = Path(tempfile.mkdtemp(prefix="faust-kafka-"))
         remove_at_exit(self._directory)
         self._nodes: list[_Node] = []
@@ -242,8 +249,18 @@ class KafkaCluster:
 
     @property
     def sasl_url(self) -> str:
-        """``kafka://`` URL of the door that asks for a password (SASL_PLAINTEXT, PLAIN)."""
+        """``kafka://`` URL of the door that asks for a password (SASL_PLAINTEXT)."""
         return f"kafka://127.0.0.1:{self._nodes[0].sasl_port}"
+
+    @property
+    def ssl_url(self) -> str:
+        """``kafka://`` URL of the door with TLS (SSL)."""
+        return f"kafka://127.0.0.1:{self._nodes[0].ssl_port}"
+
+    @property
+    def sasl_ssl_url(self) -> str:
+        """``kafka://`` URL of the door with TLS that asks for a password (SASL_SSL)."""
+        return f"kafka://127.0.0.1:{self._nodes[0].sasl_ssl_port}"
 
     @property
     def pids(self) -> list[int]:
@@ -371,12 +388,20 @@ class KafkaCluster:
         tools = []
         for node in self._nodes:
             lines = {**self._common_properties(), **_node_properties(node, voters)}
+            own, trusted = self.authority.write_server(node.directory)
+            lines.update(
+                {"ssl.keystore.location": str(own), "ssl.truststore.location": str(trusted)}
+            )
             lines.update(self._overrides)
             node.properties.write_text("".join(f"{k}={v}\n" for k, v in lines.items()))
             tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c"]
+            users = [
+                f"--add-scram={each}=[name={ADMIN[0]},password={ADMIN[1]},iterations=4096]"
+                for each in SCRAM
+            ]
             tools.append(
                 subprocess.Popen(
-                    [*self._command, *tool, str(node.properties)],
+                    [*self._command, *tool, str(node.properties), *users],
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
                     text=True,
@@ -400,13 +425,15 @@ class KafkaCluster:
             "inter.broker.listener.name": "PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": (
-                "PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT"
+                "PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT"
             ),
-            "sasl.enabled.mechanisms": "PLAIN",
-            "listener.name.sasl.plain.sasl.jaas.config": (
-                "org.apache.kafka.common.security.plain.PlainLoginModule required "
-                f'user_{ADMIN[0]}="{ADMIN[1]}" user_{GUEST[0]}="{GUEST[1]}";'
-            ),
+            "sasl.enabled.mechanisms": ",".join(("PLAIN", "OAUTHBEARER", *SCRAM)),
+            **_logins("sasl"),
+            **_logins("sasl_ssl"),
+            "ssl.keystore.type": "PEM",
+            "ssl.truststore.type": "PEM",
+            "ssl.client.auth": "requested",
+            "ssl.principal.mapping.rules": f"RULE:^.*$/{ADMIN[0]}/",
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": f"User:ANONYMOUS;User:{ADMIN[0]}",
             "num.partitions": str(AUTO_PARTITIONS),
@@ -430,8 +457,29 @@ class KafkaCluster:
         }
 
 
+def _logins(door: str) -> dict[str, str]:
+    """Say how each mechanism of a door checks who comes; tokens need no signature (the default)."""
+    security = "org.apache.kafka.common.security"
+    scram = f"{security}.scram.ScramLoginModule required;"
+    modules = {
+        "plain": (
+            f"{security}.plain.PlainLoginModule required "
+            f'user_{ADMIN[0]}="{ADMIN[1]}" user_{GUEST[0]}="{GUEST[1]}";'
+        ),
+        "oauthbearer": f"{security}.oauthbearer.OAuthBearerLoginModule required;",
+        **{each.lower(): scram for each in SCRAM},
+    }
+    return {f"listener.name.{door}.{name}.sasl.jaas.config": it for name, it in modules.items()}
+
+
 def _node_properties(node: _Node, voters: str) -> dict[str, str]:
-    doors = f"PLAINTEXT://127.0.0.1:{node.port},SASL://127.0.0.1:{node.sasl_port}"
+    ports = {
+        "PLAINTEXT": node.port,
+        "SASL": node.sasl_port,
+        "SSL": node.ssl_port,
+        "SASL_SSL": node.sasl_ssl_port,
+    }
+    doors = ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
     return {
         "node.id": str(node.number),
         "controller.quorum.voters": voters,
