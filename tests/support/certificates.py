@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ssl
+from functools import cached_property
 from pathlib import Path
-
-import trustme
-from cryptography.hazmat.primitives import serialization
+from typing import Any
 
 __all__ = ["Authority"]
 
@@ -16,14 +15,19 @@ HOSTS = ("localhost", "127.0.0.1")
 class Authority:
     """A certificate authority that nobody knows but those who are given its `context`."""
 
-    def __init__(self) -> None:
-        self._ca = trustme.CA()
+    @cached_property
+    def _ca(self) -> Any:
+        import trustme  # whoever starts no Kafka can do without it
+
+        return trustme.CA()
 
     def write_server(self, directory: Path) -> tuple[Path, Path]:
         """Write key and certificate of a server on this machine, and the certificates it trusts.
 
         The key is PKCS #8, the only form that Java reads from PEM files.
         """
+        from cryptography.hazmat.primitives import serialization
+
         issued = self._ca.issue_cert(*HOSTS)
         key = serialization.load_pem_private_key(issued.private_key_pem.bytes(), password=None)
         own, trusted = directory / "server.pem", directory / "trusted.pem"

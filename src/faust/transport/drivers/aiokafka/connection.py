@@ -18,6 +18,8 @@ from typing import Any
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import CorrelationIdError, KafkaConnectionError, RequestTimedOutError
 
+from faust.transport.drivers.aiokafka.login import TokenLogin
+
 __all__ = ["Connection", "Exchange", "Frames"]
 
 logger = logging.getLogger(__name__)
@@ -134,6 +136,10 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is untyp
         transport.set_protocol(Frames(self._take_frame, self._protocol))
         self._name = self._client_id.encode()
         return pair
+
+    def authenticator_oauth(self) -> TokenLogin:
+        """Return what proves by a token who we are."""
+        return TokenLogin(sasl_oauth_token_provider=self._sasl_oauth_token_provider)
 
     def speaks(self, api: int, version: int) -> bool:
         """Say whether the broker knows *version* of the API with this key."""

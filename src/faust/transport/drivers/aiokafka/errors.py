@@ -11,6 +11,7 @@ never retries. The codes that a broker may answer today and that a later attempt
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 
 from aiokafka import errors as kafka
@@ -125,9 +126,25 @@ _HINTS: dict[type[BaseException], str] = {
 }
 
 
+_REFUSING_ALERT = re.compile("CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE")
+"""Alerts by which a TLS server refuses the client or its certificate (RFC 8446, section 6.2)."""
+
+
+def _refusing_alert(error: BaseException) -> ssl.SSLError | None:
+    """Return the alert of the broker that has closed the connection, when it refuses our certificate.
+
+    TLS 1.3 tells the client of that after its side of the handshake, so that aiokafka sees a lost connection.
+    """
+    for each in (error, error.__cause__):
+        if isinstance(each, ssl.SSLError) and "ALERT" in (each.reason or ""):
+            return each if _REFUSING_ALERT.search(each.reason) else None
+    return None
+
+
 def is_refusal(error: BaseException) -> bool:
     """Say whether the broker refused credentials or permission: an error at once, never a retry (C14)."""
-    return isinstance(error, (*_AUTHENTICATION, *_AUTHORIZATION))
+    known = isinstance(error, (*_AUTHENTICATION, *_AUTHORIZATION))
+    return known or _refusing_alert(error) is not None
 
 
 def is_generation_error(error: BaseException) -> bool:
@@ -153,9 +170,10 @@ def translate(error: BaseException, where: str) -> FaustError:
     """
     if isinstance(error, FaustError):
         return error
-    reason = _reason(error)
+    alert = _refusing_alert(error)
+    reason = _reason(alert or error)
     kind: type[FaustError] = BrokerError
-    if isinstance(error, _AUTHENTICATION):
+    if alert is not None or isinstance(error, _AUTHENTICATION):
         kind = AuthenticationFailed
         reason += "; check broker_credentials (mechanism, user name, password, certificates)"
     elif isinstance(error, _AUTHORIZATION):
