@@ -247,3 +247,9 @@ def test_the_request_timeout_is_not_less_than_the_session_timeout(
         ImproperlyConfigured, match="must not be less than 'broker_session_timeout'"
     ):
         _ = app.consumer
+
+
+def test_a_monitor_is_refused() -> None:
+    """A documented keyword that is no setting, and whose feature is not built, says so."""
+    with pytest.raises(ImproperlyConfigured, match=r"App\(monitor=\.\.\.\) is not supported yet"):
+        make(monitor=object())

@@ -20,6 +20,7 @@ from faust.app.declaring import DeclaringApp
 from faust.app.discovery import discover, modules_of
 from faust.channels import Channel
 from faust.events import Event
+from faust.exceptions import ImproperlyConfigured
 from faust.messages import TP, HeadersArg, Message, RecordMetadata
 from faust.settings.settings import Settings as _Settings
 from faust.settings.settings import options_of
@@ -36,6 +37,7 @@ logger: logging.Logger = logging.getLogger(__name__)
 class _AppOptions(_Settings):
     """What `App` takes, for type checkers: the settings, and what a service takes."""
 
+    monitor: Any = None
     loop: asyncio.AbstractEventLoop | None = None
     beacon: Any = None
 
@@ -45,6 +47,7 @@ class App(DeclaringApp):
 
     Arguments:
         id: Name of the application; with setting ``version`` it names the consumer group and all generated topics.
+        monitor: Not supported yet.
         config_source: Where settings are read from; as `config_from_object`.
         loop: Event loop; normally left out.
         beacon: Place in the tree of services; normally left out.
@@ -65,11 +68,14 @@ class App(DeclaringApp):
         self,
         id: str,
         *,
+        monitor: Any = None,
         config_source: Any = None,
         loop: asyncio.AbstractEventLoop | None = None,
         beacon: Any = None,
         **options: Any,
     ) -> None:
+        if monitor is not None:
+            raise ImproperlyConfigured("App(monitor=...) is not supported yet: leave it out")
         super().__init__(id, config_source=config_source, loop=loop, beacon=beacon, options=options)
 
     def __repr__(self) -> str:
