@@ -185,3 +185,21 @@ def test_the_pytest_plugin(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "1 passed, 1 error" in done.stdout, done.stdout
     assert "write a fixture named faust_app" in done.stdout
+
+
+async def test_credentials_are_left_outside() -> None:
+    """An app that logs in to its broker is tested on one that knows no users, and has its credentials afterwards."""
+    credentials = faust.SASLCredentials(username="me", password="s3cret")
+    secured = faust.App("secured", broker="kafka://not-asked", broker_credentials=credentials)
+    seen: list[int] = []
+
+    @secured.agent(secured.topic("numbers", value_type=int, internal=True, partitions=1))
+    async def numbers(stream: Any) -> None:
+        async for number in stream:
+            seen.append(number)
+
+    async with faust.testing.run(secured) as t:
+        await t.send(numbers, 7)
+        await t.idle()
+    assert seen == [7]
+    assert secured.conf.broker_credentials is credentials

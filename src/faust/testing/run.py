@@ -268,12 +268,15 @@ async def run(
     Raises:
         Exception: Whatever the application crashed with.
     """
-    broker = broker or f"memory://test-{uuid.uuid4().hex}"
+    login: dict[str, Any] = {}
+    if broker is None:
+        broker = f"memory://test-{uuid.uuid4().hex}"
+        login = {"broker_credentials": None, "ssl_context": None}  # it knows no users
     with contextlib.ExitStack() as undo:
         datadir = undo.enter_context(tempfile.TemporaryDirectory(prefix="faust-test-"))
         place = {"store": store, "datadir": Path(datadir)}
         brokers = dict.fromkeys(("broker", "broker_consumer", "broker_producer"), broker)
-        settings = {**QUICK, **brokers, **place, **conf}
+        settings = {**QUICK, **brokers, **login, **place, **conf}
         undo.enter_context(_settings(app, settings))
         tail = Tail(app.transport)
         await tail.start()
