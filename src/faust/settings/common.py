@@ -42,8 +42,13 @@ class ProcessingGuarantee(enum.Enum):
 
 
 class _DataDir(Path):
+    expected = "a path, which may use {conf.name} and other settings"
+
     def read(self, conf: Any, value: FilePath) -> FilePath:
-        return FilePath(str(value).format(conf=conf))
+        try:
+            return FilePath(str(value).format(conf=conf))
+        except Exception as exc:
+            raise self.invalid(value, conf.source_of(self.name), exc) from exc
 
 
 class _TableDir(Path):

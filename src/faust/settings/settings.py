@@ -130,6 +130,7 @@ class Settings(
                 f"setting 'id_format': {template!r} cannot be filled in: {exc!r}; "
                 f"it may use {{id}} and {{self.version}}"
             ) from exc
+        self._look(self.SETTINGS["datadir"])  # its text can be filled in, or say so now
 
     @property
     def appdir(self) -> Path:
