@@ -174,13 +174,23 @@ class SettingsTable:
             values, strict = values_of(config_source)
             values = {name: value for name, value in values.items() if name != "id"}
             given.update(self._given(values, "config object", strict=strict))
-        prefix = self._env.get(PREFIX_VARIABLE) or given.get("env_prefix", ("", ""))[0] or ""
-        self._prefix = prefix.rstrip("_") + "_" if prefix else ""
+        self._prefix = self._prefix_of(given.get("env_prefix"))
         for param in self.SETTINGS.values():
             self._decide(param, given.get(param.name))
         self._identify(id)
         self.on_init(id, **options)
         self._seen.clear()
+
+    def _prefix_of(self, given: tuple[Any, str] | None) -> str:
+        """Return what the names of variables begin with: nothing, or text that ends with one ``_``."""
+        text = self._env.get(PREFIX_VARIABLE)
+        prefix, source = (given or ("", "")) if text is None else (text, "the environment")
+        if not isinstance(prefix, str):
+            kind = type(prefix).__name__
+            raise self.SETTINGS["env_prefix"].invalid(
+                prefix, source, TypeError(f"{kind} is not text")
+            )
+        return prefix.rstrip("_") + "_" if prefix else ""
 
     def on_init(self, id: str, **options: Any) -> None:
         """Called with the arguments when every setting has its value; override it."""
