@@ -14,9 +14,15 @@ import faust
 from faust.exceptions import AlreadyConfiguredWarning, ImproperlyConfigured
 
 
+APPS: list[faust.App] = []
+"""Signals know their senders by address: an app made where one has died would have its handlers."""
+
+
 def make(id: str = "shop", **options: Any) -> faust.App:
     """Make an app that sees nothing of the real environment."""
-    return faust.App(id, **{"env": {}, **options})
+    app = faust.App(id, **{"env": {}, **options})
+    APPS.append(app)
+    return app
 
 
 def connect(signal: Any, handler: Any) -> None:
