@@ -13,7 +13,6 @@ from yarl import URL
 import faust
 from faust.exceptions import AlreadyConfiguredWarning, ImproperlyConfigured
 
-
 APPS: list[faust.App] = []
 """Signals know their senders by address: an app made where one has died would have its handlers."""
 
