@@ -30,10 +30,32 @@ app = faust.App(
     **extra,
 )
 
-raw = {"value_type": bytes, "value_serializer": "raw"}
-events = app.topic(
-    environment("TOPIC"), key_type=str, **(raw if WORKLOAD in {"raw", "forward"} else {})
-)
+
+def value_options():
+    """Return the type of the values, and what else it needs."""
+    if WORKLOAD in {"raw", "forward"}:
+        return {"value_type": bytes, "value_serializer": "raw"}
+    if WORKLOAD == "record":
+
+        class Event(faust.Record):
+            id: int
+            user: str
+            n: int
+            text: str
+
+        return {"value_type": Event}
+    if WORKLOAD == "struct":
+        import msgspec
+
+        return {
+            "value_type": msgspec.defstruct(
+                "Event", [("id", int), ("user", str), ("n", int), ("text", str)]
+            )
+        }
+    return {}
+
+
+events = app.topic(environment("TOPIC"), key_type=str, **value_options())
 out = app.topic(
     environment("OUT"),
     key_type=str,
@@ -60,6 +82,17 @@ async def sum_json(stream):
     async for value in stream:
         number += 1
         total += value["n"]
+        if number == mark:
+            mark = meter.mark(number, total)
+
+
+async def sum_field(stream):
+    """Read typed values and add one field up."""
+    number = total = 0
+    mark = 1
+    async for value in stream:
+        number += 1
+        total += value.n
         if number == mark:
             mark = meter.mark(number, total)
 
@@ -189,6 +222,8 @@ if WORKLOAD in {"table", "recover"}:
 JOBS = {
     "raw": count_raw,
     "json": sum_json,
+    "record": sum_field,
+    "struct": sum_field,
     "table": count_in_table,
     "recover": count_in_table,
     "map": map_and_send,

@@ -19,6 +19,7 @@ from benchmarks.compare.report import Target, spread
 from benchmarks.compare.runner import python_of, running
 
 __all__ = [
+    "MISSING",
     "OPERATORS",
     "SIDES",
     "TARGETS",
@@ -31,14 +32,21 @@ __all__ = [
     "summary",
 ]
 
-WORKLOADS = ("raw", "json", "table", "map")
+WORKLOADS = ("raw", "json", "record", "struct", "table", "map")
 OPERATORS = ("fanout", "events", "concurrency", "take", "group_by", "sink")
+MISSING = {
+    ("reference", "struct"),
+    *(("bare", workload) for workload in ("record", "struct", "table", *OPERATORS)),
+}
+"""What a side does not have: a client has neither types nor tables nor streams, faust-streaming no structs."""
 SIDES = ("reference", "bare", "kafka", "local")
 
 TARGETS = [
     Target("count raw events", "raw", "kafka", "reference", 40.0),
     Target("count raw events", "raw", "kafka", "bare:json", 0.35),
     Target("JSON values to dict", "json", "kafka", "reference", 30.0),
+    Target("JSON values to faust.Record", "record", "kafka", "reference", 25.0),
+    Target("JSON values to msgspec.Struct", "struct", "kafka", "reference:record", 35.0),
     Target("table += 1, with changelog", "table", "kafka", "reference", 50.0),
     Target("read, map, send", "map", "kafka", "reference", 30.0),
     Target("two agents on one topic", "fanout", "kafka", "reference", 15.0),
@@ -59,6 +67,8 @@ class Sizes:
         default_factory=lambda: {
             "raw": 2_000_000,
             "json": 2_000_000,
+            "record": 2_000_000,
+            "struct": 2_000_000,
             "table": 1_000_000,
             "map": 500_000,
             **dict.fromkeys(("fanout", "events", "concurrency", "take"), 1_000_000),
@@ -67,7 +77,7 @@ class Sizes:
     )
     reference: dict[str, int] = field(
         default_factory=lambda: {
-            **dict.fromkeys(("raw", "json", "events", "take"), 40_000),
+            **dict.fromkeys(("raw", "json", "record", "events", "take"), 40_000),
             **dict.fromkeys(("table", "fanout", "concurrency"), 20_000),
             **dict.fromkeys(("map", "group_by", "sink"), 16_000),
         }
@@ -104,6 +114,8 @@ class Throughput:
         for side in sides:
             broker = self._brokers[side]
             for workload in workloads:
+                if (side, workload) in MISSING:
+                    continue
                 count = self.sizes.of(side, workload)
                 topic = f"{self._run}-events-{count}"
                 if topic in self._filled[broker.name]:

@@ -16,7 +16,7 @@ from weakref import WeakSet
 from faust._core.lanes import Lane, PartitionTask
 from faust.events import Event
 from faust.mailbox import Mailbox
-from faust.messages import TP, HeadersArg, Message, RecordMetadata, Slice, prepare_headers
+from faust.messages import TP, HeadersArg, Message, RecordMetadata, Slice, header_pairs
 from faust.ports import AppT
 from faust.streams.stream import Stream
 
@@ -435,7 +435,7 @@ class Channel(Generic[T]):
         timestamp: float | None,
         headers: HeadersArg,
     ) -> Any:
-        pairs = prepare_headers(headers)
+        pairs = header_pairs(headers)
         message = Message(
             cast("str", None),
             partition or 0,

@@ -22,6 +22,7 @@ __all__ = [
     "RecordMetadata",
     "Slice",
     "V",
+    "header_pairs",
     "headers_dict",
     "merge_headers",
     "prepare_headers",
@@ -207,7 +208,14 @@ class Message:
         return f"<Message: {self.topic}[{self.partition}] offset={self.offset}>"
 
 
-def prepare_headers(headers: HeadersArg) -> list[tuple[str, bytes]]:
+def prepare_headers(headers: HeadersArg) -> dict[str, Any] | list[tuple[str, Any]]:
+    """Copy *headers*, so that more can be added: a mapping to a dict, pairs to a list, None to a dict."""
+    if headers is None:
+        return {}
+    return dict(headers) if isinstance(headers, Mapping) else list(headers)
+
+
+def header_pairs(headers: HeadersArg) -> list[tuple[str, bytes]]:
     """Copy *headers* into the list of pairs that travels; text values become UTF-8 bytes."""
     if not headers:
         return []
@@ -217,7 +225,7 @@ def prepare_headers(headers: HeadersArg) -> list[tuple[str, bytes]]:
 
 def merge_headers(target: Any, source: HeadersArg) -> Any:
     """Add *source* to *target* (a mutable mapping or sequence) in place, and return *target*."""
-    pairs = prepare_headers(source)
+    pairs = header_pairs(source)
     if isinstance(target, MutableMapping):
         target.update(pairs)
     elif isinstance(target, MutableSequence):

@@ -10,7 +10,7 @@ from uuid import uuid4
 from faust.agents.models import Request, request_headers, wrap_request
 from faust.agents.promises import BarrierState, ReplyPromise
 from faust.channels import Channel
-from faust.messages import HeadersArg, RecordMetadata, prepare_headers
+from faust.messages import HeadersArg, RecordMetadata, header_pairs
 from faust.ports import AppT
 from faust.topics import Topic
 
@@ -107,7 +107,7 @@ class Asked(Generic[R]):
         self, request: Request, value: Any, headers: HeadersArg
     ) -> tuple[Any, HeadersArg]:
         if self.use_reply_headers or not isinstance(self.channel, Topic):
-            return value, [*prepare_headers(headers), *request_headers(request)]
+            return value, [*header_pairs(headers), *request_headers(request)]
         return wrap_request(value, request), headers
 
     # -- with an answer

@@ -21,7 +21,7 @@ from faust.agents.agent import Agent
 from faust.agents.calling import topic_name
 from faust.agents.models import Request, request_headers
 from faust.events import Event
-from faust.messages import HeadersArg, Message, prepare_headers
+from faust.messages import HeadersArg, Message, header_pairs
 from faust.streams.stream import Stream
 from faust.topics import Topic
 
@@ -125,7 +125,7 @@ class AgentTestWrapper(Agent[Any, Any]):
             )
         if reply_to is not None:
             request = Request(topic_name(reply_to), correlation_id or str(uuid4()))
-            headers = [*prepare_headers(headers), *request_headers(request)]
+            headers = [*header_pairs(headers), *request_headers(request)]
         self._raise_crash()
         message = self.to_message(
             key,
@@ -163,7 +163,7 @@ class AgentTestWrapper(Agent[Any, Any]):
             offset,
             time.time() if timestamp is None else timestamp,
             timestamp_type,
-            prepare_headers(headers),
+            header_pairs(headers),
             key,
             value,
             serialized_key_size=0,

@@ -21,7 +21,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 from faust._core.iteration import current_cursor
 from faust._core.lanes import PartitionTask
 from faust.channels import Channel, FutureMessage, PendingMessage
-from faust.messages import HeadersArg, RecordMetadata, prepare_headers
+from faust.messages import HeadersArg, RecordMetadata, header_pairs, prepare_headers
 from faust.serializers.codecs import CodecArg
 from faust.serializers.schemas import Schema
 from faust.transport.base import Delivery
@@ -343,14 +343,14 @@ class SendingTopic(Channel[V], Generic[K, V]):
             encode_key, encode_value = self._encoders
             if encode_key is not None and encode_value is not None:
                 raw_key = None if key is None else encode_key(key)
-                return raw_key, encode_value(value), prepare_headers(headers) if headers else ()
+                return raw_key, encode_value(value), header_pairs(headers) if headers else ()
         pairs: Any = prepare_headers(headers)
         chosen = schema if schema is not None else self.schema
         app = self.app
         if key is not None:
             key, pairs = chosen.dumps_key(app, key, serializer=key_serializer, headers=pairs)
         value, pairs = chosen.dumps_value(app, value, serializer=value_serializer, headers=pairs)
-        return key, value, pairs
+        return key, value, header_pairs(pairs)
 
     def bind_raw_send(self) -> Callable[[Any, Any, Any], Awaitable[None] | None]:
         """Return ``(key, value bytes, headers) -> None or something to await``, for `Stream.group_by`.
