@@ -19,21 +19,21 @@ from faust.types.codecs import CodecArg, CodecT
 from faust.types.core import merge_headers, prepare_headers
 
 
-class Order(faust.Record, namespace="shop.Order"):
+class Order(faust.Record, namespace="shop.wire.Order"):
     acc: str
     n: int
 
 
-class Keyed(faust.Record, namespace="shop.Keyed", serializer="json"):
+class Keyed(faust.Record, namespace="shop.wire.Keyed", serializer="json"):
     id: str
 
 
-class Holder(faust.Record, namespace="shop.Holder", serializer="json"):
+class Holder(faust.Record, namespace="shop.wire.Holder", serializer="json"):
     order: Order
     orders: list[Order]
 
 
-class Pickled(faust.Record, namespace="shop.Pickled", serializer="pickle"):
+class Pickled(faust.Record, namespace="shop.wire.Pickled", serializer="pickle"):
     x: int
 
 
@@ -203,7 +203,7 @@ def test_5_of_equal_headers_the_last_wins() -> None:
 
 # -- 6 wire formats
 
-FLAT = b'{"acc":"a","n":1,"__faust":{"ns":"shop.Order"}}'
+FLAT = b'{"acc":"a","n":1,"__faust":{"ns":"shop.wire.Order"}}'
 
 
 @pytest.mark.parametrize(
@@ -212,8 +212,8 @@ FLAT = b'{"acc":"a","n":1,"__faust":{"ns":"shop.Order"}}'
         (Order(acc="a", n=1), FLAT),
         (
             Holder(order=Order(acc="a", n=1), orders=[Order(acc="b", n=2)]),
-            b'{"order":%s,"orders":[{"acc":"b","n":2,"__faust":{"ns":"shop.Order"}}],'
-            b'"__faust":{"ns":"shop.Holder"}}' % FLAT,
+            b'{"order":%s,"orders":[{"acc":"b","n":2,"__faust":{"ns":"shop.wire.Order"}}],'
+            b'"__faust":{"ns":"shop.wire.Holder"}}' % FLAT,
         ),
     ],
     ids=["flat", "nested"],
@@ -238,8 +238,8 @@ def test_6_1_models(registry: Registry, model: Any, wire: bytes) -> None:
             Keyed(id="k"),
             Order(acc="a", n=1),
             (
-                b'{"id":"k","__faust":{"ns":"shop.Keyed"}}',
-                b'{"acc":"a","n":1,"__faust":{"ns":"shop.Order"}}',
+                b'{"id":"k","__faust":{"ns":"shop.wire.Keyed"}}',
+                b'{"acc":"a","n":1,"__faust":{"ns":"shop.wire.Order"}}',
             ),
         ),
         (bytes, bytes, b"\xff", b"\x00", (b"\xff", b"\x00")),
