@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from benchmarks.compare import latency, recovery, report, throughput
+from benchmarks.compare import latency, models, recovery, report, throughput
 from benchmarks.compare.on_kafka import OnKafka
 
 
@@ -33,7 +33,9 @@ def _cluster(server: str | None) -> Iterator[OnKafka]:
 def main(ctx: click.Context, server: str | None) -> None:
     """Compare with faust-streaming, with the bare client, and local:// with Kafka."""
     scratch = Path(ctx.with_resource(tempfile.TemporaryDirectory(prefix="faust-bench-")))
-    ctx.obj = {"kafka": ctx.with_resource(_cluster(server)), "scratch": scratch}
+    needs_kafka = ctx.invoked_subcommand != "models"
+    kafka = ctx.with_resource(_cluster(server)) if needs_kafka else None
+    ctx.obj = {"kafka": kafka, "scratch": scratch}
 
 
 @main.command("all")
@@ -42,11 +44,39 @@ def main(ctx: click.Context, server: str | None) -> None:
 def _all(ctx: click.Context, *, short: bool) -> None:
     """Run every comparison on one cluster."""
     rounds = 1 if short else 3
+    ctx.invoke(_models, rounds=3 if short else 7)
     ctx.invoke(_throughput, rounds=rounds, smaller=4 if short else 1)
     ctx.invoke(_operators, rounds=rounds, smaller=4 if short else 1)
     ctx.invoke(_latency, rounds=rounds, seconds=5.0 if short else 8.0)
     ctx.invoke(_recovery, rounds=rounds, keys=200_000 if short else 1_000_000)
     ctx.invoke(_idle, seconds=10.0 if short else 20.0)
+
+
+@main.command("models")
+@click.option("--rounds", default=7, show_default=True)
+def _models(rounds: int) -> None:
+    """Decoding, encoding and construction of records; needs no Kafka."""
+    rows = models.measure(rounds)
+    judged = models.judge(rows)
+    report.show(
+        "models: nanoseconds per operation; the median (and the spread) of the rounds",
+        ["operation", "against", "ours", "other", "ratio", "wanted", "holds"],
+        [
+            [
+                each["operation"],
+                each["against"],
+                report.spread(each["ours"], "{:,.0f}"),
+                report.spread(each["other"], "{:,.0f}"),
+                report.spread(each["ratios"], "{:.2f}"),
+                "-"
+                if each["bound"] is None
+                else f"{'at most' if each['at_most'] else 'at least'} {each['bound']:g}",
+                {None: "-", True: "yes", False: "MISSED"}[each["holds"]],
+            ]
+            for each in judged
+        ],
+    )
+    report.keep("models", {"rows": rows, "targets": judged})
 
 
 @main.command("throughput")

@@ -35,6 +35,7 @@ __all__ = [
     "expression",
     "handler_of",
     "is_optional",
+    "nested_model",
     "related_models",
     "strip_optional",
     "substitute",
@@ -203,6 +204,21 @@ def related_models(typ: Any) -> set[Any]:
         if part is not None and part is not Ellipsis and get_origin(typ) is not Literal:
             found |= related_models(part)
     return found
+
+
+def nested_model(typ: Any) -> tuple[Any, Any] | None:
+    """Return shape (None, list or dict) and model of a type that holds instances of one model."""
+    typ = strip_optional(typ)
+    if is_model(typ):
+        return (None, typ)
+    origin, args = get_origin(typ), get_args(typ)
+    shape: Any = None
+    if origin in _LISTS and len(args) == 1:
+        shape = list
+    elif origin in _MAPPINGS and args[:1] == (str,):
+        shape = dict
+    inner = strip_optional(args[-1]) if shape is not None else None
+    return (shape, inner) if is_model(inner) else None
 
 
 def handler_of(typ: Any, rules: Rules) -> Convert | None:

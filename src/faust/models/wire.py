@@ -17,25 +17,22 @@ Integers beyond 64 bits stay exact on both ways; the untyped JSON door makes flo
 
 from __future__ import annotations
 
-from collections import abc
 from collections.abc import Callable
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
 import msgspec
 
 from faust.models.generated import write_function
 from faust.models.plan import Plan
-from faust.models.typing import strip_optional
+from faust.models.typing import nested_model
 from faust.models.writing import ending, literal, outputs, storing
-from faust.serializers.typed import BLESSED_KEY, is_model
+from faust.serializers.typed import BLESSED_KEY
 from faust.utils.json import plain_loads
 
 __all__ = ["compile_loads", "exact_loads", "written_representation"]
 
 Build = Callable[[Any], Any]
 
-_LISTS = (list, abc.Sequence, abc.MutableSequence)
-_MAPPINGS = (dict, abc.Mapping, abc.MutableMapping)
 _PATIENCE = 32
 """After so many messages in a row that needed the long way it is taken at once ..."""
 _PAUSE = 10_000
@@ -52,7 +49,7 @@ def written_representation(plan: Plan, *, own_init: bool) -> Callable[[Any], dic
     source = "self.{}" if own_init else "own[{!r}]"
     items = outputs(plan, source)
     for number, (name, field) in enumerate(plan.descriptors.items()):
-        nested = _nested(field.type)
+        nested = nested_model(field.type)
         if nested is None or field.exclude:
             continue
         shape, model = nested
@@ -81,21 +78,6 @@ def written_representation(plan: Plan, *, own_init: bool) -> Callable[[Any], dic
         items[BLESSED_KEY] = "__blessed__"
     lines.append(f"    return {literal(items)}")
     return write_function(plan.cls, "_model_represent", lines, scope)
-
-
-def _nested(typ: Any) -> tuple[Any, Any] | None:
-    """Return shape (None, list or dict) and model of a type that holds records of one class."""
-    typ = strip_optional(typ)
-    if is_model(typ):
-        return (None, typ)
-    origin, args = get_origin(typ), get_args(typ)
-    shape: Any = None
-    if origin in _LISTS and len(args) == 1:
-        shape = list
-    elif origin in _MAPPINGS and args[:1] == (str,):
-        shape = dict
-    inner = strip_optional(args[-1]) if shape is not None else None
-    return (shape, inner) if is_model(inner) else None
 
 
 # -- reading
@@ -191,7 +173,7 @@ def _field_lines(
 
 def _inner_shadow(field: Any, around: tuple[Any, ...]) -> tuple[Any, Build, str] | None:
     """Return type, builder, and how it is called, of a field of records that need no thought."""
-    nested = _nested(field.type)
+    nested = nested_model(field.type)
     if nested is None or not field.is_plain or field.model._options.polymorphic_fields:
         return None
     shape, model = nested

@@ -15,12 +15,15 @@ text for debuggers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from inspect import Parameter, Signature
 from operator import attrgetter, itemgetter
 from typing import Any
 
 from faust.models.base import Model
 from faust.models.generated import write_function
 from faust.models.plan import Plan
+from faust.models.typing import nested_model
 
 __all__ = [
     "ending",
@@ -49,21 +52,52 @@ def written_init(plan: Plan) -> Callable[..., None]:
         "__unexpected__": plan.unexpected,
     }
     lines = [
-        f"def __init__({', '.join(parameters)}, *, __strict__=True, __faust=None, **{rest}):",
-        f"    if {rest} or not __strict__:",
-        "        if not __strict__:",
+        f"def __init__({', '.join(parameters)}, **{rest}):",
+        f"    if {rest}:",
+        f"        {rest}.pop('__faust', None)",
+        f"        if not {rest}.pop('__strict__', True):",
         f"            return __fill__({this}, {{**{everything}, **{rest}}})",
-        f"        raise __unexpected__({rest})",
+        f"        if {rest}:",
+        f"            raise __unexpected__({rest})",
     ]
+    converted = plan.by_hand
     for number, (name, default) in enumerate(plan.defaults.items()):
-        if default is not None:
+        if default is None:
+            continue
+        lines.append(f"    if {name} is None:")
+        convert = converted.get(name)
+        if convert is not None and _instances(plan, name):  # a container of the instance's own
+            scope[f"__fresh{number}__"] = partial(convert, default)
+            lines.append(f"        {name} = __fresh{number}__()")
+        else:
             scope[f"__default{number}__"] = default
-            lines += [f"    if {name} is None:", f"        {name} = __default{number}__"]
-    steps = {name: (name, f"{name} = ") for name in plan.by_hand}
-    lines += _converting(plan, plan.by_hand, steps, everything, scope)
+            lines.append(f"        {name} = __default{number}__")
+    lines += _converting_by_hand(plan, everything, scope)
     lines += storing(this, {name: name for name in plan.order})
     lines += ending(plan, this)
-    return write_function(plan.cls, "__init__", lines, scope)
+    init: Any = write_function(plan.cls, "__init__", lines, scope)
+    init.__signature__ = _signature(this, plan, rest)
+    return init  # type: ignore[no-any-return]
+
+
+def _signature(this: str, plan: Plan, rest: str) -> Signature:
+    """Return the documented signature of a constructor.
+
+    ``__strict__`` and ``__faust`` travel among the other keywords: filling in the defaults of
+    parameters that hardly anybody gives would cost as much as storing four fields.
+    """
+    kinds = Parameter
+    parameters = [Parameter(this, kinds.POSITIONAL_OR_KEYWORD)]
+    parameters += [Parameter(name, kinds.POSITIONAL_OR_KEYWORD) for name in plan.required]
+    parameters += [
+        Parameter(name, kinds.POSITIONAL_OR_KEYWORD, default=None) for name in plan.defaults
+    ]
+    parameters += [
+        Parameter("__strict__", kinds.KEYWORD_ONLY, default=True),
+        Parameter("__faust", kinds.KEYWORD_ONLY, default=None),
+        Parameter(rest, kinds.VAR_KEYWORD),
+    ]
+    return Signature(parameters)
 
 
 def written_fill(plan: Plan) -> Callable[[Any, dict[str, Any]], None]:
@@ -143,8 +177,7 @@ def _filling(plan: Plan, scope: dict[str, Any]) -> list[str]:
             f"    if data.get({name!r}) is None:",
             f"        data[{name!r}] = __default{number}__",
         ]
-    steps = {name: (f"data[{name!r}]", f"data[{name!r}] = ") for name in plan.by_data}
-    lines += _converting(plan, plan.by_data, steps, "data", scope)
+    lines += _converting(plan, scope)
     return [
         *lines,
         f"    if len(data) != {len(plan.names)}:",
@@ -153,27 +186,67 @@ def _filling(plan: Plan, scope: dict[str, Any]) -> list[str]:
     ]
 
 
-def _converting(
+def _instances(plan: Plan, name: str) -> tuple[Any, Any] | None:
+    """Return shape and model of a field that mostly is given what it wants: instances of a model."""
+    field = plan.descriptors[name]
+    return nested_model(field.type) if field.is_plain else None
+
+
+def _converting_by_hand(plan: Plan, values: str, scope: dict[str, Any]) -> list[str]:
+    """Convert arguments of the constructor; instances of the declared model need only a look."""
+    lines = []
+    for number, (name, convert) in enumerate(plan.by_hand.items()):
+        scope[f"__convert{number}__"] = convert
+        wanted = f"__model{number}__"
+        convert_it = f"{name} = __convert{number}__({name})"
+        shape, scope[wanted] = _instances(plan, name) or (None, None)
+        if scope[wanted] is None or shape is dict:
+            lines.append(f"        {convert_it}")
+        elif shape is None:
+            lines += [f"        if type({name}) is not {wanted}:", f"            {convert_it}"]
+        else:
+            lines += [
+                f"        if type({name}) is list:",
+                f"            for __item in {name}:",
+                f"                if type(__item) is not {wanted}:",
+                f"                    {convert_it}",
+                "                    break",
+                "        else:",
+                f"            {convert_it}",
+            ]
+    return _trying(plan, plan.by_hand, lines, values, scope)
+
+
+def _converting(plan: Plan, scope: dict[str, Any]) -> list[str]:
+    """Convert what is in ``data``."""
+    lines = []
+    for number, (name, convert) in enumerate(plan.by_data.items()):
+        scope[f"__convert{number}__"] = convert
+        lines.append(f"        data[{name!r}] = __convert{number}__(data[{name!r}])")
+    return _trying(plan, plan.by_data, lines, "data", scope)
+
+
+def _trying(
     plan: Plan,
     conversions: Mapping[str, Any],
-    steps: Mapping[str, tuple[str, str]],
+    lines: list[str],
     values: str,
     scope: dict[str, Any],
 ) -> list[str]:
-    """Convert fields; *steps*: by name, where the value is and what it is assigned to."""
-    if not conversions:
+    """Say which field it was when one of *lines* raises; *values*: what is written for them all."""
+    if not lines:
         return []
 
     def misfit(values: Mapping[str, Any], exc: Exception) -> None:
         plan.raise_misfit(conversions, values, exc)
 
     scope["__misfit__"] = misfit
-    lines = ["    try:"]
-    for number, (name, convert) in enumerate(conversions.items()):
-        source, target = steps[name]
-        scope[f"__convert{number}__"] = convert
-        lines.append(f"        {target}__convert{number}__({source})")
-    return [*lines, "    except Exception as __error:", f"        __misfit__({values}, __error)"]
+    return [
+        "    try:",
+        *lines,
+        "    except Exception as __error:",
+        f"        __misfit__({values}, __error)",
+    ]
 
 
 def ending(plan: Plan, this: str) -> list[str]:

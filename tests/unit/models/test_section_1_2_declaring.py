@@ -541,7 +541,7 @@ def test_written_code_can_be_shown() -> None:
         x: int = 5
 
     source = inspect.getsource(Shown.__init__)
-    assert source.startswith("def __init__(self, x=None, *")
+    assert source.startswith("def __init__(self, x=None, **kwargs):")
     assert inspect.getsource(Shown._from_own).startswith("def _from_own(data):")
     linecache.checkcache()
     try:
