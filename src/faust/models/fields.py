@@ -5,6 +5,9 @@ converted and when, and what is valid. Records ask it once, when the class is ma
 functions (`FieldDescriptor.conversions`), and never again; only assignment to a field with a
 conversion, and validation, come back.
 
+For type checkers a descriptor is `Any`, since it stands where a value of the field's type is expected,
+``name: str = StringField()``: they see a ``__new__`` that says so in the place of ``__init__``.
+
 A descriptor answers on the class only. It has no ``__set__``, so the instance's own dictionary
 comes first, and reading a field costs what reading any attribute costs.
 """
@@ -17,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Generic, Self, TypeVar, get_args, get_origin, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, get_args, get_origin, overload
 
 from faust.exceptions import ValidationError
 from faust.models.dates import parse_iso8601
@@ -65,7 +68,15 @@ class Conversions:
     """When an instance is made of decoded data."""
 
 
-class FieldDescriptor(Generic[T]):
+class _Described:
+    """What type checkers see of the constructor in ``super().__init__(...)``."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **options: Any) -> None: ...
+
+
+class FieldDescriptor(_Described, Generic[T]):
     """A field of a model: a selector for `Stream.group_by`, and a description.
 
     Arguments:
@@ -86,39 +97,78 @@ class FieldDescriptor(Generic[T]):
         options: Arguments of subclasses, which hand them on so that `clone` can repeat them.
     """
 
-    def __init__(
-        self,
-        *,
-        field: str | None = None,
-        input_name: str | None = None,
-        output_name: str | None = None,
-        type: Any = None,
-        model: Any = None,
-        required: bool = True,
-        default: T | None = None,
-        parent: FieldDescriptor[Any] | None = None,
-        coerce: bool | None = None,
-        exclude: bool | None = None,
-        date_parser: Callable[[Any], datetime] | None = None,
-        tag: Any = None,
-        **options: Any,
-    ) -> None:
-        self.field: str = field or ""
-        self.input_name: str = input_name or self.field
-        self.output_name: str = output_name or self.input_name
-        self.type = type
-        self.model = model
-        self.required = required
-        self.default = default
-        self.parent = parent
-        self.coerce = coerce
-        self.exclude = bool(exclude)
-        self.date_parser = date_parser
-        self.tag = tag
-        self.options = options
-        self._node = Node(NodeType.ANY, type)
-        self._decode: Convert | None = None
-        self._has_handler = False
+    field: str
+    input_name: str
+    output_name: str
+    type: Any
+    model: Any
+    required: bool
+    default: T | None
+    parent: FieldDescriptor[Any] | None
+    coerce: bool | None
+    exclude: bool
+    date_parser: Callable[[Any], datetime] | None
+    tag: Any
+    options: dict[str, Any]
+    _node: Node
+    _decode: Convert | None
+    _has_handler: bool
+
+    if TYPE_CHECKING:
+
+        def __new__(  # noqa: D102 - see the class
+            cls,
+            *,
+            field: str | None = None,
+            input_name: str | None = None,
+            output_name: str | None = None,
+            type: Any = None,
+            model: Any = None,
+            required: bool = True,
+            default: T | None = None,
+            parent: FieldDescriptor[Any] | None = None,
+            coerce: bool | None = None,
+            exclude: bool | None = None,
+            date_parser: Callable[[Any], datetime] | None = None,
+            tag: Any = None,
+            **options: Any,
+        ) -> Any: ...
+
+    else:
+
+        def __init__(
+            self,
+            *,
+            field: str | None = None,
+            input_name: str | None = None,
+            output_name: str | None = None,
+            type: Any = None,
+            model: Any = None,
+            required: bool = True,
+            default: T | None = None,
+            parent: FieldDescriptor[Any] | None = None,
+            coerce: bool | None = None,
+            exclude: bool | None = None,
+            date_parser: Callable[[Any], datetime] | None = None,
+            tag: Any = None,
+            **options: Any,
+        ) -> None:
+            self.field: str = field or ""
+            self.input_name: str = input_name or self.field
+            self.output_name: str = output_name or self.input_name
+            self.type = type
+            self.model = model
+            self.required = required
+            self.default = default
+            self.parent = parent
+            self.coerce = coerce
+            self.exclude = bool(exclude)
+            self.date_parser = date_parser
+            self.tag = tag
+            self.options = options
+            self._node = Node(NodeType.ANY, type)
+            self._decode: Convert | None = None
+            self._has_handler = False
 
     # -- becoming the field of a model
 
@@ -368,10 +418,21 @@ class NumberField(FieldDescriptor[T]):
         min_value: The smallest that is valid.
     """
 
-    def __init__(self, *, max_value: Any = None, min_value: Any = None, **kwargs: Any) -> None:
-        self.max_value = max_value
-        self.min_value = min_value
-        super().__init__(max_value=max_value, min_value=min_value, **kwargs)
+    max_value: Any
+    min_value: Any
+
+    if TYPE_CHECKING:
+
+        def __new__(  # noqa: D102 - see the class
+            cls, *, max_value: Any = None, min_value: Any = None, **kwargs: Any
+        ) -> Any: ...
+
+    else:
+
+        def __init__(self, *, max_value: Any = None, min_value: Any = None, **kwargs: Any) -> None:
+            self.max_value = max_value
+            self.min_value = min_value
+            super().__init__(max_value=max_value, min_value=min_value, **kwargs)
 
     def validate(self, value: Any) -> Iterator[ValidationError]:
         """Refuse what is out of bounds."""
@@ -403,16 +464,31 @@ class DecimalField(NumberField[Decimal]):
         max_decimal_places: How many there may be behind it.
     """
 
-    def __init__(
-        self,
-        *,
-        max_digits: int | None = None,
-        max_decimal_places: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        self.max_digits = max_digits
-        self.max_decimal_places = max_decimal_places
-        super().__init__(max_digits=max_digits, max_decimal_places=max_decimal_places, **kwargs)
+    max_digits: int | None
+    max_decimal_places: int | None
+
+    if TYPE_CHECKING:
+
+        def __new__(  # noqa: D102 - see the class
+            cls,
+            *,
+            max_digits: int | None = None,
+            max_decimal_places: int | None = None,
+            **kwargs: Any,
+        ) -> Any: ...
+
+    else:
+
+        def __init__(
+            self,
+            *,
+            max_digits: int | None = None,
+            max_decimal_places: int | None = None,
+            **kwargs: Any,
+        ) -> None:
+            self.max_digits = max_digits
+            self.max_decimal_places = max_decimal_places
+            super().__init__(max_digits=max_digits, max_decimal_places=max_decimal_places, **kwargs)
 
     def _coercer(self) -> Convert:
         return Decimal
@@ -461,26 +537,45 @@ class CharField(FieldDescriptor[T]):
         allow_blank: It may be empty.
     """
 
-    def __init__(
-        self,
-        *,
-        max_length: int | None = None,
-        min_length: int | None = None,
-        trim_whitespace: bool = False,
-        allow_blank: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        self.max_length = max_length
-        self.min_length = min_length
-        self.trim_whitespace = trim_whitespace
-        self.allow_blank = allow_blank
-        super().__init__(
-            max_length=max_length,
-            min_length=min_length,
-            trim_whitespace=trim_whitespace,
-            allow_blank=allow_blank,
-            **kwargs,
-        )
+    max_length: int | None
+    min_length: int | None
+    trim_whitespace: bool
+    allow_blank: bool
+
+    if TYPE_CHECKING:
+
+        def __new__(  # noqa: D102 - see the class
+            cls,
+            *,
+            max_length: int | None = None,
+            min_length: int | None = None,
+            trim_whitespace: bool = False,
+            allow_blank: bool = False,
+            **kwargs: Any,
+        ) -> Any: ...
+
+    else:
+
+        def __init__(
+            self,
+            *,
+            max_length: int | None = None,
+            min_length: int | None = None,
+            trim_whitespace: bool = False,
+            allow_blank: bool = False,
+            **kwargs: Any,
+        ) -> None:
+            self.max_length = max_length
+            self.min_length = min_length
+            self.trim_whitespace = trim_whitespace
+            self.allow_blank = allow_blank
+            super().__init__(
+                max_length=max_length,
+                min_length=min_length,
+                trim_whitespace=trim_whitespace,
+                allow_blank=allow_blank,
+                **kwargs,
+            )
 
     def validate(self, value: Any) -> Iterator[ValidationError]:
         """Refuse what is empty, too short or too long."""
@@ -515,12 +610,20 @@ class BytesField(CharField[bytes]):
     encoding: str = sys.getdefaultencoding()
     errors: str = "strict"
 
-    def __init__(
-        self, *, encoding: str | None = None, errors: str | None = None, **kwargs: Any
-    ) -> None:
-        self.encoding = encoding or self.encoding
-        self.errors = errors or self.errors
-        super().__init__(encoding=self.encoding, errors=self.errors, **kwargs)
+    if TYPE_CHECKING:
+
+        def __new__(  # noqa: D102 - see the class
+            cls, *, encoding: str | None = None, errors: str | None = None, **kwargs: Any
+        ) -> Any: ...
+
+    else:
+
+        def __init__(
+            self, *, encoding: str | None = None, errors: str | None = None, **kwargs: Any
+        ) -> None:
+            self.encoding = encoding or self.encoding
+            self.errors = errors or self.errors
+            super().__init__(encoding=self.encoding, errors=self.errors, **kwargs)
 
     def _coercer(self) -> Convert:
         encoding, errors, strip = self.encoding, self.errors, self.trim_whitespace

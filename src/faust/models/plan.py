@@ -189,7 +189,8 @@ def _descriptor(typ: Any, written: FieldDescriptor[Any] | None) -> FieldDescript
     if written is not None:
         return written
     kind, _ = field_for_type(strip_optional(typ))
-    return kind()
+    made: FieldDescriptor[Any] = kind()
+    return made
 
 
 def _check_order(cls: type, declared: Declared) -> None:
