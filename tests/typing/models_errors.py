@@ -24,7 +24,7 @@ Account("a", Decimal(1), nope=3)  # error: call-arg | reportCallIssue
 Account("a", Decimal(1), None, 4)  # error: call-arg | reportCallIssue
 number: int = account.id  # error: assignment | reportAssignmentType
 account.balance = "1"  # error: assignment | reportAttributeAccessIssue
-account.nope  # error: attr-defined | reportAttributeAccessIssue
+print(account.nope)  # error: attr-defined | reportAttributeAccessIssue
 Described()  # error: call-arg | reportCallIssue
 Described("a", "b")  # error: arg-type | reportArgumentType
 StringField(max_length="long")  # error: arg-type | reportArgumentType

@@ -59,7 +59,6 @@ assert_type(account.derive(note="x"), Account)
 assert_type(account.asdict(), dict[str, Any])
 assert_type(account.validate(), list[faust.ValidationError])
 assert_type(account.is_valid(), bool)
-assert_type(account == account, bool)
 assert_type(Box(3).item, int)
 assert_type(Box[str]("x").item, str)
 

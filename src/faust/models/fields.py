@@ -116,23 +116,7 @@ class FieldDescriptor(_Described, Generic[T]):
 
     if TYPE_CHECKING:
 
-        def __new__(  # noqa: D102 - see the class
-            cls,
-            *,
-            field: str | None = None,
-            input_name: str | None = None,
-            output_name: str | None = None,
-            type: Any = None,
-            model: Any = None,
-            required: bool = True,
-            default: T | None = None,
-            parent: FieldDescriptor[Any] | None = None,
-            coerce: bool | None = None,
-            exclude: bool | None = None,
-            date_parser: Callable[[Any], datetime] | None = None,
-            tag: Any = None,
-            **options: Any,
-        ) -> Any: ...
+        def __new__(cls, *args: Any, **options: Any) -> Any: ...  # noqa: D102 - see the class
 
     else:
 

@@ -128,7 +128,8 @@ class Record(Model):
         cls._own_methods = frozenset(name for name in _METHODS if f"__{name}__" in vars(cls))
         cls._pending = {"abstract": abstract} if lazy_creation else None
         if lazy_creation:
-            cls.__is_abstract__ = True
+            made: Any = cls
+            made.__is_abstract__ = True
             _install(cls, "init", _abstract_init)
         else:
             cls._finish(abstract=abstract)
@@ -149,7 +150,7 @@ class Record(Model):
     def _finish(cls, *, abstract: bool) -> None:
         """Work out the fields, and write out what depends on them."""
         made: Any = cls
-        cls.__is_abstract__ = abstract
+        made.__is_abstract__ = abstract
         own_init = "init" in cls._own_methods
         made._declared = declare(cls)
         bases = [base for base in reversed(cls.__mro__) if base not in Record.__mro__]

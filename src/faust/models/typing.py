@@ -138,7 +138,7 @@ class TypeExpression:
     ) -> None:
         self.type = expr
         rules = Rules(user_types or {}, date_parser or parse_iso8601)
-        self.node = expression(expr, rules, inner=True)
+        self.node: Node = expression(expr, rules, inner=True)
 
     def as_function(self) -> Convert:
         """Return the function that makes a value of the type from decoded data; None stays None."""
