@@ -16,7 +16,7 @@ from yarl import URL
 import faust
 from faust.exceptions import AuthenticationFailed
 from faust.transport.drivers.aiokafka import Transport
-from tests.support.apps import eventually, make_app, running
+from tests.support.apps import committed_everything, eventually, make_app, running
 from tests.support.certificates import Authority
 from tests.support.kafka import ADMIN, KafkaCluster
 from tests.support.processes import start_python
@@ -91,8 +91,7 @@ async def test_an_application_gets_in(
     async with running(app):
         await topic.send(value=7)
         await eventually(lambda: seen == [7])
-        await eventually(lambda: app.consumer.driver.state.connected)
-        assert await app.commit()
+        await committed_everything(app)
 
 
 REFUSED: dict[str, tuple[Made, str]] = {
