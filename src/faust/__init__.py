@@ -31,6 +31,9 @@ from faust.serializers.schemas import Schema as Schema
 from faust.settings.settings import Settings as Settings
 from faust.streams.stream import Stream as Stream
 from faust.tables.manager import TableManager as TableManager
+from faust.tables.sets import SetGlobalTable as SetGlobalTable
+from faust.tables.sets import SetTable as SetTable
+from faust.tables.table import GlobalTable as GlobalTable
 from faust.tables.table import Table as Table
 from faust.topics.topic import Topic as Topic
 from faust.utils.ids import uuid as uuid
@@ -49,6 +52,7 @@ __all__ = [
     "Codec",
     "Event",
     "GSSAPICredentials",
+    "GlobalTable",
     "HoppingWindow",
     "ImproperlyConfigured",
     "Model",
@@ -61,6 +65,8 @@ __all__ = [
     "Sensor",
     "Service",
     "ServiceT",
+    "SetGlobalTable",
+    "SetTable",
     "Settings",
     "SlidingWindow",
     "Stream",

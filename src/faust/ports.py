@@ -83,6 +83,10 @@ class AppT(Protocol):
         """The producer service if it is running, else None."""
         ...
 
+    def reader_driver(self) -> Any:
+        """Make a consumer driver that reads in no group."""
+        ...
+
     def consumer_or_none(self) -> Any:
         """The consumer service if there is one already."""
         ...

@@ -27,7 +27,15 @@ from fractions import Fraction
 from math import floor, inf, isfinite
 from typing import ClassVar, TypeAlias
 
-__all__ = ["HoppingWindow", "SlidingWindow", "TumblingWindow", "Window", "WindowRange"]
+__all__ = [
+    "HoppingWindow",
+    "SlidingWindow",
+    "TumblingWindow",
+    "Window",
+    "WindowRange",
+    "positive_seconds",
+    "seconds_not_negative",
+]
 
 WindowRange: TypeAlias = tuple[float, float]
 """Start and named end, in seconds since the epoch."""
@@ -91,9 +99,9 @@ class HoppingWindow(Window):
     """
 
     def __init__(self, size: Seconds, step: Seconds, expires: Seconds | None = None) -> None:
-        self.size: float = _positive("size", size)
-        self.step: float = _positive("step", step)
-        self.expires: float | None = _positive("expires", expires) if expires else None
+        self.size: float = positive_seconds("size", size)
+        self.step: float = positive_seconds("step", step)
+        self.expires: float | None = positive_seconds("expires", expires) if expires else None
         if self.step > self.size:
             raise ValueError(
                 f"a hopping window of {self.size:g} s cannot step by {self.step:g} s: "
@@ -208,9 +216,9 @@ class SlidingWindow(Window):
     """
 
     def __init__(self, before: Seconds, after: Seconds, expires: Seconds | None) -> None:
-        self.before: float = _not_negative("before", before)
-        self.after: float = _not_negative("after", after)
-        self.expires: float | None = _positive("expires", expires) if expires else None
+        self.before: float = seconds_not_negative("before", before)
+        self.after: float = seconds_not_negative("after", after)
+        self.expires: float | None = positive_seconds("expires", expires) if expires else None
 
     def ranges(self, timestamp: float) -> list[WindowRange]:
         """Return the range around *timestamp*."""
@@ -254,7 +262,8 @@ def _seconds(name: str, value: object) -> float:
     return float(value)
 
 
-def _not_negative(name: str, value: object) -> float:
+def seconds_not_negative(name: str, value: object) -> float:
+    """Return *value*, a number or `timedelta`, as seconds; ValueError when it is negative."""
     seconds = _seconds(name, value)
     if not (isfinite(seconds) and seconds >= 0):
         raise ValueError(
@@ -263,7 +272,8 @@ def _not_negative(name: str, value: object) -> float:
     return seconds
 
 
-def _positive(name: str, value: object) -> float:
+def positive_seconds(name: str, value: object) -> float:
+    """Return *value*, a number or `timedelta`, as seconds; ValueError when it is not positive."""
     seconds = _seconds(name, value)
     if not (isfinite(seconds) and seconds > 0):
         raise ValueError(f"{name} must be a positive, finite number of seconds, got {value!r}")

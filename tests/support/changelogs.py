@@ -18,17 +18,20 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from faust._core.iteration import Cursor, current_cursor
-from faust._core.lanes import Lane, PartitionTask
+from faust._core.lanes import Lane, PartitionTask, message_of
+from faust.events import Event
 from faust.exceptions import RecordTooLarge, UnknownTopic
 from faust.mailbox import Mailbox
-from faust.messages import TP, Headers, RecordMetadata, Slice
+from faust.messages import TP, Headers, Message, RecordMetadata, Slice
+from faust.sensors.base import SensorDelegate
 from faust.serializers.registry import Registry
 from faust.settings.settings import Settings
 from faust.tables.manager import TableManager
-from faust.tables.table import Table
+from faust.tables.sets import SetGlobalTable, SetTable
+from faust.tables.table import GlobalTable, Table
 from faust.transport.base import (
     ConsumerDriver,
     Delivery,
@@ -228,7 +231,8 @@ class ScriptedConsumer(ConsumerDriver):
         raise NotImplementedError("assignments are given by the test")
 
     async def assign(self, tps: Collection[TP]) -> None:
-        raise NotImplementedError("assignments are given by the test")
+        self.give(tps)
+        self.current_generation = -1
 
     async def committed(self, tps: Collection[TP]) -> dict[TP, int | None]:
         return dict.fromkeys(tps)
@@ -351,6 +355,8 @@ class App:
         self.world = world
         self.conf = Settings(id="shop", **settings)
         self.serializers = Registry()
+        self.sensors = SensorDelegate()
+        self.readers: list[ScriptedConsumer] = []
         self.consumer_driver = ScriptedConsumer(world)
         self.producer_driver = ScriptedProducer(world)
         self.tables = TableManager(self)  # type: ignore[arg-type]  # as much as tables ask for
@@ -361,10 +367,42 @@ class App:
         self.topics: list[Any] = []
 
     def Table(self, name: str, **options: Any) -> Table[Any, Any]:
-        """Declare a table, kept in memory."""
-        table: Table[Any, Any] = Table(self, name=name, **options)
-        self.tables.add(table)
+        """Declare a table."""
+        table: Table[Any, Any] = self.add(Table, name, options)
         return table
+
+    def GlobalTable(self, name: str, **options: Any) -> Any:
+        """Declare a global table."""
+        return self.add(GlobalTable, name, options)
+
+    def SetTable(self, name: str, **options: Any) -> Any:
+        """Declare a table of sets."""
+        return self.add(SetTable, name, options)
+
+    def SetGlobalTable(self, name: str, **options: Any) -> Any:
+        """Declare a global table of sets."""
+        return self.add(SetGlobalTable, name, options)
+
+    def add(self, cls: Any, name: str, options: dict[str, Any]) -> Any:
+        """Declare a table as the application does."""
+        window = options.pop("window", None)
+        table = cls(self, name=name, **options)
+        self.tables.add(table)
+        return table if window is None else table.using_window(window)
+
+    def consumer_or_none(self) -> Consumer:
+        """Return the consumer."""
+        return self.consumer
+
+    def reader_driver(self) -> ScriptedConsumer:
+        """Make a driver that reads in no group."""
+        reader = ScriptedConsumer(self.world)
+        self.readers.append(reader)
+        return reader
+
+    def create_event(self, key: Any, value: Any, headers: Any, message: Message) -> Event[Any, Any]:
+        """Make an event."""
+        return Event(self, key, value, headers, message)  # type: ignore[arg-type]
 
     async def declare_topic(self, spec: TopicSpec) -> TopicOutcome | None:
         """Create a topic in the world."""
@@ -426,8 +464,10 @@ async def assign(app: App, *tps: TP) -> list[frozenset[int]]:
 
 
 @contextmanager
-def event_of(task: PartitionTask, *, shared: bool = False) -> Iterator[None]:
-    """Have an event of *task* in hand."""
+def event_of(
+    task: PartitionTask, *, shared: bool = False, at: float = 0.0, value: Any = b""
+) -> Iterator[Any]:
+    """Have an event of *task* in hand, of the time *at* (seconds); gives a function that returns it."""
     mailbox = Mailbox(shared=shared)
     lane = Lane(task, mailbox, lambda record: record.value, acks=False)
 
@@ -438,14 +478,17 @@ def event_of(task: PartitionTask, *, shared: bool = False) -> Iterator[None]:
         mailbox,
         wait=mailbox.wait,
         breathe=nothing,
-        make_event=lambda *_: None,
+        make_event=lambda lane, record, value: Event(
+            cast("Any", None), record.key, value, (), message_of(lane, record)
+        ),
         on_decode_error=nothing,
     )
     cursor.lane = lane
-    cursor.record = Entry(0, b"", b"")
+    cursor.record = Entry(0, b"", b"", round(at * 1000))
+    cursor.value = value
     token = current_cursor.set(cursor)
     try:
-        yield
+        yield cursor.event
     finally:
         current_cursor.reset(token)
         task.lanes.remove(lane)

@@ -17,8 +17,14 @@ from faust.messages import K, V
 from faust.ports import AppT
 from faust.streams.stream import Stream
 from faust.tables.base import TableOptions
+from faust.tables.sets import SetGlobalTable as _SetGlobalTable
+from faust.tables.sets import SetTable as _SetTable
+from faust.tables.setwindows import SetWindowWrapper
+from faust.tables.table import GlobalTable as _GlobalTable
 from faust.tables.table import Table as _Table
+from faust.tables.windowed import WindowWrapper
 from faust.topics.topic import Topic, TopicOptions
+from faust.windows import Window
 
 __all__ = ["DeclaringApp"]
 
@@ -155,6 +161,17 @@ class DeclaringApp(SchedulingApp):
         self,
         name: str,
         *,
+        window: Window,
+        default: Callable[[], Any] | None = None,
+        key_type: Any = None,
+        value_type: Any = None,
+        **options: Any,
+    ) -> WindowWrapper: ...
+    @overload
+    def Table(
+        self,
+        name: str,
+        *,
         default: Callable[[], V] | None = None,
         key_type: type[K],
         value_type: type[V],
@@ -196,9 +213,97 @@ class DeclaringApp(SchedulingApp):
         value_type: Any = None,
         **options: Unpack[TableOptions],
     ) -> _Table[Any, Any]: ...
-    def Table(self, name: str, **options: Any) -> _Table[Any, Any]:  # noqa: N802 - the documented name
-        """Make a table; see `faust.Table` for the options."""
-        app = cast("AppT", self)
-        table: _Table[Any, Any] = app.conf.Table(app, name=name, **options)
-        app.tables.add(table)
-        return table
+    def Table(self, name: str, **options: Any) -> Any:  # noqa: N802 - the documented name
+        """Make a table; see `faust.Table` for the options. With a window: the table seen through it."""
+        return self._add_table(self.conf.Table, name, options)
+
+    @overload
+    def GlobalTable(
+        self,
+        name: str,
+        *,
+        window: Window,
+        default: Callable[[], Any] | None = None,
+        key_type: Any = None,
+        value_type: Any = None,
+        **options: Any,
+    ) -> WindowWrapper: ...
+    @overload
+    def GlobalTable(
+        self,
+        name: str,
+        *,
+        default: Callable[[], V],
+        key_type: Any = None,
+        value_type: Any = None,
+        **options: Unpack[TableOptions],
+    ) -> _GlobalTable[Any, V]: ...
+    @overload
+    def GlobalTable(
+        self,
+        name: str,
+        *,
+        default: Any = None,
+        key_type: Any = None,
+        value_type: Any = None,
+        **options: Unpack[TableOptions],
+    ) -> _GlobalTable[Any, Any]: ...
+    def GlobalTable(self, name: str, **options: Any) -> Any:  # noqa: N802 - the documented name
+        """Make a table of which every worker has all partitions; see `faust.GlobalTable`."""
+        return self._add_table(self.conf.GlobalTable, name, options)
+
+    @overload
+    def SetTable(
+        self,
+        name: str,
+        *,
+        window: Window,
+        start_manager: bool = False,
+        key_type: Any = None,
+        value_type: Any = None,
+        **options: Any,
+    ) -> SetWindowWrapper: ...
+    @overload
+    def SetTable(
+        self,
+        name: str,
+        *,
+        start_manager: bool = False,
+        key_type: Any = None,
+        value_type: Any = None,
+        **options: Unpack[TableOptions],
+    ) -> _SetTable[Any, Any]: ...
+    def SetTable(self, name: str, **options: Any) -> Any:  # noqa: N802 - the documented name
+        """Make a table of sets; see `faust.SetTable`."""
+        return self._add_table(self.conf.SetTable, name, options)
+
+    @overload
+    def SetGlobalTable(
+        self,
+        name: str,
+        *,
+        window: Window,
+        start_manager: bool = False,
+        key_type: Any = None,
+        value_type: Any = None,
+        **options: Any,
+    ) -> SetWindowWrapper: ...
+    @overload
+    def SetGlobalTable(
+        self,
+        name: str,
+        *,
+        start_manager: bool = False,
+        key_type: Any = None,
+        value_type: Any = None,
+        **options: Unpack[TableOptions],
+    ) -> _SetGlobalTable[Any, Any]: ...
+    def SetGlobalTable(self, name: str, **options: Any) -> Any:  # noqa: N802 - the documented name
+        """Make a table of sets of which every worker has all partitions; see `faust.SetGlobalTable`."""
+        return self._add_table(self.conf.SetGlobalTable, name, options)
+
+    def _add_table(self, cls: Any, name: str, options: dict[str, Any]) -> Any:
+        window = options.pop("window", None)
+        table = cls(cast("AppT", self), name=name, **options)
+        self.tables.add(table)
+        return table if window is None else table.using_window(window)

@@ -27,7 +27,7 @@ from faust.mailbox import FlowControl
 from faust.messages import TP
 from faust.sensors.base import SensorDelegate
 from faust.tables.manager import TableManager
-from faust.transport.base import AdminDriver, TopicSpec, Transport
+from faust.transport.base import AdminDriver, ConsumerDriver, TopicSpec, Transport
 from faust.transport.consumer import Consumer
 from faust.transport.producer import Producer
 
@@ -171,6 +171,10 @@ class AppWithParts(ConfiguredApp):
             clear_on_resume=clear_on_resume,
         )
 
+    def reader_driver(self) -> ConsumerDriver:
+        """Make a driver that reads in no group."""
+        return self.transport.consumer(clients.reader_options(self.conf))
+
     def consumer_or_none(self) -> Consumer | None:
         """Return the consumer service if it has been made."""
         return self._consumer
@@ -180,7 +184,7 @@ class AppWithParts(ConfiguredApp):
         """Reads the answers to what agents are asked; nothing is read before the first question."""
         if self._replies is None:
             self._replies = ReplyConsumer(
-                make_driver=lambda: self.transport.consumer(clients.reader_options(self.conf)),
+                make_driver=self.reader_driver,
                 declare=self._declare_reply_topic,
                 topic=lambda: self.conf.reply_to,
                 eager=lambda: self.conf.reply_create_topic,
@@ -233,7 +237,7 @@ class AppWithParts(ConfiguredApp):
             replicas=0,
             canonical_url=str(self.conf.canonical_url),
             changelog_topics=lambda: frozenset(self.tables.changelog_topics),
-            global_topics=frozenset,
+            global_topics=lambda: frozenset(self.tables.global_topics),
         )
 
     @property
@@ -268,7 +272,7 @@ class AppWithParts(ConfiguredApp):
             self._consumer.relieved(task)
 
     def _internal_topics(self) -> Iterable[str]:
-        yield from self.tables.changelog_topics
+        yield from self.tables.group_topics
         if not self.conf.topic_disable_leader:
             yield self.leader_assignor.topic
 

@@ -44,15 +44,13 @@ class ExtensionSettings(SettingsTable, section=SectionType.EXTENSION):
     Topic: _Symbol = _Symbol(default="faust:Topic")
     """Class of topics."""
 
-    SetTable: _Symbol = _Symbol(default="faust:SetTable", not_built="tables of sets")
+    SetTable: _Symbol = _Symbol(default="faust:SetTable")
     """Class of tables of sets."""
 
-    GlobalTable: _Symbol = _Symbol(default="faust:GlobalTable", not_built="global tables")
+    GlobalTable: _Symbol = _Symbol(default="faust:GlobalTable")
     """Class of global tables."""
 
-    SetGlobalTable: _Symbol = _Symbol(
-        default="faust:SetGlobalTable", not_built="global tables of sets"
-    )
+    SetGlobalTable: _Symbol = _Symbol(default="faust:SetGlobalTable")
     """Class of global tables of sets."""
 
     Router: _Symbol = _Symbol(

@@ -131,10 +131,8 @@ class TableSettings(SettingsTable, section=SectionType.TABLE):
     )
     """Copies of every table partition that other workers keep ready."""
 
-    table_cleanup_interval: Seconds = Seconds(
-        default=30.0, env="TABLE_CLEANUP_INTERVAL", not_built="windowed tables"
-    )
-    """How often windows that have expired are removed."""
+    table_cleanup_interval: Seconds = Seconds(default=30.0, env="TABLE_CLEANUP_INTERVAL")
+    """How often windows and keys that have expired are looked for and removed."""
 
     table_key_index_size: UnsignedInt = UnsignedInt(
         default=1000,

@@ -56,8 +56,11 @@ class PartitionStore(abc.ABC):
         """
 
     @abc.abstractmethod
-    def keys(self) -> Iterator[bytes]:
-        """Iterate over the keys as they are now; later writes neither disturb the iteration nor show in it."""
+    def keys(self, prefix: bytes = b"") -> Iterator[bytes]:
+        """Iterate over the keys that begin with *prefix*, as they are now.
+
+        Later writes neither disturb the iteration nor show in it.
+        """
 
     @abc.abstractmethod
     def items(self) -> Iterator[tuple[bytes, bytes]]:

@@ -100,6 +100,16 @@ class StoreContract(abc.ABC):
 
         self.run_partition(scenario)
 
+    def test_keys_by_prefix(self) -> None:
+        """Of the keys, those can be had that begin with some bytes."""
+
+        def scenario(partition: PartitionStore) -> None:
+            partition.write([(key, b"1") for key in (b"a", b"ab", b"abc", b"b", b"aa")], 5)
+            assert sorted(partition.keys(b"ab")) == [b"ab", b"abc"]
+            assert list(partition.keys(b"c")) == []
+
+        self.run_partition(scenario)
+
     def test_iterations_are_not_disturbed(self) -> None:
         """What is written meanwhile neither disturbs an iteration nor shows in it."""
 

@@ -50,8 +50,10 @@ class MemoryPartition(PartitionStore):
             self._offset = next_offset
         _apply(self._notes, notes)
 
-    def keys(self) -> Iterator[bytes]:
+    def keys(self, prefix: bytes = b"") -> Iterator[bytes]:
         """Iterate over a copy of the keys."""
+        if prefix:
+            return iter([key for key in self._data if key.startswith(prefix)])
         return iter(list(self._data))
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:

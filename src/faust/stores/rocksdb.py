@@ -162,9 +162,9 @@ class RocksDBPartition(PartitionStore):
         if next_offset is not None:
             self._offset = next_offset
 
-    def keys(self) -> Iterator[bytes]:
-        """Iterate over the keys in the order of their bytes."""
-        return _Scan(self, b"", lambda _cursor, key: None if key.startswith(RESERVED) else key)
+    def keys(self, prefix: bytes = b"") -> Iterator[bytes]:
+        """Iterate over the keys that begin with *prefix*, in the order of their bytes."""
+        return _Scan(self, prefix, lambda _cursor, key: None if key.startswith(RESERVED) else key)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over the entries in the order of the keys' bytes."""

@@ -2,4 +2,10 @@
 
 from faust.tables.base import Collection as Collection
 from faust.tables.manager import TableManager as TableManager
+from faust.tables.sets import ChangeloggedSet as ChangeloggedSet
+from faust.tables.sets import SetGlobalTable as SetGlobalTable
+from faust.tables.sets import SetTable as SetTable
+from faust.tables.table import GlobalTable as GlobalTable
 from faust.tables.table import Table as Table
+from faust.tables.windowed import WindowSet as WindowSet
+from faust.tables.windowed import WindowWrapper as WindowWrapper

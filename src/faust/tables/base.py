@@ -7,21 +7,32 @@ drops them as assignments change; the collection only knows how.
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from math import ceil, inf
 from typing import Any, ClassVar, Generic, TypedDict, cast
 
 from yarl import URL
 
 from faust.drivers import stores
-from faust.exceptions import ImproperlyConfigured
-from faust.messages import TP, K, V
+from faust.messages import TP, K, Message, V
 from faust.ports import AppT
-from faust.stores.base import Store
-from faust.tables.codec import TableCodec, serializer_for
-from faust.tables.partition import TablePartition
+from faust.stores.base import PartitionStore, Store
+from faust.tables.codec import TableCodec, WindowedCodec
+from faust.tables.expiry import TtlIndex, WindowIndex
+from faust.tables.followed import FollowedPartition
+from faust.tables.partition import Expiry, TablePartition
 from faust.transport.base import TopicSpec
+from faust.windows import Window, WindowRange, positive_seconds, seconds_not_negative
+
+logger: logging.Logger = logging.getLogger(__name__)
 
 __all__ = ["Collection", "RecoverCallback"]
+
+CLOSED = "closed"
+"""The key under which a table of closed marks keeps its time."""
 
 RecoverCallback = Callable[[], Awaitable[None]]
 
@@ -32,7 +43,7 @@ class TableOptions(TypedDict, total=False):
     store: str | URL | None
     schema: Any
     partitions: int | None
-    window: Any
+    window: None
     changelog_topic: Any
     help: str | None
     on_recover: RecoverCallback | None
@@ -46,6 +57,9 @@ class TableOptions(TypedDict, total=False):
     on_window_close: Any
     is_global: bool
     synchronize_all_active_partitions: bool
+    aliasing: bool
+    ttl: float | timedelta | None
+    grace: float | timedelta | None
 
 
 class Collection(Generic[K, V]):
@@ -67,18 +81,28 @@ class Collection(Generic[K, V]):
         recovery_buffer_size: Changelog records collected before they are written to the store during recovery.
         extra_topic_configs: Further options of the changelog topic; they win over the others.
         options: Options of the storage driver.
-        schema: Not supported yet.
-        window: Not supported yet.
-        standby_buffer_size: Not supported yet.
-        on_changelog_event: Not supported yet.
-        on_window_close: Not supported yet.
-        use_partitioner: Not supported yet.
-        is_global: Not supported yet.
-        synchronize_all_active_partitions: Not supported yet.
+        schema: A `faust.Schema`; its types and serializers count where the table names none.
+        window: A `faust.Window`, as with `faust.Table.using_window`.
+        standby_buffer_size: The same as *recovery_buffer_size* for copies on standby; None: as that.
+        on_changelog_event: ``async def (event)``, awaited before a record of the changelog is applied, in recovery
+            and where a global table follows. Not called for what this worker writes itself.
+        on_window_close: ``(key, value)``, plain or ``async``, called when a window of a key is closed; *key* is
+            ``(key, (start, end))``. If it raises it is called again later.
+        use_partitioner: The changelog partition is chosen by the key's bytes, and not by the event in hand; then
+            keys can be written anywhere, on the worker that holds their partition.
+        is_global: Every worker has all partitions; said by ``app.GlobalTable``.
+        synchronize_all_active_partitions: Global tables only: partitions written by this worker are followed, too. They
+            always are; accepted for older programs.
+        aliasing: Hold the objects that are written, and give the same ones out: what is changed in place shows
+            in the table at once, but reaches the changelog only when it is assigned back. Without, reading gives what
+            would be read after a restart.
+        ttl: Seconds after its last change for which a key is kept; then it is deleted, in the changelog as well. Tables
+            without a window only.
+        grace: Windowed tables: seconds of event time after its end for which a window takes late events. Then it
+            is closed; see `faust.tables.windowed`. None: until it expires.
 
     Raises:
-        ImproperlyConfigured: An option is not supported yet.
-        ValueError: *partitions* or *recovery_buffer_size* is not positive, or *name* is empty.
+        ValueError: A number is not positive, *name* is empty, or two options exclude each other.
         TypeError: *default* or a callback cannot be called as it will be.
     """
 
@@ -99,16 +123,19 @@ class Collection(Generic[K, V]):
         changelog_topic: Any = None,
         help: str | None = None,
         on_recover: RecoverCallback | None = None,
-        on_changelog_event: Any = None,
+        on_changelog_event: Callable[[Any], Awaitable[Any]] | None = None,
         recovery_buffer_size: int = 1000,
         standby_buffer_size: int | None = None,
         extra_topic_configs: Mapping[str, Any] | None = None,
         recover_callbacks: Iterable[RecoverCallback] | None = None,
         options: Mapping[str, Any] | None = None,
         use_partitioner: bool = False,
-        on_window_close: Any = None,
+        on_window_close: Callable[[Any, Any], Any] | None = None,
         is_global: bool = False,
         synchronize_all_active_partitions: bool = False,
+        aliasing: bool = False,
+        ttl: float | timedelta | None = None,
+        grace: float | timedelta | None = None,
     ) -> None:
         if not name:
             raise ValueError("a table needs a name")
@@ -119,17 +146,14 @@ class Collection(Generic[K, V]):
             )
         _want_positive(name, "partitions", partitions)
         _want_positive(name, "recovery_buffer_size", recovery_buffer_size)
-        _refuse(
-            name,
-            schema=schema,
-            window=window,
-            standby_buffer_size=standby_buffer_size,
-            on_changelog_event=on_changelog_event,
-            on_window_close=on_window_close,
-            use_partitioner=use_partitioner,
-            is_global=is_global,
-            synchronize_all_active_partitions=synchronize_all_active_partitions,
-        )
+        _want_positive(name, "standby_buffer_size", standby_buffer_size)
+        _want_coroutine_function(name, "on_changelog_event", on_changelog_event)
+        if synchronize_all_active_partitions and not is_global:
+            raise ValueError(
+                f"table {name!r}: synchronize_all_active_partitions= belongs to global tables (app.GlobalTable)"
+            )
+        if ttl is not None and window is not None:
+            raise ValueError(f"table {name!r}: ttl= and window= exclude each other; use expires=")
         self.app = app
         self.name = name
         self.default = default
@@ -137,6 +161,23 @@ class Collection(Generic[K, V]):
         self.value_type = value_type
         self.partitions = partitions
         self.help: str = help or ""
+        self.schema = schema
+        self.window: Window | None = None
+        self.key_index: Any = None
+        """The table of keys that have windows; None: there is none."""
+        self.closed_marks: Any = None
+        """The table of how far windows were closed; None: closing a window removes it."""
+        self.on_changelog_event = on_changelog_event
+        self.on_window_close = on_window_close
+        self.use_partitioner = use_partitioner
+        self.is_global = is_global
+        self.synchronize_all_active_partitions = synchronize_all_active_partitions
+        self.aliasing = aliasing
+        self.ttl: float | None = None if ttl is None else positive_seconds("ttl", ttl)
+        self.grace: float | None = None if grace is None else seconds_not_negative("grace", grace)
+        self.late = 0
+        """Writes to windows that were closed already; they were dropped."""
+        self.standby_buffer_size = standby_buffer_size
         self.recovery_buffer_size = recovery_buffer_size
         self.extra_topic_configs: dict[str, Any] = dict(extra_topic_configs or {})
         self.options: dict[str, Any] = dict(options or {})
@@ -158,6 +199,8 @@ class Collection(Generic[K, V]):
             *(() if on_recover is None else (on_recover,)),
         ):
             self.on_recover(callback)
+        if window is not None:
+            self.attach_window(window)
 
     # -- what it is
 
@@ -174,13 +217,13 @@ class Collection(Generic[K, V]):
         if self._changelog_topic is None:
             self._changelog_topic = self.app.topic(
                 self.changelog_topic_name,
+                schema=self.schema,
                 key_type=self.key_type,
                 value_type=self.value_type,
                 key_serializer=self.key_serializer,
                 value_serializer=self.value_serializer,
                 partitions=self.partitions,
-                compacting=True,
-                config=self.extra_topic_configs,
+                config=self.changelog_config,
                 acks=False,
                 internal=True,
                 allow_empty=True,
@@ -195,12 +238,12 @@ class Collection(Generic[K, V]):
     @property
     def key_serializer(self) -> Any:
         """Codec of keys: that of a model, raw for bytes, else JSON."""
-        return serializer_for(self.key_type)
+        return self.codec.key_serializer
 
     @property
     def value_serializer(self) -> Any:
         """Codec of values: that of a model, raw for bytes, else JSON."""
-        return serializer_for(self.value_type)
+        return self.codec.value_serializer
 
     @property
     def store_url(self) -> URL:
@@ -226,13 +269,58 @@ class Collection(Generic[K, V]):
     def codec(self) -> TableCodec:
         """How keys and values look in the changelog; compiled when it is first needed."""
         if self._codec is None:
-            self._codec = TableCodec(
-                self.app.serializers,
-                table=self.name,
-                key_type=self.key_type,
-                value_type=self.value_type,
-            )
+            self._codec = self.make_codec()
         return self._codec
+
+    def make_codec(self) -> TableCodec:
+        """Compile the codec."""
+        kind = TableCodec if self.window is None else WindowedCodec
+        return kind(
+            self.app.serializers,
+            table=self.name,
+            key_type=self.key_type,
+            value_type=self.value_type,
+            schema=self.schema,
+            aliasing=self.aliasing,
+        )
+
+    def attach_window(self, window: Window) -> None:
+        """See the table through *window* from now on.
+
+        Raises:
+            ValueError: It has another window, or ``ttl=``.
+            RuntimeError: It is in use.
+        """
+        if not isinstance(window, Window):
+            raise TypeError(f"table {self.name!r}: window= wants a faust.Window, got {window!r}")
+        if self.window is not None and self.window != window:
+            raise ValueError(
+                f"table {self.name!r} has the window {self.window!r} already; declare another table for {window!r}"
+            )
+        if self.ttl is not None:
+            raise ValueError(
+                f"table {self.name!r}: ttl= is for tables without a window; use expires="
+            )
+        if self.held:
+            raise RuntimeError(f"table {self.name!r} is in use: too late for a window")
+        self.window = window
+        self._codec = None
+        if self._has_own_changelog:
+            self._changelog_topic = None
+
+    @property
+    def lateness(self) -> float | None:
+        """Seconds of event time after its end for which a window is open; None: for ever."""
+        if self.window is None or self.grace is not None:
+            return self.grace
+        return self.window.expires
+
+    @property
+    def retention(self) -> float | None:
+        """Seconds of event time after its end for which a window is kept; None: for ever."""
+        if self.lateness is None or self.window is None:
+            return None
+        return max(self.lateness, self.window.expires or 0.0)
 
     @property
     def label(self) -> str:
@@ -244,17 +332,69 @@ class Collection(Generic[K, V]):
     def __repr__(self) -> str:
         return f"<{self.label}>"
 
+    # -- windows
+
+    @property
+    def companions(self) -> tuple[Any, ...]:
+        """Tables that are written together with this one, by itself."""
+        return tuple(each for each in (self.key_index, self.closed_marks) if each is not None)
+
+    def end_of(self, window_range: WindowRange) -> float:
+        """Return the first time that no longer belongs to *window_range*."""
+        assert self.window is not None
+        return self.window.closes_at(window_range)
+
+    def closed_until(self, number: int) -> float:
+        """Return the end of the latest window of partition *number* that was closed and is kept."""
+        marks = None if self.closed_marks is None else self.closed_marks.held.get(number)
+        value = -inf if marks is None else marks.find(CLOSED)
+        return value if isinstance(value, float) else -inf
+
+    def note_closed(self, number: int, end: float) -> None:
+        """Remember that windows of partition *number* were closed up to *end*."""
+        if self.closed_marks is not None:
+            self.closed_marks.put(self.closed_marks.held[number], CLOSED, end)
+
+    def note_late(self, key: Any, timestamp: float) -> None:
+        """A write at *timestamp* was dropped: the window is closed."""
+        self.late += 1
+        if self.late == 1:
+            logger.warning(
+                "Table %r drops events that come too late: key %r at %s is more than %g s behind its partition (this is "
+                "said once; the number is table.late). Give it more grace= or expires= to take them",
+                self.name,
+                key,
+                datetime.fromtimestamp(timestamp, UTC).isoformat(),
+                self.lateness,
+            )
+
     # -- changelog
+
+    @property
+    def changelog_config(self) -> dict[str, str]:
+        """Options of the changelog topic.
+
+        What a windowed table has to remember ends with its windows, also when nobody is there to delete it: the broker
+        keeps records for `faust.Window.expires`, but never less than a window may be open.
+        """
+        config = {"cleanup.policy": "compact"}
+        window = self.window
+        if window is not None:
+            config["cleanup.policy"] = "compact,delete"
+            if window.expires:
+                longest = window.closes_at(window.current(0.0)) - window.earliest(0.0)[0]
+                kept = max(window.expires, longest + (self.grace or 0.0))
+                config["retention.ms"] = str(ceil(kept * 1000))
+        config.update((name, str(value)) for name, value in self.extra_topic_configs.items())
+        return config
 
     def changelog_spec(self, partitions: int) -> TopicSpec:
         """Describe the changelog topic that is to be created."""
-        config = {"cleanup.policy": "compact"}
-        config.update((name, str(value)) for name, value in self.extra_topic_configs.items())
         return TopicSpec(
             name=self.changelog_topic_name,
             partitions=partitions,
             replication=self.app.conf.topic_replication_factor,
-            config=config,
+            config=self.changelog_config,
         )
 
     async def declare(self, partitions: int) -> Any:
@@ -273,6 +413,16 @@ class Collection(Generic[K, V]):
 
     # -- recovery
 
+    async def announce_event(self, tp: TP, record: Any) -> None:
+        """Await ``on_changelog_event`` with the event of a record of the changelog."""
+        if self.on_changelog_event is None or record.key is None:
+            return
+        key = self.codec.decode_key(tp, record.key)
+        raw = record.value
+        value = None if raw is None else self.codec.decode_value(tp, key, raw)
+        message = Message.from_record(tp, record, -1)
+        await self.on_changelog_event(self.app.create_event(key, value, message.headers, message))
+
     def on_recover(self, fun: RecoverCallback) -> RecoverCallback:
         """Call the decorated ``async def`` function, without arguments, when recovery is complete.
 
@@ -282,13 +432,7 @@ class Collection(Generic[K, V]):
             TypeError: It is not a coroutine function.
             ValueError: It is registered already.
         """
-        if not (
-            inspect.iscoroutinefunction(fun)
-            or inspect.iscoroutinefunction(getattr(fun, "__call__", None))  # noqa: B004
-        ):
-            raise TypeError(
-                f"table {self.name!r}: on_recover wants an `async def` function, got {fun!r}"
-            )
+        _want_coroutine_function(self.name, "on_recover", fun)
         if fun in self._recover_callbacks:
             raise ValueError(f"table {self.name!r}: {fun!r} is registered with on_recover already")
         self._recover_callbacks[fun] = None
@@ -311,14 +455,49 @@ class Collection(Generic[K, V]):
         partition = self.held.get(number)
         if partition is None:
             store = self.data
-            partition = self.held[number] = TablePartition(
-                TP(self.changelog_topic_name, number),
-                self.codec,
-                await store.open(number),
-                volatile=store.volatile,
-                buffer_size=self.recovery_buffer_size,
-            )
+            tp = TP(self.changelog_topic_name, number)
+            partition = self.make_partition(tp, await store.open(number))
+            self.held[number] = partition
         return partition
+
+    def make_partition(self, tp: TP, store: PartitionStore) -> TablePartition:
+        """Make the object that holds a partition."""
+        kind = FollowedPartition if self.is_global else TablePartition
+        return kind(
+            tp,
+            self.codec,
+            store,
+            volatile=self.data.volatile,
+            buffer_size=self.recovery_buffer_size,
+            expiry=self.make_expiry(tp.partition),
+        )
+
+    def make_expiry(self, number: int) -> Expiry | None:
+        """Make what knows when keys of a partition have to go; None: they stay."""
+        if self.ttl is not None:
+            return TtlIndex(self.ttl, self.codec)
+        return self.make_window_index(number, self.codec)
+
+    def make_window_index(self, number: int, codec: Any) -> WindowIndex | None:
+        """Make the index of the windows of a partition; None: they stay, and nobody asks."""
+        if self.window is None or (self.lateness is None and self.key_index is None):
+            return None
+        return WindowIndex(
+            codec,
+            self.window,
+            on_key=partial(self._index_key, number),
+            counts=self.key_index is not None,
+        )
+
+    def _index_key(self, number: int, key: Any, there: bool) -> None:
+        """A key got its first window, or lost its last."""
+        index = None if self.key_index is None else self.key_index.held.get(number)
+        if index is None or index.has(key) == there:
+            return
+        if there:
+            index.live[index.new_key(key)] = 1
+        else:
+            index.delete(key)
 
     def drop_partition(self, number: int) -> None:
         """Give partition *number* away, with whatever it has that was not flushed."""
@@ -372,15 +551,26 @@ class Collection(Generic[K, V]):
             "name": self.name,
             "default": self.default,
             "store": self._store_url,
+            "schema": self.schema,
             "key_type": self.key_type,
             "value_type": self.value_type,
             "partitions": self.partitions,
+            "window": self.window,
             "changelog_topic": None if self._has_own_changelog else self._changelog_topic,
             "help": self.help,
             "recover_callbacks": self.recover_callbacks,
+            "on_changelog_event": self.on_changelog_event,
+            "on_window_close": self.on_window_close,
             "recovery_buffer_size": self.recovery_buffer_size,
+            "standby_buffer_size": self.standby_buffer_size,
             "extra_topic_configs": self.extra_topic_configs,
             "options": self.options,
+            "use_partitioner": self.use_partitioner,
+            "is_global": self.is_global,
+            "synchronize_all_active_partitions": self.synchronize_all_active_partitions,
+            "aliasing": self.aliasing,
+            "ttl": self.ttl,
+            "grace": self.grace,
         }
 
     def clone(self, **overrides: Any) -> Any:
@@ -416,12 +606,12 @@ def _want_positive(table: str, option: str, value: int | None) -> None:
         raise ValueError(f"table {table!r}: {option} must be at least 1, got {value}")
 
 
-def _refuse(table: str, **options: Any) -> None:
-    for option, value in options.items():
-        if value is not None and value is not False:
-            raise ImproperlyConfigured(
-                f"table {table!r}: the option {option}= is not supported yet; leave it out"
-            )
+def _want_coroutine_function(table: str, option: str, fun: Any) -> None:
+    if fun is not None and not (
+        inspect.iscoroutinefunction(fun)
+        or inspect.iscoroutinefunction(getattr(fun, "__call__", None))  # noqa: B004
+    ):
+        raise TypeError(f"table {table!r}: {option} wants an `async def` function, got {fun!r}")
 
 
 def _nothing() -> None:

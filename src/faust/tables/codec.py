@@ -1,10 +1,12 @@
 """How a table's keys and values look in its changelog.
 
 The wire format is that of the documents: JSON without blanks and in raw UTF-8, or the bytes themselves for tables of
-``bytes``. Two rules make it safe:
+``bytes``. Rules that make it safe:
 
 * JSON arrays in keys become tuples, on every way in, so that a recovered key is hashable and equal to the one written;
-* bytes never slip into a JSON table unquoted: they could not be read back.
+* bytes never slip into a JSON table unquoted: they could not be read back;
+* what is read before a restart equals what is read after it. Numbers, text, booleans and None come back as they are and are
+  kept so (`TableCodec.admit`); anything else is kept as `Packed`, the bytes of the changelog, and decoded at every read.
 
 A key must have one encoding for ever (compaction and partitioning go by its bytes), so keys are encoded by the same
 canonical JSON on every worker.
@@ -13,16 +15,38 @@ canonical JSON on every worker.
 from __future__ import annotations
 
 from collections.abc import Callable
+from struct import Struct
 from typing import Any, NoReturn, Protocol
 
 from faust.exceptions import DecodeError, KeyDecodeError, ValueDecodeError
 from faust.messages import TP
+from faust.utils import json
+from faust.windows import WindowRange
 
-__all__ = ["Compiler", "TableCodec", "serializer_for"]
+__all__ = ["Compiler", "Packed", "TableCodec", "WindowedCodec", "serializer_for"]
 
 
 NULL = b"null"
 """The value None, of whatever type the table's values are. (A deleted key has no value at all.)"""
+
+SMALLEST, LARGEST = -(2**63), 2**64 - 1
+"""Integers that JSON can carry here."""
+
+PLAIN: frozenset[type] = frozenset({str, int, float, bool})
+"""Classes of keys that come back from JSON as they are."""
+
+
+BINARY = b"\0w1"
+DOUBLES = Struct(">dd")
+
+
+class Packed:
+    """A value as it stands in the changelog; decoded anew at every read."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
 
 
 class Compiler(Protocol):
@@ -59,22 +83,89 @@ def hashable(key: Any) -> Any:
 class TableCodec:
     """Encodes and decodes keys and values of one table.
 
+    Arguments:
+        compiler: Makes functions of types and serializers.
+        table: Name of the table, for errors.
+        key_type: Type of keys.
+        value_type: Type of values.
+        schema: A `faust.Schema` whose types and serializers count where none are given.
+        aliasing: Hold objects as they were given.
+
     Attributes:
         key_serializer: Name of the keys' serializer.
         value_serializer: Name of the values' serializer.
-        plain_values: Values may be bytes.
+        scalars: Classes of values that come back as they are.
     """
 
-    def __init__(self, compiler: Compiler, *, table: str, key_type: Any, value_type: Any) -> None:
+    def __init__(
+        self,
+        compiler: Compiler,
+        *,
+        table: str,
+        key_type: Any,
+        value_type: Any,
+        schema: Any = None,
+        aliasing: bool = False,
+    ) -> None:
         self.table = table
-        self.key_serializer: Any = serializer_for(key_type)
-        self.value_serializer: Any = serializer_for(value_type)
-        self.plain_values: Any = self.value_serializer == "raw"
+        self.aliasing = aliasing
+        if schema is not None:
+            key_type = schema.key_type if key_type is None else key_type
+            value_type = schema.value_type if value_type is None else value_type
+        self.key_type: Any = key_type
+        self.key_serializer: Any = getattr(schema, "key_serializer", None) or serializer_for(
+            key_type
+        )
+        self.value_serializer: Any = getattr(schema, "value_serializer", None) or serializer_for(
+            value_type
+        )
+        self.scalars: frozenset[type] = _scalars(value_type, self.value_serializer)
+        self.ints: bool = int in self.scalars
+        self.json_keys: bool = self.key_serializer == "json"
+        self._plain_values = self.value_serializer == "raw"
         self._plain_keys = self.key_serializer == "raw"
         self._dump_key = compiler.compile_dumps(key_type, self.key_serializer, key=True)
         self._load_key = compiler.compile_loads(key_type, self.key_serializer, key=True)
         self._dump_value = compiler.compile_dumps(value_type, self.value_serializer)
         self._load_value = compiler.compile_loads(value_type, self.value_serializer)
+
+    # -- what is held in memory
+
+    def admit(self, key: Any, value: Any) -> Any:
+        """Return what is held for *value*: itself if it comes back as it is, else `Packed`.
+
+        Raises:
+            TypeError: It cannot be a value of this table.
+        """
+        kind = value.__class__
+        if kind in self.scalars and (
+            (kind is float and value - value == 0.0)
+            or (kind is int and SMALLEST <= value <= LARGEST)
+            or (kind is str and value.isascii())
+            or kind in _SURE
+        ):
+            return value
+        raw = b"%b" % self.encode_value(key, value)
+        return value if self.aliasing or (kind is str and kind in self.scalars) else Packed(raw)
+
+    def held(self, tp: TP, key: Any, raw: bytes) -> tuple[Any, Any]:
+        """Decode a stored value; return what is held for it, and the value."""
+        value = self.decode_value(tp, key, raw)
+        keep = self.aliasing or value.__class__ in self.scalars
+        return (value if keep else Packed(raw)), value
+
+    def is_normal(self, key: Any) -> bool:
+        """Say whether *key* is equal to what becomes of it on the wire and back."""
+        kind = key.__class__
+        if kind is tuple:
+            return all(map(self.is_normal, key))
+        return kind in PLAIN or kind is self.key_type or key is None
+
+    def normal_key(self, tp: TP, key: Any, raw: bytes) -> Any:
+        """Return *key*, encoded as *raw*, as it comes back from the wire."""
+        return key if self.is_normal(key) else self.decode_key(tp, raw)
+
+    # -- keys and values
 
     def encode_key(self, key: Any) -> bytes:
         """Encode a key; what is returned may be kept (bytes made by orjson hold on to some kilobytes each).
@@ -87,7 +178,9 @@ class TableCodec:
         except Exception as exc:
             raise self._unencodable("key", key, exc) from exc
         if raw.__class__ is bytes and (self._plain_keys or key.__class__ is not bytes):
-            return b"%b" % raw
+            if raw != NULL or self._plain_keys:
+                return b"%b" % raw
+            key = None
         return self._refuse_key(key, raw)
 
     def encode_value(self, key: Any, value: Any) -> bytes:
@@ -100,13 +193,15 @@ class TableCodec:
             raw = self._dump_value(value)
         except Exception as exc:
             raise self._unencodable(f"value of key {key!r}", value, exc) from exc
-        if raw.__class__ is bytes and (self.plain_values or value.__class__ is not bytes):
+        if raw.__class__ is bytes and (self._plain_values or value.__class__ is not bytes):
             return raw
         return self._refuse_value(key, value, raw)
 
     def _refuse_key(self, key: Any, raw: Any) -> NoReturn:
         if key is None:
-            raise TypeError(f"table {self.table!r}: None cannot be a key")
+            raise TypeError(
+                f"table {self.table!r}: None cannot be a key (nor what JSON writes as null)"
+            )
         if isinstance(key, bytes):
             raise TypeError(
                 f"table {self.table!r}: keys are kept as JSON, which has no bytes ({key!r}); "
@@ -147,14 +242,17 @@ class TableCodec:
             KeyDecodeError: Naming table, topic, partition and the bytes.
         """
         try:
-            key = self._load_key(raw)
-            return hashable(key) if key.__class__ is list else key
+            return self._decode_key(raw)
         except Exception as exc:
             raise KeyDecodeError(
                 f"changelog of table {self.table!r}, partition {tp.topic}[{tp.partition}]: "
                 f"{_reason(exc)}",
                 payload=raw,
             ) from exc
+
+    def _decode_key(self, raw: bytes) -> Any:
+        key = self._load_key(raw)
+        return hashable(key) if key.__class__ is list else key
 
     def decode_value(self, tp: TP, key: Any, raw: bytes) -> Any:
         """Decode the value of *key* in the changelog *tp*.
@@ -174,5 +272,87 @@ class TableCodec:
             ) from exc
 
 
+class WindowedCodec(TableCodec):
+    r"""The codec of a windowed table, whose keys are ``(key, (start, end))``.
+
+    On the wire such a key is the JSON array ``[key,[start,end]]``, in which *key* is encoded by the type of the table's keys.
+    Where that does not give JSON (bytes) it is ``\0w1``, start and end as big-endian doubles, and the key's bytes.
+    """
+
+    _last: tuple[WindowRange, bytes] | None = None
+
+    def encode_key(self, key: Any) -> bytes:
+        """Encode ``(key, (start, end))``.
+
+        Raises:
+            TypeError: It cannot be a key of this table.
+        """
+        try:
+            user_key, window_range = key
+            start, end = window_range
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"table {self.table!r} is windowed: its keys are (key, (start, end)), got {key!r}"
+            ) from None
+        raw = super().encode_key(user_key)
+        if not self.json_keys:
+            return BINARY + DOUBLES.pack(start, end) + raw
+        last = self._last
+        if last is None or last[0] is not window_range:
+            last = self._last = (window_range, json.dumps((float(start), float(end))))
+        return b"[%b,%b]" % (raw, last[1])
+
+    def is_normal(self, key: Any) -> bool:
+        """Say whether *key* is equal to what becomes of it on the wire and back."""
+        return key.__class__ is tuple and len(key) == 2 and super().is_normal(key[0])
+
+    def range_of(self, raw: bytes) -> WindowRange:
+        """Return the range in the bytes of a key; the key itself is not decoded."""
+        return self._split(raw)[1]
+
+    def user_key_of(self, raw: bytes) -> Any:
+        """Return the key in the bytes of a key and its range."""
+        return self._load_user_key(self._split(raw)[0])
+
+    def _decode_key(self, raw: bytes) -> Any:
+        user_key, window_range = self._split(raw)
+        return self._load_user_key(user_key), window_range
+
+    def _load_user_key(self, raw: bytes) -> Any:
+        return super()._decode_key(raw)
+
+    def _split(self, raw: bytes) -> tuple[bytes, WindowRange]:
+        """Cut the bytes of a key in two."""
+        if raw.startswith(BINARY):
+            at = len(BINARY) + DOUBLES.size
+            return raw[at:], DOUBLES.unpack(raw[len(BINARY) : at])
+        at = raw.rfind(b",[")
+        if at > 0 and raw.startswith(b"[") and raw.endswith(b"]]"):
+            start, _, end = raw[at + 2 : -2].partition(b",")
+            return raw[1:at], (float(start), float(end))
+        user_key, (start, end) = json.loads(raw)
+        return json.dumps(user_key), (float(start), float(end))
+
+
 def _reason(exc: Exception) -> str:
     return exc.reason if isinstance(exc, DecodeError) else f"{type(exc).__name__}: {exc}"
+
+
+_SURE: frozenset[type] = frozenset({bool, type(None), bytes})
+
+_BY_TYPE: dict[Any, frozenset[type]] = {
+    None: frozenset({int, float, str, bool, type(None)}),
+    int: frozenset({int, type(None)}),
+    float: frozenset({float, type(None)}),
+    str: frozenset({str, type(None)}),
+    bool: frozenset({bool, type(None)}),
+}
+
+
+def _scalars(value_type: Any, serializer: Any) -> frozenset[type]:
+    if serializer == "raw":
+        return frozenset({bytes})
+    try:
+        return _BY_TYPE.get(value_type, frozenset()) if serializer == "json" else frozenset()
+    except TypeError:  # a type that is not hashable
+        return frozenset()

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,8 @@ from faust.exceptions import BrokerError, ImproperlyConfigured
 from faust.messages import TP
 from faust.ports import AppT
 from faust.tables.base import Collection
+from faust.tables.cleaning import Cleaner
+from faust.tables.following import Following
 from faust.tables.partition import PartitionFlush, TablePartition
 from faust.tables.recovery import OnReady, Recovery, retried
 
@@ -61,6 +64,9 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         self._failure: Exception | None = None
         self._flusher: asyncio.Task[None] | None = None
         self._recovering: asyncio.Task[Any] | None = None
+        self._cleaner: Cleaner | None = None
+        self._cleaning: asyncio.Task[None] | None = None
+        self._following: Following | None = None
         self.recovery: Recovery | None = None
         """The recovery under way, with its progress."""
 
@@ -112,23 +118,42 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         """Names of the changelog topics."""
         return {table.changelog_topic_name for table in self._tables.values()}
 
+    @property
+    def global_topics(self) -> set[str]:
+        """Names of the changelog topics of global tables, which every worker reads outside of the group."""
+        return {table.changelog_topic_name for table in self._tables.values() if table.is_global}
+
+    @property
+    def group_topics(self) -> set[str]:
+        """Names of the changelog topics whose partitions are assigned."""
+        return self.changelog_topics - self.global_topics
+
     # -- life
 
     async def on_start(self) -> None:
         """Begin to flush in the background."""
         self.finalize()
         if self._tables:
-            self._flusher = asyncio.get_running_loop().create_task(
-                self._flush_regularly(), name="flush tables"
+            loop = asyncio.get_running_loop()
+            self._flusher = loop.create_task(self._flush_regularly(), name="flush tables")
+            self._cleaner = Cleaner(
+                self._tables.values,
+                interval=self.app.conf.table_cleanup_interval,
+                sync=self._sync,
             )
+            self._cleaning = loop.create_task(self._clean_regularly(), name="clean tables")
 
     async def on_stop(self) -> None:
         """Close the stores. Flushing and committing come before, when the partitions are released."""
-        flusher, self._flusher = self._flusher, None
-        if flusher is not None:
-            flusher.cancel()
-            await asyncio.gather(flusher, return_exceptions=True)
+        running = [task for task in (self._flusher, self._cleaning) if task is not None]
+        self._flusher = self._cleaning = None
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         await self._stop_recovery()
+        following, self._following = self._following, None
+        if following is not None:
+            await following.stop()
         for table in self._tables.values():
             await table.close()
 
@@ -164,6 +189,8 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
                 topic,
                 difference,
             )
+        if table.use_partitioner:
+            await self.app.producer.load_partitions(topic)
         if await self._count(topic) is None and not self.app.conf.topic_allow_declare:
             raise ImproperlyConfigured(
                 f"table {table.name!r}: its changelog topic {topic} does not exist, and the setting "
@@ -266,6 +293,34 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
                     await producer.wait_room()
         await producer.flush()
 
+    async def _sync(self) -> None:
+        """Wait until what close callbacks have sent is acknowledged."""
+        await self.app.producer.flush()
+
+    async def _clean_regularly(self) -> None:
+        assert self._cleaner is not None
+        try:
+            await self._cleaner.run()
+        except Exception as exc:
+            logger.error("Tables: cannot remove what has expired: %s: %s", type(exc).__name__, exc)
+            await self.crash(exc)
+
+    async def _flush_in_time(self) -> None:
+        """Flush; and take no more events meanwhile, when as many keys as start a flush have changed once again."""
+        consumer = self.app.consumer_or_none()
+        flush = asyncio.ensure_future(self.flush())
+        full = asyncio.ensure_future(self._full.wait())
+        try:
+            await asyncio.wait((flush, full), return_when=asyncio.FIRST_COMPLETED)
+            if not flush.done() and consumer is not None:
+                consumer.hold()
+            await flush
+        finally:
+            full.cancel()
+            flush.cancel()
+            if consumer is not None:
+                consumer.release()
+
     async def _flush_regularly(self) -> None:
         while True:
             try:
@@ -275,7 +330,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
                 pass
             self._full.clear()
             try:
-                await self.flush()
+                await self._flush_in_time()
             except Exception as exc:
                 self._failure = exc
                 logger.error("Tables: cannot write to a changelog: %s: %s", type(exc).__name__, exc)
@@ -298,16 +353,36 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         others may have written to their changelogs already, nothing is flushed and everything of them is dropped.
         """
         await self._stop_recovery()
+        async with self._not_cleaning(lost=lost):
+            try:
+                if not lost:
+                    await self.flush()
+            finally:
+                for table in self._tables.values():
+                    if lost:
+                        topic = table.changelog_topic_name
+                        for number in [n for n in table.held if TP(topic, n) in revoked]:
+                            table.drop_partition(number)
+                    table.suspend()
+
+    @asynccontextmanager
+    async def _not_cleaning(self, *, lost: bool) -> AsyncIterator[None]:
+        """Let the windows that are being closed be closed first; for a bounded time, and not if all is lost."""
+        lock = None if self._cleaner is None or lost else self._cleaner.lock
+        if lock is not None:
+            try:
+                async with asyncio.timeout(self.app.conf.broker_rebalance_timeout / 4):
+                    await lock.acquire()
+            except TimeoutError:
+                logger.warning(
+                    "Tables: close callbacks of windows are still running; those windows may be closed a second time"
+                )
+                lock = None
         try:
-            if not lost:
-                await self.flush()
+            yield
         finally:
-            for table in self._tables.values():
-                if lost:
-                    topic = table.changelog_topic_name
-                    for number in [n for n in table.held if TP(topic, n) in revoked]:
-                        table.drop_partition(number)
-                table.suspend()
+            if lock is not None:
+                lock.release()
 
     async def recover(self, assigned: frozenset[TP], generation: int, on_ready: OnReady) -> None:
         """Bring the tables of *assigned* partitions up to their changelogs; may be cancelled at any point.
@@ -329,6 +404,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
             await self._learn_counts(assigned)
             async with self._flushing:
                 partitions = await self._take_over(assigned)
+            await self._follow()
             self.recovery = Recovery(
                 partitions,
                 numbers=frozenset(tp.partition for tp in assigned),
@@ -337,7 +413,16 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
                 on_ready=on_ready,
                 check=self.app.conf.recovery_consistency_check,
                 timeout=self.app.conf.broker_request_timeout,
+                on_event={
+                    table.changelog_topic_name: table.announce_event
+                    for table in self._tables.values()
+                    if table.on_changelog_event is not None
+                },
             )
+            for table in self._tables.values():
+                if table.is_global:
+                    for partition in table.held.values():
+                        partition.generation = generation
             await self.recovery.run()
             await self._call_back()
         finally:
@@ -359,17 +444,55 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
     async def _take_over(self, assigned: frozenset[TP]) -> dict[TP, TablePartition]:
         """Drop what is not ours any more, open what is new, and undo what was never flushed."""
         taken: dict[TP, TablePartition] = {}
+        own = [table for table in self._tables.values() if not table.is_global]
+        ours: dict[str, set[int]] = {table.changelog_topic_name: set() for table in own}
+        for tp in assigned:
+            if tp.topic in ours:
+                ours[tp.topic].add(tp.partition)
         for table in self._tables.values():
-            topic = table.changelog_topic_name
             table.suspend()
-            ours = {tp.partition for tp in assigned if tp.topic == topic}
-            for number in set(table.held) - ours:
+        for (
+            table
+        ) in own:  # let everything go before anything is waited for: others may wait for it, too
+            for number in set(table.held) - ours[table.changelog_topic_name]:
                 table.drop_partition(number)
-            for number in sorted(ours):
+        for table in own:
+            for number in sorted(ours[table.changelog_topic_name]):
                 partition = await table.open_partition(number)
                 partition.roll_back()
                 taken[partition.tp] = partition
         return taken
+
+    async def _follow(self) -> None:
+        """Have the global tables complete: at the first time read them, then undo what was never flushed."""
+        tables = [table for table in self._tables.values() if table.is_global]
+        if not tables:
+            return
+        following = self._following
+        if following is None:
+            conf = self.app.conf
+            following = Following(
+                tables,
+                driver=self.app.reader_driver(),
+                check=conf.recovery_consistency_check,
+                timeout=conf.broker_request_timeout,
+                crash=self.crash,
+            )
+            try:
+                await following.start()
+            except BaseException:
+                await following.stop()
+                raise
+            self._following = following
+            return
+        unsent = [
+            partition.tp
+            for table in tables
+            for partition in table.held.values()
+            if partition.dirty or partition.sending
+        ]
+        if unsent:
+            await following.undo(unsent)
 
     async def _call_back(self) -> None:
         """Tell everybody who asked that recovery is complete; report who fails."""

@@ -2,7 +2,7 @@
 
 Three places, looked into in this order:
 
-* ``live``: decoded values that this process has read or written;
+* ``live``: values that this process has read or written, as `TableCodec.admit` has them held;
 * ``dirty`` and ``sending``: keys changed since the last flush, and keys of the flush under way. A key in one of them
   that is not in ``live`` is deleted, whatever the store says;
 * the store: bytes as in the changelog.
@@ -19,19 +19,56 @@ Invariant: keys(partition) = keys(store) - dirty - sending + keys(live).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from faust.messages import TP, Record
 from faust.stores.base import Change, PartitionStore
-from faust.tables.codec import TableCodec
+from faust.tables.codec import Packed, TableCodec
 from faust.transport.base import Delivery
 
-__all__ = ["MISSING", "Append", "PartitionFlush", "TablePartition"]
+__all__ = ["MISSING", "Append", "Expiry", "PartitionFlush", "TablePartition"]
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda _: "MISSING"})()
 """Stands for 'no such key'."""
+
+
+class Expiry(Protocol):
+    """Knows which keys of a partition have to go, and when."""
+
+    wants_stamps: bool
+    """The times of changelog records matter."""
+
+    def added(self, key: Any, raw: bytes) -> None:
+        """A key that was not live is written."""
+        ...
+
+    def deleted(self, key: Any) -> None:
+        """A key is deleted."""
+        ...
+
+    def clear(self) -> None:
+        """All keys are deleted."""
+        ...
+
+    def forget(self) -> None:
+        """Know nothing, as before `rebuild`."""
+        ...
+
+    def flushed(self, changes: Sequence[Change]) -> Iterable[Change]:
+        """These changes are in the changelog; return the notes to keep with them."""
+        ...
+
+    def replayed(self, changes: Sequence[Change], stamps: Mapping[bytes, int]) -> Iterable[Change]:
+        """These changes were read from the changelog, written at *stamps* (ms); return the notes to keep with them."""
+        ...
+
+    def rebuild(
+        self, keys: Iterable[bytes], notes: Iterable[tuple[bytes, bytes]]
+    ) -> Iterator[None]:
+        """Begin anew with all there is, in steps."""
+        ...
 
 
 Append = Callable[[str, int, bytes | None, bytes | None], Delivery]
@@ -43,30 +80,18 @@ class TablePartition:
 
     Attributes:
         tp: The changelog's partition.
-        live: Decoded values by key. Always the same dict.
+        live: Values by key, as `TableCodec.admit` has them held. Always the same dict.
         dirty: Keys changed since the last flush; the value is the encoded key where it is known. Always the same dict.
         sending: Keys of the flush under way.
         generation: Generation whose events may use it; None while it is recovered, and between two assignments.
         complete: Holds everything that its changelog held when recovery ended.
         closed: It was given away; nothing of it is sent or stored any more.
         buffer_size: Changelog records that recovery collects before it writes them to the store.
+        expiry: Knows which keys have to go, and when; None: none ever.
     """
 
-    __slots__ = (
-        "_collected",
-        "_reached",
-        "buffer_size",
-        "closed",
-        "codec",
-        "complete",
-        "dirty",
-        "generation",
-        "live",
-        "sending",
-        "store",
-        "tp",
-        "volatile",
-    )
+    max_cached: int = 20_000
+    """Entries of a durable store that are kept decoded, approximately."""
 
     def __init__(
         self,
@@ -76,6 +101,7 @@ class TablePartition:
         *,
         volatile: bool,
         buffer_size: int = 1000,
+        expiry: Expiry | None = None,
     ) -> None:
         self.tp: TP = tp
         self.codec: TableCodec = codec
@@ -88,7 +114,9 @@ class TablePartition:
         self.complete: bool = False
         self.closed: bool = False
         self.buffer_size: int = buffer_size
+        self.expiry = expiry
         self._collected: list[Change] = []
+        self._stamps: dict[bytes, int] = {}
         self._reached: int | None = None
 
     def __repr__(self) -> str:
@@ -102,27 +130,49 @@ class TablePartition:
     def find(self, key: Any) -> Any:
         """Return the value of *key*, or `MISSING`."""
         value = self.live.get(key, MISSING)
-        if value is not MISSING:
-            return value
-        raw_key, raw = self._stored(key)
+        if value is MISSING:
+            return self._fetch(key)
+        if value.__class__ is Packed:
+            return self.codec.decode_value(self.tp, key, value.raw)
+        return value
+
+    def _fetch(self, key: Any) -> Any:
+        """Return the value of a key that is not live, and keep it live."""
+        key, raw_key, raw = self._stored(key)
+        if raw_key is None:
+            return self.find(key) if key in self.live else MISSING
         if raw is None:
             return MISSING
-        value = self.codec.decode_value(self.tp, key, raw)
+        self.live[key], value = self.codec.held(self.tp, key, raw)
         if self.volatile:
             self.store.write(((raw_key, None),), None)
-        self.live[key] = value
+        else:
+            self.trim()
         return value
 
     def has(self, key: Any) -> bool:
         """Say whether *key* is there, without decoding its value."""
-        return key in self.live or self._stored(key)[1] is not None
+        if key in self.live:
+            return True
+        key, raw_key, raw = self._stored(key)
+        return key in self.live if raw_key is None else raw is not None
 
-    def _stored(self, key: Any) -> tuple[bytes, bytes | None]:
-        """Return key and value bytes of a key that is not live."""
+    def _stored(self, key: Any) -> tuple[Any, bytes | None, bytes | None]:
+        """Return the key as it is held, its bytes, and the value's bytes in the store.
+
+        Without bytes of the key the store has no say: what counts is whether the key is live.
+        """
+        codec = self.codec
+        raw_key = None
+        if not codec.is_normal(key):
+            raw_key = codec.encode_key(key)
+            key = codec.decode_key(self.tp, raw_key)
+            if key in self.live:
+                return key, None, None
         if key in self.dirty or key in self.sending or self.store.is_empty():
-            return b"", None
-        raw_key = self.codec.encode_key(key)
-        return raw_key, self.store.get(raw_key)
+            return key, None, None
+        raw_key = raw_key or codec.encode_key(key)
+        return key, raw_key, self.store.get(raw_key)
 
     def keys(self) -> Iterator[Any]:
         """Iterate over the keys as they are now: recovered ones first, then in the order they were first touched."""
@@ -158,21 +208,58 @@ class TablePartition:
 
     # -- writing
 
+    def new_key(self, key: Any) -> Any:
+        """Mark *key*, which is not live, as changed; return it as it is held.
+
+        Raises:
+            TypeError: It cannot be a key of this table.
+        """
+        raw = self.codec.encode_key(key)
+        key = self.codec.normal_key(self.tp, key, raw)
+        self.dirty[key] = raw
+        if self.expiry is not None:
+            self.expiry.added(key, raw)
+        return key
+
     def delete(self, key: Any) -> None:
         """Delete *key*; KeyError, and nothing is done, when it is not there."""
-        if key in self.live:
-            del self.live[key]
+        if key not in self.live:
+            held, raw_key, raw = self._stored(key)
+            if raw is None and held not in self.live:
+                raise KeyError(key)
+            key = held
+            self.dirty[key] = raw_key
+        else:
             self.dirty[key] = None
-            return
-        raw_key, raw = self._stored(key)
-        if raw is None:
-            raise KeyError(key)
-        self.dirty[key] = raw_key
+        self.live.pop(key, None)
+        if self.expiry is not None:
+            self.expiry.deleted(key)
 
     def clear(self) -> None:
         """Delete every key."""
         self.dirty.update(dict.fromkeys(self.keys()))
         self.live.clear()
+        if self.expiry is not None:
+            self.expiry.clear()
+
+    def encoded(self, key: Any) -> bytes | None:
+        """Return the bytes of the value of a dirty key; None: it was deleted."""
+        value = self.live.get(key, MISSING)
+        if value is MISSING:
+            return None
+        if value.__class__ is Packed:
+            raw: bytes = value.raw
+            return raw
+        return self.codec.encode_value(key, value)
+
+    def trim(self) -> None:
+        """If more is held than the bound allows, let half of what is only a cache of the store go, the oldest first."""
+        live, dirty, sending = self.live, self.dirty, self.sending
+        if self.volatile or len(live) <= self.max_cached + len(dirty) + len(sending):
+            return
+        clean = [key for key in live if key not in dirty and key not in sending]
+        for key in clean[: len(live) - self.max_cached // 2]:
+            del live[key]
 
     # -- recovery
 
@@ -182,40 +269,80 @@ class TablePartition:
         They are collected, `buffer_size` at least, before the store is changed; `write_out` ends a collection.
         """
         collected = self._collected
-        before = len(collected)
-        collected += [(record.key, record.value) for record in records if record.key is not None]
+        changes = self.changes_of(records)
+        collected += changes
+        if self.expiry is not None and self.expiry.wants_stamps:
+            self._stamps.update(
+                (record.key, record.timestamp) for record in records if record.key is not None
+            )
         self._reached = next_offset
-        left_out = len(records) - (len(collected) - before)
+        left_out = (
+            sum(record.key is None for record in records) if len(changes) < len(records) else 0
+        )
         if len(collected) >= self.buffer_size:
             self.write_out()
         return left_out
 
+    def changes_of(self, records: Sequence[Record]) -> list[Change]:
+        """Return what *records* change in the store; those without a key say nothing."""
+        return [(record.key, record.value) for record in records if record.key is not None]
+
     def write_out(self, next_offset: int | None = None) -> None:
         """Bring the store to where `apply` is; or to *next_offset*, if nothing was left to read before it."""
         changes, self._collected = self._collected, []
-        if self.live:
-            self._forget(changes)
-        self.store.write(changes, self._reached if next_offset is None else next_offset)
+        changes = self.make_way(changes)
+        notes: Iterable[Change] = ()
+        if self.expiry is not None:
+            notes = self.expiry.replayed(changes, self._stamps)
+            self._stamps = {}
+        self.store.write(changes, self._reached if next_offset is None else next_offset, notes)
 
-    def _forget(self, changes: Sequence[Change]) -> None:
-        """Drop decoded values that the changelog replaces; our own unsent changes come after it, and stay."""
-        for raw, _ in changes:
-            key = self.codec.decode_key(self.tp, raw)
-            if key not in self.dirty and key not in self.sending:
-                self.live.pop(key, None)
+    def make_way(self, changes: list[Change]) -> list[Change]:
+        """Drop what is held decoded and replaced by the changelog; return what is for the store.
+
+        Our own unsent changes come after it in the changelog, and stay.
+        """
+        if self.live:
+            for raw, _ in changes:
+                key = self.codec.decode_key(self.tp, raw)
+                if key not in self.dirty and key not in self.sending:
+                    self.live.pop(key, None)
+        return changes
+
+    def recovered(self) -> Iterator[None]:
+        """Everything is there: bring up to date what is derived from it, in steps."""
+        if self.expiry is not None:
+            yield from self.expiry.rebuild(self.all_raw_keys(), self.store.notes())
+
+    def all_raw_keys(self) -> Iterator[bytes]:
+        """Iterate over the bytes of all keys: those of the store, and those that are live."""
+        yield from self.store.keys()
+        if self.volatile:
+            yield from map(self.codec.encode_key, list(self.live))
 
     def begin(self) -> None:
         """A recovery begins: what an interrupted one collected and did not write is read again."""
         self._collected = []
+        self._stamps = {}
         self._reached = None
+
+    def forget_live(self) -> None:
+        """Forget what is held in memory, but not what is stored."""
+        self.live.clear()
+
+    def key_of(self, raw: bytes) -> Any:
+        """Decode what `all_raw_keys` gives."""
+        return self.codec.decode_key(self.tp, raw)
 
     def wipe(self) -> None:
         """Forget everything, to be rebuilt from the changelog."""
         self.begin()
-        self.live.clear()
+        self.forget_live()
         self.dirty.clear()
         self.sending = {}
         self.complete = False
+        if self.expiry is not None:
+            self.expiry.forget()
         self.store.clear()
 
     def roll_back(self) -> None:
@@ -225,9 +352,26 @@ class TablePartition:
         if self.volatile:
             self.wipe()
         else:
-            self.live.clear()
+            self.forget_live()
             self.dirty.clear()
             self.sending = {}
+            if self.expiry is not None:
+                for _ in self.recovered():
+                    pass
+
+    # -- flush
+
+    keeps_deliveries: bool = False
+    """`sent` wants to know the offset of every record."""
+
+    def settle(
+        self, changes: Sequence[Change], next_offset: int | None, notes: Iterable[Change]
+    ) -> None:
+        """The changelog has *changes*: so has the store from now on."""
+        self.store.write(changes, next_offset, notes)
+
+    def sent(self, raw_key: bytes, offset: int) -> None:
+        """The changelog has one of our records at *offset*."""
 
     def close(self) -> None:
         """Give the partition away, with its unsent changes."""
@@ -235,7 +379,7 @@ class TablePartition:
             self.closed = True
             self.complete = False
             self.generation = None
-            self.live.clear()
+            self.forget_live()
             self.dirty.clear()
             self.begin()
             self.store.close()
@@ -251,9 +395,13 @@ class PartitionFlush:
         self._left = iter(self._keys.items())
         self._changes: list[Change] = []
         self._last: Delivery | None = None
-        volatile = partition.volatile
-        self._keep_values = not volatile
-        self._keep_keys = not (volatile and partition.store.is_empty())
+        self._deliveries: list[tuple[bytes, Delivery]] | None = (
+            [] if partition.keeps_deliveries else None
+        )
+        self._keep_values = not partition.volatile
+        self._keep_changes = (
+            not partition.volatile or not partition.store.is_empty() or partition.expiry is not None
+        )
 
     def append_some(self, append: Append, limit: int) -> bool:
         """Encode and append up to *limit* keys; say whether some are left.
@@ -263,18 +411,19 @@ class PartitionFlush:
             RecordTooLarge: As raised by *append*.
         """
         partition = self.partition
-        live, tp = partition.live, partition.tp
-        topic, number = tp
-        encode_key, encode_value = partition.codec.encode_key, partition.codec.encode_value
-        changes, keep_keys, keep_values = self._changes, self._keep_keys, self._keep_values
+        topic, number = partition.tp
+        encode_key, encoded = partition.codec.encode_key, partition.encoded
+        changes, deliveries = self._changes, self._deliveries
+        keep_changes, keep_values = self._keep_changes, self._keep_values
         count = 0
         for key, known in islice(self._left, limit):
             raw_key = known or encode_key(key)
-            value = live.get(key, MISSING)
-            raw = None if value is MISSING else encode_value(key, value)
+            raw = encoded(key)
             self._last = append(topic, number, raw_key, raw)
-            if keep_keys:
-                changes.append((raw_key, b"%b" % raw if keep_values and raw is not None else None))
+            if keep_changes:
+                changes.append((raw_key, b"%b" % raw if keep_values and raw is not None else raw))
+            if deliveries is not None:
+                deliveries.append((raw_key, self._last))
             count += 1
         return count == limit
 
@@ -285,8 +434,17 @@ class PartitionFlush:
             return
         if self._last is not None:
             offset = (await self._last).offset
-            partition.store.write(self._changes, offset + 1 if offset >= 0 else None)
+            notes: Iterable[Change] = ()
+            if partition.expiry is not None:
+                notes = partition.expiry.flushed(self._changes)
+            changes = (
+                self._changes if self._keep_values else [(raw, None) for raw, _ in self._changes]
+            )
+            partition.settle(changes, offset + 1 if offset >= 0 else None, notes)
+            for raw_key, delivery in self._deliveries or ():
+                partition.sent(raw_key, (await delivery).offset)
         partition.sending = {}
+        partition.trim()
 
     def undo(self) -> None:
         """It failed: the keys are dirty again."""

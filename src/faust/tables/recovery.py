@@ -16,13 +16,14 @@ import asyncio
 import inspect
 import logging
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from functools import partial
 from time import monotonic
 from typing import Protocol, TypeVar
 
 from faust.exceptions import AuthenticationFailed, AuthorizationFailed, BrokerError
-from faust.messages import TP, Slice
+from faust.messages import TP, Record, Slice
 from faust.tables.partition import TablePartition
 from faust.tables.plan import Bounds, PartitionPlan, Phase, Verdict, start_of
 
@@ -35,6 +36,11 @@ T = TypeVar("T")
 OnReady = Callable[[frozenset[int]], Awaitable[None] | None]
 """Called with partition numbers that may flow now; each number once per run."""
 
+OnEvent = Callable[[TP, Record], Awaitable[None]]
+"""Awaited with a record of a changelog before it is applied."""
+
+MANY = 100
+"""Slices that may wait for those who want to hear of their records."""
 FIRST_POLL = 0.02
 LAST_POLL = 0.5
 """Seconds between two looks at partitions that send nothing; it doubles from the first to the last."""
@@ -114,6 +120,7 @@ class Recovery:
         on_ready: Told which partition numbers may flow.
         check: A store ahead of its changelog is an error.
         timeout: Seconds that one request may take.
+        on_event: By topic, what is awaited with every record before it is applied.
     """
 
     def __init__(
@@ -126,7 +133,10 @@ class Recovery:
         on_ready: OnReady,
         check: bool = True,
         timeout: float = 90.0,
+        on_event: Mapping[str, OnEvent] | None = None,
     ) -> None:
+        self._on_event: dict[str, OnEvent] = dict(on_event or {})
+        self._heard_out: deque[Slice] = deque()
         self.partitions: dict[TP, TablePartition] = dict(partitions)
         self.reader = reader
         self.generation = generation
@@ -192,8 +202,9 @@ class Recovery:
             records = self.records
             self._look.clear()
             reached = self._reached()
-            if not reached and self._failure is None:
+            if not reached and not self._heard_out and self._failure is None:
                 poll = await self._wait(poll)
+            await self._hear_out()
             if self._failure is not None:
                 raise self._failure
             self._report()
@@ -241,6 +252,31 @@ class Recovery:
         tp = batch.tp
         if batch.generation != self.generation or tp not in self._hearing:
             return
+        if tp.topic in self._on_event:
+            self._heard_out.append(batch)
+            self._heard[tp] = monotonic()
+            if len(self._heard_out) >= MANY:
+                self.reader.pause(self._hearing)
+            self._look.set()
+        else:
+            self._take(batch)
+
+    async def _hear_out(self) -> None:
+        """Tell of records that somebody wants to hear of, and apply them."""
+        paused = len(self._heard_out) >= MANY
+        while self._heard_out:
+            batch = self._heard_out.popleft()
+            tp = batch.tp
+            if tp not in self._hearing:
+                continue
+            for record in batch.records:
+                await self._on_event[tp.topic](tp, record)
+            self._take(batch)
+        if paused:
+            self.reader.resume(self._hearing)
+
+    def _take(self, batch: Slice) -> None:
+        tp = batch.tp
         records = batch.records
         plan = self.plans[tp]
         self._heard[tp] = monotonic()
@@ -326,6 +362,8 @@ class Recovery:
         for tp in ready:
             partition = self.partitions[tp]
             partition.write_out(self.plans[tp].position)
+            for _ in partition.recovered():
+                await asyncio.sleep(0)
             partition.complete = True
             partition.generation = self.generation
         self._pending.difference_update(ready)

@@ -79,6 +79,7 @@ class Consumer(Service):
         self._after_commit = after_commit
         self._sinks: dict[str, Callable[[Slice], None]] = {}
         self._commit_lock = asyncio.Lock()
+        self._held = False
         self._room = asyncio.Event()
         self._progress = asyncio.Event()
         self._running: list[asyncio.Task[None]] = []
@@ -156,6 +157,15 @@ class Consumer(Service):
     async def end_offsets(self, tps: Collection[TP]) -> dict[TP, int]:
         """Return the next offsets to be written."""
         return await self.driver.end_offsets(tps)
+
+    def hold(self) -> None:
+        """Take nothing from the driver until `release`: what is there has to be digested first."""
+        self._held = True
+
+    def release(self) -> None:
+        """Take from the driver again."""
+        self._held = False
+        self._room.set()
 
     def route(self, topic: str, sink: Callable[[Slice], None] | None) -> None:
         """Give the slices of *topic* to *sink* instead of to lanes; None: undo."""
@@ -250,6 +260,8 @@ class Consumer(Service):
 
     def _crowded(self) -> bool:
         """Every partition that is being read has enough waiting."""
+        if self._held:
+            return True
         tasks = self.tasks.values()
         return bool(tasks) and not self._sinks_active and all(task.full for task in tasks)
 

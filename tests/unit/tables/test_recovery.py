@@ -458,9 +458,9 @@ async def test_changelog_records_are_written_in_batches(world: World, app: App) 
         def __len__(self) -> int:
             return len(store)
 
-        def write(self, changes: Any, next_offset: int | None) -> None:
+        def write(self, changes: Any, next_offset: int | None, notes: Any) -> None:
             writes.append(len(list(changes)))
-            write(changes, next_offset)
+            write(changes, next_offset, notes)
 
     store, partition.store = partition.store, Watching()  # type: ignore[assignment]
     await assign(app, *ALL)

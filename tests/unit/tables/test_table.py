@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from tests.support.changelogs import App, World, assign, event_of, worker
 
-from faust.exceptions import ImproperlyConfigured, NotReady, PartitionsMismatch, ValueDecodeError
+import faust
+from faust.exceptions import NotReady, PartitionsMismatch, ValueDecodeError
 from faust.messages import TP
 from faust.tables.table import Table
 
@@ -417,25 +418,6 @@ async def test_hooks_are_called_where_they_are_overridden(app: App, world: World
 
 
 @pytest.mark.parametrize(
-    "options",
-    [
-        {"window": object()},
-        {"is_global": True},
-        {"use_partitioner": True},
-        {"standby_buffer_size": 5},
-        {"on_changelog_event": print},
-        {"on_window_close": print},
-        {"synchronize_all_active_partitions": True},
-        {"schema": object()},
-    ],
-)
-async def test_what_is_not_there_yet_is_refused(app: App, options: dict[str, Any]) -> None:
-    """An option that would have no effect is an error that names it."""
-    with pytest.raises(ImproperlyConfigured, match=f"{next(iter(options))}= is not supported yet"):
-        app.Table("totals", **options)
-
-
-@pytest.mark.parametrize(
     ("options", "error", "part"),
     [
         ({"partitions": 0}, ValueError, "partitions must be at least 1"),
@@ -464,3 +446,94 @@ async def test_a_child_task_writes_to_the_event_in_hand(app: App, world: World) 
         await asyncio.gather(add(), add())
         assert totals["x"] == 2
     assert totals.held[2].live == {"x": 2}
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "part"),
+    [
+        ({"window": object()}, TypeError, r"faust\.Window"),
+        ({"standby_buffer_size": 0}, ValueError, "standby_buffer_size"),
+        ({"on_changelog_event": print}, TypeError, "async def"),
+        ({"synchronize_all_active_partitions": True}, ValueError, "app.GlobalTable"),
+        ({"ttl": 0}, ValueError, "ttl must be a positive"),
+        ({"ttl": 5, "window": faust.TumblingWindow(5)}, ValueError, "ttl= is for tables without"),
+        ({"grace": -1}, ValueError, "grace must be"),
+        ({"key_serializer": "json"}, TypeError, "key_serializer"),
+    ],
+)
+async def test_1_wrong_options(
+    app: App, options: dict[str, Any], error: type[Exception], part: str
+) -> None:
+    """An option that cannot be is an error that names it, when the table is declared (tables.md 1)."""
+    with pytest.raises(error, match=part):
+        app.Table("totals", **options)
+
+
+async def test_9_clone(app: App) -> None:
+    """A clone has everything of the original but its place in the app and its changelog (tables.md 9, BUG-22)."""
+
+    async def recovered() -> None:
+        pass
+
+    async def heard(event: Any) -> None:
+        pass
+
+    def closed(key: Any, value: Any) -> None:
+        pass
+
+    options: dict[str, Any] = {
+        "default": int,
+        "store": "rocksdb://",
+        "key_type": str,
+        "value_type": int,
+        "partitions": 3,
+        "help": "words",
+        "on_recover": recovered,
+        "on_changelog_event": heard,
+        "on_window_close": closed,
+        "recovery_buffer_size": 5,
+        "standby_buffer_size": 7,
+        "extra_topic_configs": {"segment.ms": 1},
+        "options": {"max_open_files": 5},
+        "use_partitioner": True,
+        "aliasing": True,
+        "ttl": 5.0,
+        "grace": 6.0,
+    }
+    for declare in (app.Table, app.GlobalTable):
+        table = declare(f"table-{declare.__name__}", **options)
+        assert table.changelog_topic_name == f"shop-{table.name}-changelog"
+        copy = table.clone(name="other")
+        assert type(copy) is type(table)
+        assert "other" not in app.tables
+        expected = {**table.info(), "name": "other"}
+        assert copy.info() == expected
+        assert copy.is_global == table.is_global
+        assert copy.changelog_topic_name == "shop-other-changelog"
+        assert copy.recover_callbacks == (recovered,)
+
+
+async def test_11_global_table(app: App) -> None:
+    """A global table is a table, whose standby buffer may be chosen (tables.md 1 and 11)."""
+    table = app.GlobalTable("g", default=int, synchronize_all_active_partitions=True)
+    assert isinstance(table, faust.Table)
+    assert (table.is_global, table.standby_buffer_size) == (True, 1)
+    assert app.GlobalTable("h", standby_buffer_size=9).standby_buffer_size == 9
+    assert app.tables.global_topics == {"shop-g-changelog", "shop-h-changelog"}
+    assert app.tables.group_topics == set()
+
+
+async def test_6_as_ansitable(app: App, world: World) -> None:
+    """A table is drawn as text, titled after it, sorted on demand (tables.md 6)."""
+    totals = app.Table("totals")
+    await assign(app, *ALL)
+    with event_of(world.tasks[HERE]):
+        totals.update({"x": 1, "a": 2})
+    assert totals.as_ansitable(sort=True) == (
+        "+Totals-------+\n| Key | Value |\n+-----+-------+\n| a   | 2     |\n| x   | 1     |\n"
+        "+-----+-------+"
+    )
+    other = totals.to_text(
+        "my_{table.name}", key="k", value="v", sort=True, sortkey=lambda item: item[1]
+    )
+    assert other == ("+My Totals\n| K | V |\n+---+---+\n| x | 1 |\n| a | 2 |\n+---+---+")

@@ -1,0 +1,102 @@
+"""A partition that others write, too: those of global tables.
+
+Every worker holds all partitions of a global table and follows their changelogs for ever (`faust.tables.following`). Which
+partition a worker writes is decided as for other tables, so mostly each partition has one writer; but nothing depends on that.
+The changelog is the truth: whoever comes last in it wins, on every worker.
+
+So the store's offset is moved by what is read, not by what is sent. Our own records come back; one that is older than what
+we have sent since must not undo it. `FollowedPartition` knows the offsets of our last records until it has read up to
+them. A record of somebody else that comes while ours is under way is kept aside: which of them is later shows when ours is
+acknowledged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from faust.messages import Record
+from faust.stores.base import Change
+from faust.tables.partition import TablePartition
+
+__all__ = ["FollowedPartition"]
+
+
+class FollowedPartition(TablePartition):
+    """One partition of a global table."""
+
+    keeps_deliveries = True
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._own: dict[bytes, int] = {}
+        self._aside: dict[bytes, Record] = {}
+
+    def settle(
+        self,
+        changes: Sequence[Change],
+        next_offset: int | None,  # noqa: ARG002 - what is read decides
+        notes: Iterable[Change],
+    ) -> None:
+        """The changelog has *changes*; so has the store, which may have to read what stands before them."""
+        self.store.write(changes, None, notes)
+
+    def sent(self, raw_key: bytes, offset: int) -> None:
+        """The changelog has one of our records at *offset*."""
+        reached = self.store.persisted_offset
+        if reached is None or offset >= reached:
+            self._own[raw_key] = offset
+        other = self._aside.pop(raw_key, None)
+        if other is not None and other.offset > offset:
+            self._take([other])
+
+    def foreign(self, records: Sequence[Record]) -> list[Record]:
+        """Return those of *records* that are neither ours nor older than ours."""
+        own = self._own
+        return [
+            record
+            for record in records
+            if record.key is not None and record.offset > own.get(record.key, -1)
+        ]
+
+    def follow(self, records: Sequence[Record], next_offset: int) -> None:
+        """Take over what has come to the changelog."""
+        self._take(self.foreign(records))
+        for record in records:
+            if record.key is not None and self._own.get(record.key, next_offset) <= record.offset:
+                del self._own[record.key]
+        self.store.write((), next_offset)
+
+    def _take(self, records: Sequence[Record]) -> None:
+        changes: list[Change] = []
+        stamps: dict[bytes, int] = {}
+        for record in records:
+            for raw, value in self.changes_of([record]):
+                key = self.codec.decode_key(self.tp, raw)
+                if key in self.sending:
+                    self._aside[raw] = record
+                elif key not in self.dirty:
+                    changes.append((raw, value))
+                    stamps[raw] = record.timestamp
+        notes: Iterable[Change] = ()
+        if self.expiry is not None:
+            notes = self.expiry.replayed(changes, stamps)
+        self.store.write(self.make_way(changes), None, notes)
+        self.index(changes)
+
+    def index(self, changes: Sequence[Change]) -> None:
+        """Tell the index of windows what has come."""
+        if self.expiry is None:
+            return
+        for raw, value in changes:
+            key = self.codec.decode_key(self.tp, raw)
+            if value is None:
+                self.expiry.deleted(key)
+            else:
+                self.expiry.added(key, raw)
+
+    def wipe(self) -> None:
+        """Forget everything, to be rebuilt from the changelog."""
+        self._own.clear()
+        self._aside.clear()
+        super().wipe()

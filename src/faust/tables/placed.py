@@ -1,0 +1,215 @@
+"""Where an operation on a table looks: decided by where the running task stands.
+
+* *inside* a stream (while an event is in hand): the partition of that event, for reading, writing, iteration and
+  length alike. So what an event sees and does depends on its partition only, not on which other partitions this
+  worker happens to hold. The topic of the event must be co-partitioned with the table: the same number of partitions.
+  Where it is not, reading is as outside, and writing is a `PartitionsMismatch`.
+* *outside* (timers, web views, tests): all partitions of this worker, one after the other; they cannot be written to.
+  A key that lives on another worker is missing here. A key is found once per partition that has it; that is once,
+  unless events of one key come in several partitions (use ``group_by``).
+* *global* tables are read as outside, everywhere: every worker has all partitions.
+* with ``use_partitioner`` a key belongs to the partition that the producer's partitioner gives it. Such tables are read
+  as outside, and written anywhere, as long as this worker holds the key's partition.
+
+Reading or writing while an event of a revoked partition is in hand raises `NotReady`: that event will be processed
+by the partition's new owner, and nothing it reads or writes here is right.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Generic, NoReturn
+
+from faust._core.iteration import Cursor, current_cursor
+from faust._core.lanes import Lane, PartitionTask
+from faust.exceptions import NotReady, PartitionsMismatch
+from faust.messages import K, V
+from faust.sensors.base import Hooks
+from faust.tables.base import Collection
+from faust.tables.codec import LARGEST, SMALLEST
+from faust.tables.partition import TablePartition
+
+__all__ = ["NOWHERE", "PlacedCollection"]
+
+logger: logging.Logger = logging.getLogger(__name__)
+
+NOWHERE: Any = object()
+"""Stands for a task that no event has."""
+
+
+class PlacedCollection(Collection[K, V], Generic[K, V]):
+    """A table that knows which of its partitions the running code may read and write."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._hooks: Hooks = self.app.sensors.hooks
+        self._read_task: PartitionTask = NOWHERE
+        self._read_from: TablePartition | None = None
+        self._read_live: dict[Any, Any] = {}
+        self._write_task: PartitionTask = NOWHERE
+        self._write_to: TablePartition | None = None
+        self._write_live: dict[Any, Any] = {}
+        self._write_dirty: dict[Any, bytes | None] = {}
+        self._smallest: int = LARGEST
+        self._warned = False
+
+    def partition_for_key(self, key: K) -> int | None:  # noqa: ARG002 - documented signature
+        """Return the partition that a write would go to now: that of the event in hand, whatever the key is.
+
+        Returns:
+            None with ``use_partitioner``: the producer's partitioner decides.
+
+        Raises:
+            TypeError: No event of a topic is in hand.
+            PartitionsMismatch: The event's topic is not co-partitioned with the table.
+        """
+        if self.use_partitioner:
+            return None
+        return self.place_to_write(current_cursor.get()).tp.partition
+
+    def forget_tasks(self) -> None:
+        """Look up the partition of the next event anew."""
+        self._read_task = self._write_task = NOWHERE
+        self._read_from = self._write_to = None
+        self._read_live, self._write_live, self._write_dirty = {}, {}, {}
+
+    # -- reading
+
+    def here(self) -> TablePartition | None:
+        """Return the partition to read from; None: all of them."""
+        cursor = current_cursor.get()
+        if cursor is None or cursor.record is None or cursor.lane is None:
+            return None
+        task = cursor.lane.task
+        if task is not self._read_task:
+            self._enter_to_read(task)
+        return self._read_from
+
+    def readable(self) -> list[TablePartition]:
+        """Return the partitions to read from."""
+        here = self.here()
+        return list(self.complete()) if here is None else [here]
+
+    def _enter_to_read(self, task: PartitionTask) -> None:
+        """Events of *task* read now: remember its partition, or none and an empty dict if they read all."""
+        everything = (
+            self.is_global or self.use_partitioner or not self._is_copartitioned(task.tp.topic)
+        )
+        partition = None if everything else self._partition_of(task)
+        self._read_from = partition
+        self._read_live = {} if partition is None else partition.live
+        self._read_task = task
+
+    # -- writing
+
+    def place_to_write(self, cursor: Cursor | None, key: Any = None) -> TablePartition:
+        """Return the partition to write *key* to."""
+        if self.use_partitioner:
+            return self._enter_by_key(key)
+        if cursor is None or cursor.record is None or cursor.lane is None:
+            self.refuse_write()
+        if self._write_to is None or cursor.lane.task is not self._write_task:
+            return self._enter_to_write(cursor.lane)
+        return self._write_to
+
+    def writable(self) -> list[TablePartition]:
+        """Return the partitions that may be written to now, whatever the key."""
+        if self.use_partitioner:
+            return list(self.complete())
+        return [self.place_to_write(current_cursor.get())]
+
+    def encode_place(self, key: Any) -> bytes:
+        """Return the bytes by which the partitioner chooses."""
+        return self.codec.encode_key(key)
+
+    def _enter_by_key(self, key: Any) -> TablePartition:
+        topic = self.changelog_topic_name
+        raw = self.encode_place(key)
+        try:
+            tp = self.app.producer.key_partition(topic, raw)
+        except KeyError:
+            raise NotReady(
+                f"table {self.name!r} cannot be used yet: the worker has not started"
+            ) from None
+        partition = self.held.get(tp.partition)
+        if partition is None or partition.generation is None:
+            state = (
+                "is not held by this worker"
+                if partition is None
+                else "is being recovered, or was revoked"
+            )
+            raise NotReady(
+                f"table {self.name!r}: key {key!r} belongs to {topic}[{tp.partition}], which {state}. Send an event to "
+                "an agent that writes it there, or make it a global table, of which every worker holds all"
+            )
+        self._remember(partition)
+        return partition
+
+    def _enter_to_write(self, lane: Lane) -> TablePartition:
+        """Events of *lane* write now: check everything that may be wrong about it."""
+        task = lane.task
+        topic = task.tp.topic
+        if not self._is_copartitioned(topic):
+            self._refuse_topic(topic)
+        partition = self._partition_of(task)
+        if lane.inbox.shared and not self._warned:
+            self._warned = True
+            logger.warning(
+                "Table %r is written by an agent with concurrency > 1, reading %s: events of one key are processed "
+                "at the same time, and updates such as += may be lost. Use concurrency=1, or group_by",
+                self.name,
+                topic,
+            )
+        self._remember(partition)
+        self._write_task = task
+        return partition
+
+    def _remember(self, partition: TablePartition) -> None:
+        self._smallest = SMALLEST if self.codec.ints else LARGEST
+        self._write_to = partition
+        self._write_live, self._write_dirty = partition.live, partition.dirty
+
+    def _is_copartitioned(self, topic: str) -> bool:
+        count = self.counts.get(topic)
+        return count is not None and count == self.counts.get(self.changelog_topic_name)
+
+    def _partition_of(self, task: PartitionTask) -> TablePartition:
+        partition = self.held.get(task.partition)
+        if partition is not None and partition.generation == task.generation:
+            return partition
+        where = f"{self.changelog_topic_name}[{task.partition}]"
+        if partition is not None and partition.generation is None:
+            state = "is being recovered, or was revoked"
+        else:
+            state = "does not belong to this worker in that assignment"
+        raise NotReady(
+            f"table {self.name!r} cannot be used for an event of {task.tp.topic}[{task.partition}] of generation "
+            f"{task.generation}: its partition {where} {state}. The event is not committed, and will be "
+            "processed again by the partition's owner"
+        )
+
+    # -- errors
+
+    def refuse_write(self) -> NoReturn:
+        """Raise what a write outside of streams raises."""
+        raise TypeError(
+            f"table {self.name!r}: keys can be changed only while a stream is iterated, since a change belongs to the "
+            "partition of the event in hand. Inside an agent, write within its `async for` loop; elsewhere (timers, "
+            "tasks, views), send an event to the agent that owns the table"
+        )
+
+    def _refuse_topic(self, topic: str) -> NoReturn:
+        changelog = self.changelog_topic_name
+        mine, theirs = self.counts.get(changelog), self.counts.get(topic)
+        if theirs is None:
+            raise TypeError(
+                f"table {self.name!r}: the event in hand comes from {topic!r}, which is no topic that this worker "
+                "reads as a member of its group, and so has no partition to write to. Read a topic to "
+                "change the table"
+            )
+        raise PartitionsMismatch(
+            f"table {self.name!r}: its changelog {changelog} has {mine} partitions, but the event in hand comes from "
+            f"{topic}, which has {theirs}; both must have the same number. Repartition the stream with "
+            f"group_by(..., partitions={mine}), or declare the table with partitions={theirs} and delete the topic "
+            f"{changelog}, or take another table name, if the topic exists already"
+        )

@@ -1,0 +1,315 @@
+"""Global tables: every worker has everything; tables.md section 11, pain rows 37 and 39."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.support.changelogs import App, World, assign, event_of, worker
+
+from faust.exceptions import NotReady
+from faust.messages import TP
+from faust.stores.memory import MemoryPartition
+from faust.tables.codec import TableCodec
+from faust.tables.followed import FollowedPartition
+
+LOG = "shop-totals-changelog"
+STORES = ["memory://", "rocksdb://"]
+
+
+async def start(app: App, *numbers: int, **options: Any) -> Any:
+    """Declare the global table totals, and hold partitions of the source."""
+    table = app.GlobalTable("totals", **options)
+    await assign(app, *(TP("orders", number) for number in numbers))
+    return table
+
+
+async def until(condition: Any) -> None:
+    """Wait until it is so."""
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.002)
+    raise AssertionError("it did not become so")
+
+
+@pytest.mark.parametrize("store", STORES)
+async def test_pain_39_every_worker_has_everything(world: World, tmp_path: Any, store: str) -> None:
+    """Workers see what is there and what others write, at once, in every partition (pain row 39)."""
+    for number in range(4):
+        world.log(TP(LOG, number)).append(b'"old-%d"' % number, b"1")
+    one_dir, other_dir = tmp_path / "one", tmp_path / "other"
+    async with worker(world, datadir=one_dir) as one, worker(world, datadir=other_dir) as other:
+        for app in (one, other):
+            app.conf.create_directories()
+        mine = await start(one, 0, 1, store=store)
+        theirs = await start(other, 2, 3, store=store)
+        expected = {f"old-{number}": 1 for number in range(4)}
+        assert mine == theirs == expected
+        with event_of(one.world.tasks[TP("orders", 1)]):
+            mine["k"] = [1]
+            assert mine["old-3"] == 1
+            assert mine["k"] == [1]
+            assert len(mine) == 5
+        await one.tables.flush()
+        await until(lambda: theirs == {**expected, "k": [1]})
+        with event_of(other.world.tasks[TP("orders", 2)]):
+            del theirs["old-2"]
+        await other.tables.flush()
+        await until(lambda: "old-2" not in mine)
+        await until(lambda: mine == theirs)
+        with event_of(one.world.tasks[TP("orders", 1)]):
+            mine["k"] = 7
+            mine["k"] = 8
+        await one.tables.flush()
+        await until(lambda: theirs["k"] == 8)
+        assert mine["k"] == 8
+    async with worker(world, datadir=one_dir) as one:
+        mine = await start(one, 0, store=store)
+        assert mine == {"old-0": 1, "old-1": 1, "old-3": 1, "k": 8}
+
+
+async def test_11_two_writers_of_one_partition(world: World) -> None:
+    """Whoever comes last in the changelog wins, on every worker (tables.md 11)."""
+    async with worker(world) as one, worker(world) as other:
+        mine, theirs = await start(one, 1), await start(other, 1)
+        for turn in range(10):
+            for app, table in ((one, mine), (other, theirs)):
+                with event_of(app.world.tasks[TP("orders", 1)]):
+                    table["k"] = f"{id(app)}-{turn}"
+            await asyncio.gather(one.tables.flush(), other.tables.flush())
+        last = world.log(TP(LOG, 1)).contents()[b'"k"'].decode().strip('"')
+        await until(lambda: mine["k"] == theirs["k"] == last)
+
+
+async def test_11_a_record_that_comes_while_ours_is_sent(world: World) -> None:
+    """Which of two records is later shows when ours is acknowledged; until then ours is read (tables.md 11)."""
+    async with worker(world) as app:
+        table = await start(app, 1)
+        for later in (False, True):
+            partition = table.held[1]
+            with event_of(app.world.tasks[TP("orders", 1)]):
+                table["k"] = "ours"
+            app.producer_driver.gate.clear()
+            flush = asyncio.create_task(app.tables.flush())
+            await asyncio.sleep(0.01)
+            log = world.log(TP(LOG, 1))
+            if later:
+                driver = app.producer_driver
+                driver.gate.set()
+                while log.end == partition.store.persisted_offset:
+                    await asyncio.sleep(0)
+            log.append(b'"k"', b'"theirs"')
+            await asyncio.sleep(0.02)
+            app.producer_driver.gate.set()
+            await flush
+            expected = "theirs" if later else "ours"
+            await until(lambda expected=expected: table["k"] == expected)
+            await asyncio.sleep(0.02)
+            assert table["k"] == expected
+
+
+class Rec:
+    """A record of a changelog."""
+
+    def __init__(self, offset: int, key: bytes, value: bytes | None) -> None:
+        self.offset, self.key, self.value, self.timestamp = offset, key, value, 0
+
+
+def test_11_records_of_ours_come_back(world: World) -> None:
+    """An older record of ours does not undo a newer one, a foreign one between them does not either (tables.md 11)."""
+    codec = TableCodec(world.app().serializers, table="t", key_type=None, value_type=None)
+    partition = FollowedPartition(TP("log", 0), codec, MemoryPartition(), volatile=True)
+    raw = b'"k"'
+    partition.live["k"] = 2
+    partition.sent(raw, 10)
+    partition.follow([Rec(8, raw, b"1"), Rec(9, raw, b"99")], 10)  # type: ignore[list-item]
+    assert partition.find("k") == 2
+    partition.follow([Rec(10, raw, b"2")], 11)  # type: ignore[list-item]
+    assert partition.find("k") == 2
+    assert partition._own == {}
+    partition.follow([Rec(11, raw, b"3")], 12)  # type: ignore[list-item]
+    assert partition.find("k") == 3
+    partition.sending = {"k": None}
+    partition.live["k"] = 4
+    partition.follow([Rec(12, raw, b"5"), Rec(14, raw, b"6")], 15)  # type: ignore[list-item]
+    assert partition.find("k") == 4
+    partition.sending = {}
+    partition.sent(raw, 13)
+    assert partition.find("k") == 6
+
+
+async def test_11_undone_writes_are_read_anew(world: World) -> None:
+    """Writes of an assignment that was lost are undone in global tables, too (tables.md 11)."""
+    async with worker(world) as app:
+        table = await start(app, 1)
+        with event_of(app.world.tasks[TP("orders", 1)]):
+            table["kept"] = 1
+        await app.tables.flush()
+        with event_of(app.world.tasks[TP("orders", 1)]):
+            table["undone"] = 1
+            table["kept"] = 2
+        await app.tables.on_partitions_revoked(frozenset({TP("orders", 1)}), lost=True)
+        with pytest.raises(NotReady), event_of(app.world.tasks[TP("orders", 1)]):
+            table["x"] = 1
+        await assign(app, TP("orders", 1))
+        assert table == {"kept": 1}
+        world.log(TP(LOG, 2)).append(b'"more"', b"2")
+        await until(lambda: table == {"kept": 1, "more": 2})
+
+
+async def test_11_a_changelog_that_is_made_anew(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When a changelog goes back, the partition is read anew, and said (recovery-rebalance.md 7.4)."""
+    async with worker(world) as app:
+        log = world.log(TP(LOG, 1))
+        for number in range(5):
+            log.append(b"%d" % number, b"1")
+        table = await start(app, 1)
+        assert len(table) == 5
+        log.recreate()
+        log.append(b'"new"', b"1")
+        await until(lambda: table == {"new": 1})
+        assert "went back" in caplog.text
+
+
+async def test_6_changelog_events(world: World) -> None:
+    """Each record is announced, before it is applied: in recovery, and what others write, not what we do (tables.md 6)."""
+    heard: list[Any] = []
+
+    async def on_event(event: Any) -> None:
+        await asyncio.sleep(0)
+        heard.append((event.key, event.value, event.message.offset, event.key in tables[0]))
+
+    tables: list[Any] = []
+    world.log(TP(LOG, 1)).append(b'"a"', b"1")
+    world.log(TP(LOG, 1)).append(b'"a"', None)
+    async with worker(world) as app:
+        tables.append(app.GlobalTable("totals", on_changelog_event=on_event))
+        await assign(app, TP("orders", 1))
+        assert heard == [("a", 1, 0, False), ("a", None, 1, False)]
+        with event_of(app.world.tasks[TP("orders", 1)]):
+            tables[0]["mine"] = 1
+        await app.tables.flush()
+        world.log(TP(LOG, 1)).append(b'"b"', b"2")
+        await until(lambda: len(heard) == 3)
+        assert heard[2] == ("b", 2, 3, False)
+    async with worker(world) as app:
+        heard.clear()
+        tables[0] = app.Table("totals", on_changelog_event=on_event, recovery_buffer_size=1)
+        for _ in range(300):
+            world.log(TP(LOG, 3)).append(b'"c"', b"2")
+        numbers = range(4)
+        await assign(app, *(TP(topic, n) for topic in ("orders", LOG) for n in numbers))
+        assert len(heard) == 304
+        assert tables[0] == {"mine": 1, "b": 2, "c": 2}
+
+
+async def test_6_a_failing_listener_ends_recovery(world: World) -> None:
+    """An exception of on_changelog_event ends the recovery with it, and not silently (tables.md 6)."""
+
+    async def on_event(_event: Any) -> None:
+        raise LookupError("not mine")
+
+    world.log(TP(LOG, 1)).append(b'"a"', b"1")
+    async with worker(world) as app:
+        app.Table("totals", on_changelog_event=on_event)
+        with pytest.raises(LookupError, match="not mine"):
+            await assign(app, *(TP(topic, 1) for topic in ("orders", LOG)))
+
+
+async def test_11_global_sets(world: World) -> None:
+    """Tables of sets can be global (tables.md BUG-19)."""
+    async with worker(world) as one, worker(world) as other:
+        mine, theirs = one.SetGlobalTable("totals"), other.SetGlobalTable("totals")
+        await assign(one, TP("orders", 0))
+        await assign(other, TP("orders", 1))
+        with event_of(one.world.tasks[TP("orders", 0)]):
+            mine["a"].update([1, 2])
+        await one.tables.flush()
+        await until(lambda: theirs == {"a": {1, 2}})
+        with event_of(one.world.tasks[TP("orders", 0)]):
+            mine["a"].remove(1)
+        await one.tables.flush()
+        await until(lambda: theirs == {"a": {2}})
+        assert mine == {"a": {2}}
+
+
+async def test_11_global_windows(world: World) -> None:
+    """A windowed global table, its key index with it, is everywhere (tables.md BUG-22)."""
+    world.make("shop-totals-key_index-changelog", 4)
+    async with worker(world) as one, worker(world) as other:
+        mine, theirs = (
+            app.GlobalTable("totals", default=int).tumbling(10, expires=60, key_index=True)
+            for app in (one, other)
+        )
+        await assign(one, TP("orders", 0))
+        await assign(other, TP("orders", 1))
+        with event_of(one.world.tasks[TP("orders", 0)], at=12.0):
+            mine["k"] += 1
+        await one.tables.flush()
+        await until(lambda: list(theirs) == ["k"])
+        await until(lambda: dict(theirs.relative_to(12).items()) == {"k": 1})
+        assert len(theirs.table.held[0].expiry) == 1
+
+
+# -- use_partitioner
+
+
+async def test_3_use_partitioner(world: World) -> None:
+    """A key belongs to the partition of its bytes, wherever it is written, also outside of streams (BUG-5)."""
+    async with worker(world) as app:
+        table = app.Table("totals", use_partitioner=True, default=int)
+        numbers = range(4)
+        await assign(app, *(TP(topic, n) for topic in ("orders", LOG) for n in numbers))
+        for number in range(20):
+            table[f"outside-{number}"] = number
+        with event_of(app.world.tasks[TP("orders", 2)]):
+            table["inside"] += 1
+            assert table["outside-7"] == 7
+            assert len(table) == 21
+            assert table.partition_for_key("inside") is None
+        assert table.pop("outside-0") == 0
+        del table["outside-1"]
+        assert table.popitem()[0] not in table
+        await app.tables.flush()
+        for number in numbers:
+            for key in world.log(TP(LOG, number)).contents():
+                assert app.producer.key_partition(LOG, key).partition == number
+        assert {len(world.log(TP(LOG, number)).contents()) for number in numbers} != {0, 18}
+        table.clear()
+        assert len(table) == 0
+        await app.tables.flush()
+        assert not any(world.log(TP(LOG, number)).contents() for number in numbers)
+
+
+async def test_3_use_partitioner_and_keys_of_others(world: World) -> None:
+    """A key of another worker's partition cannot be written here: an error says whose it is (BUG-5)."""
+    async with worker(world) as app:
+        table = app.Table("totals", use_partitioner=True)
+        await assign(app, TP("orders", 0), TP(LOG, 0))
+        refused = []
+        for number in range(20):
+            try:
+                table[f"k{number}"] = 1
+            except NotReady as exc:
+                refused.append(str(exc))
+        assert 0 < len(table) == 20 - len(refused) < 20
+        assert all("which is not held by this worker" in error for error in refused)
+
+
+async def test_3_use_partitioner_with_global_tables(world: World) -> None:
+    """With a global table any worker can write any key, anywhere."""
+    async with worker(world) as one, worker(world) as other:
+        mine = await start(one, 0, use_partitioner=True)
+        theirs = await start(other, 1, use_partitioner=True)
+        for number in range(10):
+            mine[number] = "mine"
+        await one.tables.flush()
+        await until(lambda: len(theirs) == 10)
+        theirs[5] = "theirs"
+        await other.tables.flush()
+        await until(lambda: mine[5] == "theirs")
+        assert mine == theirs
