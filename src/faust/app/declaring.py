@@ -271,7 +271,7 @@ class DeclaringApp(SchedulingApp):
         start_manager: bool = False,
         key_type: Any = None,
         value_type: Any = None,
-        **options: Unpack[TableOptions],
+        **options: Any,
     ) -> _SetTable[Any, Any]: ...
     def SetTable(self, name: str, **options: Any) -> Any:  # noqa: N802 - the documented name
         """Make a table of sets; see `faust.SetTable`."""
@@ -296,7 +296,7 @@ class DeclaringApp(SchedulingApp):
         start_manager: bool = False,
         key_type: Any = None,
         value_type: Any = None,
-        **options: Unpack[TableOptions],
+        **options: Any,
     ) -> _SetGlobalTable[Any, Any]: ...
     def SetGlobalTable(self, name: str, **options: Any) -> Any:  # noqa: N802 - the documented name
         """Make a table of sets of which every worker has all partitions; see `faust.SetGlobalTable`."""
