@@ -90,10 +90,10 @@ class Plain:
 
     offset = -1
     key = None
-    headers = ()
+    headers: tuple[()] = ()
 
     def __init__(self, value: Any) -> None:
-        self.value = value
+        self.value: Any = value
 
 
 class Channel(Generic[T]):

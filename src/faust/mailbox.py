@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from weakref import WeakSet
 
 from mode.utils.queues import FlowControlEvent
@@ -58,7 +59,7 @@ class Mailbox(Inbox):
         self._waiters: list[asyncio.Future[None]] = []
         self._writers: list[asyncio.Future[None]] = []
         self.flow: FlowControl | None = None
-        self.wake = self._wake
+        self.wake: Callable[[], None] = self._wake
 
     def _wake(self) -> None:
         if self._waiters:

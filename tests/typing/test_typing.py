@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.typing.checkers import (
     Findings,
     expectations,
-    public_symbols,
     run_mypy,
     run_pyright,
 )
@@ -25,8 +23,6 @@ from tests.typing.checkers import (
 HERE = Path(__file__).parent
 PROMISES = sorted(HERE.glob("*_promises.py"))
 ERRORS = sorted(HERE.glob("*_errors.py"))
-UNTYPED_BASE = ("Type of metaclass unknown", "Type of base class unknown", "partially unknown")
-"""What pyright says of classes derived from aiokafka's, which has no types; all are in its driver."""
 CHECKERS: dict[str, Callable[[list[Path]], Findings]] = {"mypy": run_mypy, "pyright": run_pyright}
 
 
@@ -57,20 +53,3 @@ def test_mistakes_are_found(checked: tuple[str, Findings], file: Path) -> None:
     for line, (by_mypy, by_pyright) in announced.items():
         code = by_mypy if checker == "mypy" else by_pyright
         assert code is None or code in found[line], f"{checker}, line {line}"
-
-
-@pytest.mark.timeout(300)
-def test_every_public_name_has_a_known_type() -> None:
-    """Pyright --verifytypes knows the type of every public name, and of what those refer to."""
-    unknown = [
-        f"{symbol['name']}: {' '.join(found['message'].split())}"
-        for symbol in public_symbols()
-        for found in symbol["diagnostics"]
-        if not symbol["isTypeKnown"] and not _derived_from_aiokafka(symbol["name"], found)
-    ]
-    assert not unknown, "\n".join(unknown)
-
-
-def _derived_from_aiokafka(name: str, found: dict[str, Any]) -> bool:
-    driver = name.startswith("faust.transport.drivers.aiokafka.")
-    return driver and any(words in found["message"] for words in UNTYPED_BASE)

@@ -159,7 +159,7 @@ class Actor(Service):
     async def crash(self, reason: BaseException) -> None:
         """Wake the supervisor; without one, and when the program itself is wrong, the worker goes down."""
         if self.supervisor is None or isinstance(reason, ImproperlyConfigured):
-            self.supervisor = None
+            self.supervisor: Any = None
             await super().crash(reason)
         else:
             self._crash(reason)

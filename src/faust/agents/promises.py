@@ -61,7 +61,8 @@ class ReplyPromise(asyncio.Future[R], Generic[R]):
         finally:
             _awaited.pop(id(self), None)
 
-    __iter__ = __await__
+    def __iter__(self) -> Generator[Any, None, R]:
+        return self.__await__()
 
 
 class BarrierState(ReplyPromise[bool]):
@@ -75,9 +76,9 @@ class BarrierState(ReplyPromise[bool]):
 
     def __init__(self, reply_to: str, correlation_id: str = "<barrier>", **kwargs: Any) -> None:
         super().__init__(reply_to, correlation_id, **kwargs)
-        self.size = 0
-        self.total = 0
-        self.fulfilled = 0
+        self.size: int = 0
+        self.total: int = 0
+        self.fulfilled: int = 0
         self._final = False
         self._pending: set[str] = set()
         self._results: deque[ReplyTuple] = deque()

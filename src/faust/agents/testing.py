@@ -49,9 +49,9 @@ class AgentTestWrapper(Agent[Any, Any]):
         self._beacon = Node(self)  # a root: a crash here is no crash of the application
         self.original_channel = original_channel
         self.results: dict[int, Any] = {}
-        self.sent_offset = 0
-        self.processed_offset = 0
-        self.new_value_processed = asyncio.Condition()
+        self.sent_offset: int = 0
+        self.processed_offset: int = 0
+        self.new_value_processed: asyncio.Condition = asyncio.Condition()
         self._watched: set[Stream[Any]] = set()
 
     # -- recording

@@ -16,6 +16,7 @@ from faust.app import clients, tracing
 from faust.app.boot import BootStrategy as _BootStrategy
 from faust.app.parts import AppWithParts
 from faust.app.tasks import Clock, Task
+from faust.transport.producer import Producer
 
 __all__ = ["LivingApp"]
 
@@ -52,8 +53,8 @@ class LivingApp(AppWithParts):
         self.in_worker = False
         self.rebalancing: bool = False
         self.rebalancing_count: int = 0
-        self.in_recovery = False
-        self.unassigned = False
+        self.in_recovery: bool = False
+        self.unassigned: bool = False
         self.on_startup_finished: Callable[[], Awaitable[None]] | None = None
         self._client_lock: asyncio.Lock | None = None
         self._rebalance_state: Any = None
@@ -99,7 +100,7 @@ class LivingApp(AppWithParts):
 
     async def on_started(self) -> None:
         """Wait for the tables, then start tasks and timers."""
-        self.started_producer = (
+        self.started_producer: Producer | None = (
             self._producer if self._producer and self._producer.started else None
         )
         if not (self.producer_only or self.client_only) and await self._wait_recovered():

@@ -41,7 +41,7 @@ __all__ = ["StreamBase"]
 
 T = TypeVar("T")
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 LEASE_STEP = 0.02
 """Seconds between two looks at a membership that is no longer certain."""

@@ -20,6 +20,7 @@ from typing import Any, Self, TypeVar, cast
 
 from faust._core.places import mark, take_place
 from faust.exceptions import ImproperlyConfigured
+from faust.joins import Join
 from faust.streams.base import StreamBase
 from faust.streams.processors import split
 
@@ -211,7 +212,7 @@ class RepartitionStream(StreamBase[T]):
         """Make the stream that reads back what *forward* sends to *target*."""
         derived = self._next = self.clone(channel=target.__aiter__(), prev=self, on_start=None)
         self._processors, derived._processors = split(self._processors)
-        self.join_strategy = None  # it is the derived stream's
+        self.join_strategy: Join | None = None  # it is the derived stream's
         derived._drain_to = forward
         derived._declare = target.maybe_declare
         self.cursor.enable_acks = True  # what was forwarded is done, whoever acknowledges it there

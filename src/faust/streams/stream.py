@@ -23,7 +23,7 @@ __all__ = ["Stream"]
 T = TypeVar("T")
 S = TypeVar("S")
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 class Stream(TakingStream[T], RepartitionStream[T], MergingStream[T]):

@@ -22,7 +22,7 @@ class Guest:
     def __init__(self, app: App) -> None:
         self.app = app
         self.partitions: frozenset[TP] = frozenset()
-        self.generation = -1
+        self.generation: int = -1
         self._driver = app.transport.consumer(clients.consumer_options(app.conf))
         self._given = asyncio.Event()
 

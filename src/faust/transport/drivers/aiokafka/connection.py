@@ -22,7 +22,7 @@ from faust.transport.drivers.aiokafka.login import TokenLogin
 
 __all__ = ["Connection", "Exchange", "Frames"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 _HEADER = Struct(">ihhih")
 """Size, API key, version, correlation id and length of the client id: a request header of version 1."""
@@ -101,7 +101,7 @@ class Exchange:
         self._answered = answered
         self._lost = lost
         self._over = False
-        self.deadline = 0.0
+        self.deadline: float = 0.0
 
     def done(self) -> bool:
         """Say whether it is over; part of a future's face."""

@@ -35,7 +35,7 @@ from faust.transport.drivers.aiokafka.wire import (
 
 __all__ = ["Fetcher"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 Wanted = dict[str, list[tuple[int, int]]]
 """Partition and offset, by topic."""

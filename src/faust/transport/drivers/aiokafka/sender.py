@@ -36,7 +36,7 @@ from faust.transport.drivers.aiokafka.wire import (
 
 __all__ = ["Sender"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 REQUESTS = 5
 """Requests that one node has not answered yet, at most; a broker remembers the last five of a producer (KIP-98)."""
@@ -58,7 +58,7 @@ class Sender(TransactionSender):
 
     def __init__(self, client: Any, answered: Callable[[], None], **options: Any) -> None:
         super().__init__(client, **options)
-        self.answering = False
+        self.answering: bool = False
         self._tell = answered
         self._under_way: collections.Counter[Any] = collections.Counter()
         self._repeats: set[asyncio.Task[None]] = set()
