@@ -227,6 +227,7 @@ def start_python(
     module: str | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    python: Path | None = None,
 ) -> PythonProcess:
     """Start a Python program: a text, a file, or (``module=``) what ``python -m`` would run.
 
@@ -236,6 +237,7 @@ def start_python(
         module: Module to be run; names below ``tests`` work from everywhere.
         env: Variables added to this process's environment.
         cwd: Working directory; None: the root of the repository.
+        python: Interpreter; None: this one.
     """
     if (script is None) == (module is None):
         raise TypeError("start_python wants a script or module=, and not both")
@@ -249,7 +251,7 @@ def start_python(
         command = ["-c", script]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
     popen = subprocess.Popen(
-        [sys.executable, "-u", *command, *args],
+        [sys.executable if python is None else str(python), "-u", *command, *args],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
