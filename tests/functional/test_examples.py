@@ -126,5 +126,49 @@ def test_hello_world(surroundings: dict[str, str], tmp_path: Path) -> None:
         assert worker.wait(20) == 0, log.read_text()
 
 
+def test_rpc(surroundings: dict[str, str], tmp_path: Path) -> None:
+    """Another process asks the agent, as a client, and prints its answers."""
+    log, answers = tmp_path / "log", tmp_path / "answers"
+    with _program("rpc.py", "worker", env=surroundings, log=log) as worker:
+        with _program("rpc.py", "ask", "3", "4", env=surroundings, log=answers) as client:
+            assert client.wait(60) == 0, answers.read_text() + log.read_text()
+        worker.terminate()
+        assert worker.wait(20) == 0, log.read_text()
+    lines = answers.read_text().splitlines()
+    assert "3 x 4 = 12" in lines
+    assert "multiples: 12, 24, 36, 48, 60" in lines
+
+
+def test_timers(surroundings: dict[str, str], tmp_path: Path) -> None:
+    """The only worker leads, so all its timers and cron jobs run; at the end its signal and its service speak."""
+    log = tmp_path / "log"
+    with _program("timers.py", "worker", env=surroundings, log=log) as worker:
+        who = f"worker {worker.pid}: "
+        wanted = {
+            "timers is ready",
+            "alive, and the leader",
+            "once for all workers",
+            "a time of day that ends with 0 or 5",
+        }
+        deadline = time.monotonic() + 40
+        while not {who + one for one in wanted} <= _last_words(log):
+            assert worker.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        worker.terminate()
+        assert worker.wait(20) == 0, log.read_text()
+    assert who + "everything is processed" in _last_words(log)
+    assert any(line.startswith(who + "counted to") for line in _last_words(log))
+
+
+def test_several_apps(surroundings: dict[str, str], tmp_path: Path) -> None:
+    """Two apps in one process do their work side by side."""
+    log = tmp_path / "log"
+    with _program("several_apps.py", env=surroundings, log=log) as program:
+        assert program.wait(60) == 0, log.read_text()
+    places = [line.split()[0] for line in log.read_text().splitlines() if line.endswith("°C")]
+    assert places == ["attic", "cellar", "kitchen"]
+
+
 def _last_words(log: Path) -> set[str]:
     return {line.split("] ")[-1] for line in log.read_text().splitlines()}

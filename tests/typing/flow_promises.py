@@ -113,7 +113,7 @@ async def anything(stream: Any) -> None:
 
 
 assert_type(process, faust.Agent[Order])
-assert_type(double, faust.Agent[Order])
+assert_type(double, faust.Agent[Order, str])
 assert_type(count, faust.Agent[int])
 assert_type(anything, faust.Agent[Any])
 assert_type(process.stream(), faust.Stream[Order])

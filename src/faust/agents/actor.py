@@ -18,7 +18,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, G
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-from mode import Service
+from mode import Service, SupervisorStrategyT
 
 from faust._core.places import Place
 from faust.exceptions import ImproperlyConfigured
@@ -67,6 +67,7 @@ class Actor(Service):
     """
 
     mundane_level = "debug"
+    supervisor: SupervisorStrategyT | None
 
     def __init__(
         self,

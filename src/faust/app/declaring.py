@@ -6,10 +6,10 @@ types flow: the type that a topic or a table is given becomes the type of what c
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable
-from typing import Any, TypeVar, Unpack, cast, overload
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from typing import Any, Protocol, TypeVar, Unpack, cast, overload
 
-from faust.agents.agent import Agent, AgentFun, AgentOptions
+from faust.agents.agent import Agent, AgentOptions
 from faust.app.scheduling import SchedulingApp
 from faust.channels import Channel
 from faust.exceptions import ImproperlyConfigured
@@ -29,6 +29,16 @@ from faust.windows import Window
 __all__ = ["DeclaringApp"]
 
 T = TypeVar("T")
+R = TypeVar("R")
+
+
+class AgentDecorator(Protocol[T]):
+    """Takes a function of a stream of a known type; what it yields is what asking it gives."""
+
+    @overload
+    def __call__(self, fun: Callable[[Stream[T]], AsyncIterable[R]], /) -> Agent[T, R]: ...
+    @overload
+    def __call__(self, fun: Callable[[Stream[T]], Awaitable[Any]], /) -> Agent[T]: ...
 
 
 class DeclaringApp(SchedulingApp):
@@ -103,7 +113,7 @@ class DeclaringApp(SchedulingApp):
         self,
         channel: Channel[T],
         **options: Unpack[AgentOptions],
-    ) -> Callable[[AgentFun[T]], Agent[T]]: ...
+    ) -> AgentDecorator[T]: ...
     @overload
     def agent(
         self,
@@ -112,7 +122,7 @@ class DeclaringApp(SchedulingApp):
         key_type: Any = None,
         value_type: type[T],
         **options: Unpack[AgentOptions],
-    ) -> Callable[[AgentFun[T]], Agent[T]]: ...
+    ) -> AgentDecorator[T]: ...
     @overload
     def agent(
         self,
@@ -121,7 +131,7 @@ class DeclaringApp(SchedulingApp):
         key_type: Any = None,
         value_type: Any = None,
         **options: Unpack[AgentOptions],
-    ) -> Callable[[Callable[..., Any]], Agent[Any]]: ...
+    ) -> AgentDecorator[Any]: ...
     def agent(
         self,
         channel: Channel[Any] | str | None = None,
@@ -130,7 +140,7 @@ class DeclaringApp(SchedulingApp):
         isolated_partitions: bool = False,
         use_reply_headers: bool | None = True,
         **options: Any,
-    ) -> Callable[[Callable[..., Any]], Agent[Any]]:
+    ) -> Any:
         """Make an agent of the decorated function; see `faust.Agent`."""
         if callable(channel):
             raise TypeError("use @app.agent() with parentheses")

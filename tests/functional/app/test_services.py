@@ -17,11 +17,12 @@ from tests.support.apps import eventually
 def test_1_names() -> None:
     """service-framework.md 1: the names that programs import are there, and faust's are mode's."""
     for name in (
-        "Service ServiceT task timer Worker Signal SyncSignal SupervisorStrategy OneForOneSupervisor"
-        " OneForAllSupervisor ForfeitOneForOneSupervisor ForfeitOneForAllSupervisor"
-        " CrashingSupervisor Seconds want_seconds get_logger setup_logging flight_recorder label"
-        " shortlabel"
-    ).split():
+        *("Service", "ServiceT", "task", "timer", "Worker", "Signal", "SyncSignal"),
+        *("SupervisorStrategy", "OneForOneSupervisor", "OneForAllSupervisor"),
+        *("ForfeitOneForOneSupervisor", "ForfeitOneForAllSupervisor", "CrashingSupervisor"),
+        *("Seconds", "want_seconds", "get_logger", "setup_logging", "flight_recorder"),
+        *("label", "shortlabel"),
+    ):
         assert hasattr(mode, name), name
     assert faust.Service is mode.Service
     assert faust.ServiceT is mode.ServiceT

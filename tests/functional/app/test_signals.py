@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -67,7 +67,7 @@ async def test_all_nine_are_sent(memory_url: str, topic_name: Name) -> None:
             await topic.send(value=1, partition=0, key=b"k", headers={"a": b"b"})
             await app.producer.flush()
             other = make_app(memory_url, id)
-            other.agent(other.topic(source, value_type=int), name="other")(reader.fun)
+            other.agent(other.topic(source, value_type=int), name="other")(cast("Any", reader.fun))
             async with running(other):
                 await eventually(lambda: "on_partitions_revoked" in dict(heard))
     finally:

@@ -47,9 +47,7 @@ class Crew:
 
     def leader(self) -> str | None:
         """Return who leads now."""
-        last: dict[str, str] = {}
-        for _, name, kind in self.notes("leads", "led"):
-            last[name] = kind
+        last = {name: kind for _, name, kind in self.notes("leads", "led")}
         return next((n for n, kind in last.items() if kind == "leads" and n in self.workers), None)
 
     async def wait_leader(self) -> str:
