@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from benchmarks.compare import latency, models, recovery, report, throughput
+from benchmarks.compare import latency, models, recovery, report, rpc, throughput
 from benchmarks.compare.on_kafka import OnKafka
 
 
@@ -287,6 +287,25 @@ def _idle(obj: dict[str, Any], seconds: float, sides: tuple[str, ...]) -> None:
         ],
     )
     report.keep("idle", {"rows": rows})
+
+
+@main.command("rpc")
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--side", "sides", multiple=True, type=click.Choice(rpc.SIDES))
+@click.pass_obj
+def _rpc(obj: dict[str, Any], rounds: int, sides: tuple[str, ...]) -> None:
+    """Questions to an agent; at least ten times as many per second as the reference answers."""
+    rows = [rpc.measure(obj["kafka"], side, rounds, obj["scratch"]) for side in sides or rpc.SIDES]
+    report.show(
+        "questions answered per second; the median (and the spread) of the rounds",
+        ["side", "at once", "per second", "lost", "ms one by one", "RSS MiB"],
+        rpc.summary(rows),
+    )
+    found = rpc.ratio(rows)
+    if found is not None:
+        holds = "yes" if found >= rpc.LEAST else "MISSED"
+        print(f"ratio {found:.1f}, at least {rpc.LEAST:g}: {holds}")
+    report.keep("rpc", {"rows": rows, "ratio": found})
 
 
 def _brokers(obj: dict[str, Any], sides: tuple[str, ...]) -> dict[str, Any]:

@@ -36,4 +36,4 @@ def waits_for_nothing() -> None:
     """A task is a coroutine function."""
 
 
-app.agent(numbers, concurency=2)  # error: call-overload | reportCallIssue
+app.agent(numbers, concurrent=2)  # error: call-overload | reportCallIssue

@@ -1,0 +1,101 @@
+"""Asks an agent: one program for either library, as who answers or as who asks. See ``rpc.py`` for the runner.
+
+Reads ``BENCH_*``: BROKER, ID, RESULT (file), DATADIR, and for ``ask`` COUNT (questions at once) and ROUNDS. Uses the
+documented API only. faust-streaming loses an answer that comes before it has noted its question (agents.md 5.4), so whoever
+is not answered within a while asks again, and does not count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import faust
+
+PART = sys.argv[1]
+PATIENCE = 10.0
+"""Seconds after the last answer of a round after which a question counts as lost, and is asked again."""
+
+BENCH = {key[6:]: value for key, value in os.environ.items() if key.startswith("BENCH_")}
+
+app = faust.App(
+    BENCH["APP"],
+    broker=BENCH["BROKER"],
+    datadir=BENCH["DATADIR"],
+    topic_partitions=8,
+    topic_replication_factor=1,
+    web_enabled=False,
+    broker_request_timeout=90.0,
+)
+
+
+@app.agent(app.topic(f"{BENCH['APP']}-double", value_type=int, partitions=8, internal=True))
+async def double(stream: Any) -> Any:
+    """Answer with the double."""
+    async for number in stream:
+        yield number * 2
+
+
+async def ask_many(count: int) -> tuple[float, int]:
+    """Ask *count* questions at once.
+
+    Returns:
+        The seconds until the last of those was answered that were answered at the first time of asking, and their
+        number.
+    """
+    began = last = time.monotonic()
+    at_once = 0
+
+    async def ask(number: int) -> None:
+        nonlocal last, at_once
+        lost = False
+        while True:
+            waiting = asyncio.ensure_future(double.ask(number))
+            while not waiting.done() and time.monotonic() - last < PATIENCE:
+                await asyncio.wait([waiting], timeout=PATIENCE)
+            if waiting.done():
+                assert waiting.result() == number * 2
+                if not lost:
+                    last = time.monotonic()
+                    at_once += 1
+                return
+            waiting.cancel()
+            lost = True
+
+    await asyncio.gather(*(ask(number) for number in range(count)))
+    return last - began, at_once
+
+
+async def main() -> None:
+    """Play the part."""
+    result = Path(BENCH["RESULT"])
+    if PART == "answer":
+        await app.start()
+        result.write_text("{}")  # noqa: ASYNC240 - nothing else runs yet
+        await asyncio.Event().wait()
+    await ask_many(10)
+    rounds = [await ask_many(int(BENCH["COUNT"])) for _ in range(int(BENCH["ROUNDS"]))]
+    one_by_one = time.monotonic()
+    for number in range(50):
+        assert await double.ask(number) == number * 2
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    report = {
+        "rounds": rounds,
+        "latency_ms": (time.monotonic() - one_by_one) / 50 * 1000,
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "max_rss_kb": usage.ru_maxrss,
+    }
+    partial = result.with_suffix(".part")
+    partial.write_text(json.dumps(report))
+    partial.replace(result)
+    await app.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
