@@ -175,7 +175,7 @@ class Collection(Generic[K, V]):
         self.aliasing = aliasing
         self.ttl: float | None = None if ttl is None else positive_seconds("ttl", ttl)
         self.grace: float | None = None if grace is None else seconds_not_negative("grace", grace)
-        self.late = 0
+        self.late: int = 0
         """Writes to windows that were closed already; they were dropped."""
         self.standby_buffer_size = standby_buffer_size
         self.recovery_buffer_size = recovery_buffer_size

@@ -46,7 +46,7 @@ class Packed:
     __slots__ = ("raw",)
 
     def __init__(self, raw: bytes) -> None:
-        self.raw = raw
+        self.raw: bytes = raw
 
 
 class Compiler(Protocol):

@@ -55,15 +55,15 @@ class WindowIndex:
         on_key: Callable[[Any, bool], None],
         counts: bool,
     ) -> None:
-        self.time = -inf
+        self.time: float = -inf
         self.ranges: dict[WindowRange, dict[bytes, None]] = {}
-        self.closed = -inf
+        self.closed: float = -inf
         self.called: set[bytes] = set()
         self._codec = codec
         self._window = window
         self._on_key = on_key
         self._counts: dict[Any, int] | None = {} if counts else None
-        self.touched = False
+        self.touched: bool = False
         """Something was written since the last tick that did not move the time."""
         self._active_at = -inf
 

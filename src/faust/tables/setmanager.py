@@ -45,7 +45,7 @@ class SetTableManager:
 
     def __init__(self, table: Any) -> None:
         self.table = table
-        self.enabled = False
+        self.enabled: bool = False
         self.topic: Any = None
 
     def start(self) -> None:

@@ -39,8 +39,8 @@ class ChangeloggedSet(MutableSet[V], Generic[V]):
     __slots__ = ("key", "table")
 
     def __init__(self, table: SetTable[Any, V], key: Any) -> None:
-        self.table = table
-        self.key = key
+        self.table: SetTable[Any, V] = table
+        self.key: Any = key
 
     # -- hooks
 

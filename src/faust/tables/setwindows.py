@@ -112,7 +112,7 @@ class SetWindowSet(WindowSet):
 class SetWindowWrapper(WindowWrapper):
     """A table of sets seen through a window."""
 
-    ValueType = SetWindowSet
+    ValueType: type[WindowSet] = SetWindowSet
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if not isinstance(value, WindowSet):

@@ -58,13 +58,13 @@ class WindowableCollection(PlacedCollection[K, V], Generic[K, V]):
 
     def add_key_index(self) -> None:
         """Keep a second table of the keys that have windows: ``{name}-key_index``, key -> 1."""
-        self.key_index = self._companion(
+        self.key_index: Any = self._companion(
             "key_index", f"keys of the table {self.name}", key_type=self.key_type
         )
 
     def add_closed_marks(self) -> None:
         """Keep a second table of how far windows were closed: ``{name}-closed``."""
-        self.closed_marks = self._companion(
+        self.closed_marks: Any = self._companion(
             "closed", f"until when windows of the table {self.name} are closed", key_type=None
         )
 

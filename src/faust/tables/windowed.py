@@ -71,9 +71,9 @@ class WindowSet:
     def __init__(
         self, key: Any, wrapper: WindowWrapper, event: Event[Any, Any] | None = None
     ) -> None:
-        self.key = key
-        self.wrapper = wrapper
-        self.event = event
+        self.key: Any = key
+        self.wrapper: WindowWrapper = wrapper
+        self.event: Event[Any, Any] | None = event
 
     # -- reading
 
