@@ -79,7 +79,10 @@ async def main() -> None:
         await app.start()
         result.write_text("{}")  # noqa: ASYNC240 - nothing else runs yet
         await asyncio.Event().wait()
-    await ask_many(10)
+    await app.maybe_start_client()
+    await asyncio.sleep(1)
+    for count in (1, 10):
+        await ask_many(count)
     rounds = [await ask_many(int(BENCH["COUNT"])) for _ in range(int(BENCH["ROUNDS"]))]
     one_by_one = time.monotonic()
     for number in range(50):
