@@ -49,6 +49,15 @@ async def test_a_refused_batch_does_not_spoil_what_follows(stage: Stage) -> None
     assert await read_all(stage, TP(topic, 0)) == [b"first", b"second", b"third", b"fourth"]
 
 
+async def test_an_answer_comes_though_nobody_waits_for_it(stage: Stage) -> None:
+    """A record is known to be acknowledged soon, without a flush, without anybody awaiting it, and without more sends."""
+    topic = await stage.topic(1)
+    producer = await stage.producer()
+    delivery = producer.append(topic, 0, None, b"alone")
+    await until(delivery.done, "the record is acknowledged")
+    assert (await delivery).offset == 0
+
+
 async def test_overdue_records_fail_and_later_ones_are_accepted(stage: Stage) -> None:
     """What is not acknowledged within the request timeout fails by name; afterwards the producer works again."""
     topic = await stage.topic(1)

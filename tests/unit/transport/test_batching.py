@@ -243,6 +243,32 @@ async def test_flush_waits_for_what_was_before_it_and_not_for_more() -> None:
     assert accumulator.unfinished == 1
 
 
+async def test_an_answer_is_awaited_when_somebody_would_notice() -> None:
+    """An answer may come late unless a flush, a callback, more records of the partition or a full buffer wait for it."""
+    accumulator = make(buffer_memory=400)
+    delivery = accumulator.append("words", 0, None, b"v")
+    accumulator.append("words", 1, None, b"v")
+    first, other = accumulator.ready()
+    assert not accumulator.is_awaited(first)
+    delivery.add_done_callback(lambda _metadata, _error: None)
+    assert accumulator.is_awaited(first)
+    assert not accumulator.is_awaited(other)
+    accumulator.append("words", 1, None, b"more")
+    assert accumulator.is_awaited(other)
+    other.done(0)
+    (more,) = accumulator.ready()
+    assert not accumulator.is_awaited(more)
+    accumulator.append("counts", 0, None, b"x" * 500)
+    assert accumulator.full
+    assert accumulator.is_awaited(more)
+    flush = asyncio.create_task(accumulator.flush())
+    await asyncio.sleep(0)
+    for batch in (first, more, *accumulator.ready()):
+        assert accumulator.is_awaited(batch)
+        batch.done(1)
+    await flush
+
+
 async def test_flush_raises_the_first_failure_once() -> None:
     """Of several failures the first is raised, by one flush: the next one has nothing to report."""
     accumulator = make()

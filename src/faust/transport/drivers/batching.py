@@ -425,6 +425,13 @@ class Accumulator:
 
     # -- answers
 
+    def is_awaited(self, batch: Batch) -> bool:
+        """Say whether somebody waits for the answer to *batch*; any thread may ask, and may be told a moment late."""
+        if batch._callbacks or batch._flushes or self.full or self._room:
+            return True
+        lane = self._lanes.get(batch.tp)
+        return lane is not None and bool(lane.closed or lane.tp in self._open)
+
     def _finish(self, batch: Batch, error: Exception | None) -> None:
         if batch.finished:
             return

@@ -2,7 +2,8 @@
 
 A record goes into its partition's open batch in the application's thread (`batching.Accumulator`, the compiled
 builder). At the next turn of the loop, or after the linger, what may be sent goes to the client thread in one hop, and
-the answers of one turn of that thread come back in one hop. Two batches per partition may be under way: the second
+answers come back in one hop as well, at the latest some milliseconds later: at once when somebody waits for them, or
+when they make room, and else with what is sent next. Two batches per partition may be under way: the second
 waits in the client, so that its connection does not idle while the answer to the first travels between threads.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 from faust.exceptions import (
@@ -38,6 +40,8 @@ __all__ = ["Producer"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
+ANSWER_DELAY = 0.01
+"""Seconds after which the application hears of answers that nobody waits for. Each hop between the threads costs both."""
 UNDER_WAY = 2
 """Batches of a partition that the client thread has at most."""
 
@@ -65,6 +69,8 @@ class Producer(ProducerDriver):
         self._thread = thread
         self._client: Sending | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._answers: deque[Answer] = deque()
+        self._reminder: asyncio.TimerHandle | None = None
         self._asked: float | None = None
         self._alarm: asyncio.Handle | None = None
         self._reaper: asyncio.Handle | None = None
@@ -205,20 +211,40 @@ class Producer(ProducerDriver):
         if self._ended:
             self._fail_all()
             return
+        self._settle()
         batches = self._accumulator.ready()
         if batches and self._client is not None:
             self._thread.post(self._client.submit, batches)
 
     def _answered(self, answers: list[Answer]) -> None:
+        """Client thread. Tell the application at once what somebody waits for; else it looks when it sends next."""
+        self._answers.extend(answers)
+        awaited = self._accumulator.is_awaited
+        if any(error is not None or awaited(batch) for batch, _, _, error in answers):
+            self._tell()
+        elif self._reminder is None:
+            loop = asyncio.get_running_loop()
+            self._reminder = loop.call_later(ANSWER_DELAY, self._remind)
+
+    def _remind(self) -> None:
+        """Client thread."""
+        self._reminder = None
+        if self._answers:
+            self._tell()
+
+    def _tell(self) -> None:
         """Client thread."""
         if self._loop is not None:
             with contextlib.suppress(
                 RuntimeError
             ):  # its loop has ended: nobody is there to be told
-                self._loop.call_soon_threadsafe(self._settle, answers)
+                self._loop.call_soon_threadsafe(self._settle)
 
-    def _settle(self, answers: list[Answer]) -> None:
-        for batch, offset, timestamp, error in answers:
+    def _settle(self) -> None:
+        """Tell the batches what became of them."""
+        answers = self._answers
+        while answers:
+            batch, offset, timestamp, error = answers.popleft()
             if error is None:
                 batch.done(offset, timestamp)
             else:
