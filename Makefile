@@ -92,5 +92,5 @@ $(VENV)/.all: $(VENV)/.uv pyproject.toml constraints.txt
 $(REFERENCE)/.ready: $(VENV)/.uv
 	@echo "making $(REFERENCE) with faust-streaming 0.15.3"
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(REFERENCE)
-	@$(BIN)/uv pip install --quiet --python $(REFERENCE)/bin/python faust-streaming==0.15.3
+	@$(BIN)/uv pip install --quiet --python $(REFERENCE)/bin/python faust-streaming==0.15.3 rocksdict==0.3.29
 	@touch $@

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import statistics
 import tempfile
 from collections.abc import Iterator
@@ -47,6 +48,7 @@ def _all(ctx: click.Context, *, short: bool) -> None:
     ctx.invoke(_models, rounds=3 if short else 7)
     ctx.invoke(_throughput, rounds=rounds, smaller=4 if short else 1)
     ctx.invoke(_operators, rounds=rounds, smaller=4 if short else 1)
+    ctx.invoke(_tables, rounds=rounds, smaller=4 if short else 1)
     ctx.invoke(_latency, rounds=rounds, seconds=5.0 if short else 8.0)
     ctx.invoke(_recovery, rounds=rounds, keys=200_000 if short else 1_000_000)
     ctx.invoke(_idle, seconds=10.0 if short else 20.0)
@@ -87,7 +89,7 @@ def _models(rounds: int) -> None:
     "--workload",
     "workloads",
     multiple=True,
-    type=click.Choice((*throughput.WORKLOADS, *throughput.OPERATORS)),
+    type=click.Choice((*throughput.WORKLOADS, *throughput.TABLES, *throughput.OPERATORS)),
 )
 @click.pass_obj
 def _throughput(
@@ -179,6 +181,21 @@ def _operators(ctx: click.Context, rounds: int, smaller: int) -> None:
     )
 
 
+@main.command("tables")
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--smaller", default=1, help="Divide the sizes of the fast sides by this.")
+@click.pass_context
+def _tables(ctx: click.Context, rounds: int, smaller: int) -> None:
+    """Tables in RocksDB, with windows, and of sets."""
+    ctx.invoke(
+        _throughput,
+        rounds=rounds,
+        smaller=smaller,
+        sides=("reference", "kafka"),
+        workloads=throughput.TABLES,
+    )
+
+
 @main.command("latency")
 @click.option("--seconds", default=8.0, show_default=True, help="Length of one measurement.")
 @click.option("--rounds", default=3, show_default=True)
@@ -229,32 +246,35 @@ def _latency(
 @click.option("--side", "sides", multiple=True, type=click.Choice(["reference", "kafka", "local"]))
 @click.pass_obj
 def _recovery(obj: dict[str, Any], keys: int, rounds: int, sides: tuple[str, ...]) -> None:
-    """Recovery of a large table; at least 500,000 records a second."""
+    """Recovery of a large table, into memory and into RocksDB."""
     chosen = sides or ("kafka", "local")
     brokers = _brokers(obj, chosen)
     rows = []
     for number in range(1, rounds + 1):
         for side in chosen:
-            row = recovery.recover(brokers[side], side, keys, obj["scratch"])
-            rows.append({"round": number, **row})
-            print(f"  round {number} {side:10} {row['rate']:12,.0f}/s", flush=True)
+            for store in recovery.LEAST:
+                row = recovery.recover(brokers[side], side, keys, store, obj["scratch"])
+                rows.append({"round": number, **row})
+                print(f"  round {number} {side:10} {store:8} {row['rate']:12,.0f}/s", flush=True)
     lines = []
-    for side in chosen:
-        mine = [row for row in rows if row["side"] == side]
+    for side, (store, least) in itertools.product(chosen, recovery.LEAST.items()):
+        mine = [row for row in rows if (row["side"], row["store"]) == (side, store)]
         middle = statistics.median(row["rate"] for row in mine)
         lines.append(
             [
                 side,
+                store,
                 report.spread([row["rate"] for row in mine], "{:,.0f}"),
+                f"{least:,}",
                 report.spread([row["seconds"] for row in mine], "{:.2f}"),
                 report.spread([row["cpu_seconds"] for row in mine], "{:.2f}"),
                 f"{max(row['max_rss_kb'] for row in mine) / 1024:.0f}",
-                "-" if side == "reference" else "yes" if middle >= recovery.LEAST else "MISSED",
+                "-" if side == "reference" else "yes" if middle >= least else "MISSED",
             ]
         )
     report.show(
-        f"recovery of {keys:,} keys (at least {recovery.LEAST:,} a second)",
-        ["side", "keys/s", "seconds", "CPU seconds", "RSS MiB", "holds"],
+        f"recovery of {keys:,} keys",
+        ["side", "store", "keys/s", "at least", "seconds", "CPU seconds", "RSS MiB", "holds"],
         lines,
     )
     report.keep("recovery", {"rows": rows})

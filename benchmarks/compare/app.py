@@ -27,6 +27,7 @@ app = faust.App(
     datadir=environment("DATADIR"),
     topic_partitions=8,
     topic_replication_factor=1,
+    store=environment("STORE"),
     **extra,
 )
 
@@ -103,6 +104,30 @@ async def count_in_table(stream):
     mark = 1
     async for key, value in stream.items():
         counts[key] += 1
+        number += 1
+        total += value["n"]
+        if number == mark:
+            mark = meter.mark(number, total)
+
+
+async def count_in_windows(stream):
+    """Count by key and hour, in a windowed table with a changelog."""
+    number = total = 0
+    mark = 1
+    async for key, value in stream.items():
+        counts[key] += 1
+        number += 1
+        total += value["n"]
+        if number == mark:
+            mark = meter.mark(number, total)
+
+
+async def add_to_sets(stream):
+    """Add every event to the set of its key."""
+    number = total = 0
+    mark = 1
+    async for key, value in stream.items():
+        counts[key].add(number)
         number += 1
         total += value["n"]
         if number == mark:
@@ -202,7 +227,18 @@ async def settle() -> None:
         await second_done.wait()
     await asyncio.sleep(0.01)  # the agent asks for the next event, which acknowledges the last
     await app.commit(None)
-    meter.settled(table=sum(counts.values()) if WORKLOAD == "table" else None, second=second)
+    meter.settled(table=of_table(), second=second)
+
+
+def of_table():
+    """Return what the table comes to."""
+    if WORKLOAD in {"table", "rocksdb"}:
+        return sum(counts.values())
+    if WORKLOAD == "windowed":
+        return sum(counts.table.values())
+    if WORKLOAD == "sets":
+        return sum(map(len, counts.values()))
+    return None
 
 
 async def ready() -> None:
@@ -216,7 +252,11 @@ async def ready() -> None:
     meter.write()
 
 
-if WORKLOAD in {"table", "recover"}:
+if WORKLOAD == "windowed":
+    counts = app.Table("counts", default=int, partitions=8).tumbling(3600, expires=86400)
+elif WORKLOAD == "sets":
+    counts = app.SetTable("counts", partitions=8)
+elif WORKLOAD in {"table", "rocksdb", "recover"}:
     counts = app.Table("counts", default=int, partitions=8)
 
 JOBS = {
@@ -225,6 +265,9 @@ JOBS = {
     "record": sum_field,
     "struct": sum_field,
     "table": count_in_table,
+    "rocksdb": count_in_table,
+    "windowed": count_in_windows,
+    "sets": add_to_sets,
     "recover": count_in_table,
     "map": map_and_send,
     "forward": forward,

@@ -41,6 +41,7 @@ def measure(
         "TOPIC": source,
         "OUT": out if side else source,
         "COUNT": count,
+        "STORE": "memory://",
         "RATE": rate,
     }
     try:

@@ -22,6 +22,7 @@ __all__ = [
     "MISSING",
     "OPERATORS",
     "SIDES",
+    "TABLES",
     "TARGETS",
     "WORKLOADS",
     "Sizes",
@@ -34,9 +35,10 @@ __all__ = [
 
 WORKLOADS = ("raw", "json", "record", "struct", "table", "map")
 OPERATORS = ("fanout", "events", "concurrency", "take", "group_by", "sink")
+TABLES = ("rocksdb", "windowed", "sets")
 MISSING = {
     ("reference", "struct"),
-    *(("bare", workload) for workload in ("record", "struct", "table", *OPERATORS)),
+    *(("bare", workload) for workload in ("record", "struct", "table", *TABLES, *OPERATORS)),
 }
 """What a side does not have: a client has neither types nor tables nor streams, faust-streaming no structs."""
 SIDES = ("reference", "bare", "kafka", "local")
@@ -48,6 +50,9 @@ TARGETS = [
     Target("JSON values to faust.Record", "record", "kafka", "reference", 25.0),
     Target("JSON values to msgspec.Struct", "struct", "kafka", "reference:record", 35.0),
     Target("table += 1, with changelog", "table", "kafka", "reference", 50.0),
+    Target("table += 1, in RocksDB", "rocksdb", "kafka", "reference", 60.0),
+    Target("windowed table += 1", "windowed", "kafka", "reference", 60.0),
+    Target("SetTable.add", "sets", "kafka", "reference", 40.0),
     Target("read, map, send", "map", "kafka", "reference", 30.0),
     Target("two agents on one topic", "fanout", "kafka", "reference", 15.0),
     Target("stream.events()", "events", "kafka", "reference", 15.0),
@@ -71,6 +76,7 @@ class Sizes:
             "struct": 2_000_000,
             "table": 1_000_000,
             "map": 500_000,
+            **dict.fromkeys(TABLES, 1_000_000),
             **dict.fromkeys(("fanout", "events", "concurrency", "take"), 1_000_000),
             **dict.fromkeys(("group_by", "sink"), 400_000),
         }
@@ -79,6 +85,7 @@ class Sizes:
         default_factory=lambda: {
             **dict.fromkeys(("raw", "json", "record", "events", "take"), 40_000),
             **dict.fromkeys(("table", "fanout", "concurrency"), 20_000),
+            **dict.fromkeys(TABLES, 16_000),
             **dict.fromkeys(("map", "group_by", "sink"), 16_000),
         }
     )
@@ -149,6 +156,7 @@ class Throughput:
             "TOPIC": topic,
             "OUT": out,
             "COUNT": count,
+            "STORE": "rocksdb://" if workload == "rocksdb" else "memory://",
         }
         program = "bare.py" if side == "bare" else "app.py"
         try:
@@ -180,8 +188,9 @@ class Throughput:
             found["second agent"] = (report["second"], {"count": count, "total": total})
         if workload == "map":
             found["topic written to"] = (broker.sum_of(variables["OUT"]), (count, total + count))
-        if workload == "table":
+        if workload in {"table", *TABLES}:
             found["table"] = (report["table"], count)
+        if workload in {"table", "rocksdb", "windowed"}:
             found["changelog"] = (broker.sum_of_changelog(f"{name}-counts-changelog"), count)
         wrong = [
             f"{what}: {got}, not {wanted}" for what, (got, wanted) in found.items() if got != wanted
@@ -218,7 +227,7 @@ def per_cpu_second(row: dict[str, Any]) -> float:
 def summary(rows: list[dict[str, Any]]) -> list[list[str]]:
     """Return one line per workload and side for the table of rates."""
     lines = []
-    for workload in (*WORKLOADS, *OPERATORS):
+    for workload in (*WORKLOADS, *TABLES, *OPERATORS):
         for side in SIDES:
             mine = [row for row in rows if (row["workload"], row["side"]) == (workload, side)]
             if mine:
