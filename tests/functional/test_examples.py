@@ -170,5 +170,74 @@ def test_several_apps(surroundings: dict[str, str], tmp_path: Path) -> None:
     assert places == ["attic", "cellar", "kitchen"]
 
 
+def test_windowed_views(surroundings: dict[str, str], tmp_path: Path) -> None:
+    """An hour of views at once and out of order gives each minute with all its views, once."""
+    log = tmp_path / "log"
+    env = {**surroundings, "TABLE_CLEANUP_INTERVAL": "0.3"}
+    with _program("windowed_views.py", "worker", env=env, log=log) as worker:
+        with _program("windowed_views.py", "browse", "--number", "3600", env=env) as feeder:
+            assert feeder.wait(60) == 0
+        deadline = time.monotonic() + 60
+        while sum(_minutes(log).values()) < 59 * 60:  # the last one ends with the clock
+            assert worker.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        worker.terminate()
+        assert worker.wait(20) == 0, log.read_text()
+    assert {count for minute, count in _minutes(log).items() if minute < "12:59"} == {60}
+    assert len([line for line in log.read_text().splitlines() if " /docs " in line]) in {59, 60}
+
+
+def _minutes(log: Path) -> Counter[str]:
+    """Return how many views were printed of each minute, over all pages."""
+    counts: Counter[str] = Counter()
+    for line in log.read_text().splitlines():
+        words = line.split("] ")[-1].split(" ")
+        if len(words) == 3 and words[1] in {"/", "/docs"}:
+            counts[words[0]] += int(words[2])
+    return counts
+
+
+def test_leaderboard(surroundings: dict[str, str], tmp_path: Path) -> None:
+    """Two workers print the same three best players."""
+    logs = [tmp_path / "one", tmp_path / "two"]
+    with (
+        _program("leaderboard.py", "worker", env=surroundings, log=logs[0]) as one,
+        _program("leaderboard.py", "worker", env=surroundings, log=logs[1]) as two,
+    ):
+        with _program("leaderboard.py", "play", "--number", "5000", env=surroundings) as feeder:
+            assert feeder.wait(60) == 0
+        deadline = time.monotonic() + 60
+        while not _last_line(logs[0]) == _last_line(logs[1]) != "":
+            assert one.poll() is two.poll() is None, logs[0].read_text() + logs[1].read_text()
+            assert time.monotonic() < deadline, logs[0].read_text() + logs[1].read_text()
+            time.sleep(0.2)
+        for worker in (one, two):
+            worker.terminate()
+            assert worker.wait(20) == 0
+    assert _last_line(logs[0]).startswith("emil ")
+
+
+def _last_line(log: Path) -> str:
+    """Return the last line of the leaderboard that was printed."""
+    lines = [line.split("] ")[-1] for line in log.read_text().splitlines()]
+    return next((line for line in reversed(lines) if line.count(",") == 2), "")
+
+
+def test_unique_visitors(surroundings: dict[str, str], tmp_path: Path) -> None:
+    """However often they come, each page has had a hundred different visitors."""
+    log = tmp_path / "log"
+    with _program("unique_visitors.py", "worker", env=surroundings, log=log) as worker:
+        with _program("unique_visitors.py", "browse", env=surroundings) as feeder:
+            assert feeder.wait(60) == 0
+        deadline = time.monotonic() + 60
+        while not {"/ 100", "/docs 100", "/download 100"} <= _last_words(log):
+            assert worker.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        worker.terminate()
+        assert worker.wait(20) == 0, log.read_text()
+
+
 def _last_words(log: Path) -> set[str]:
     return {line.split("] ")[-1] for line in log.read_text().splitlines()}
