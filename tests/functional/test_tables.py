@@ -393,3 +393,65 @@ async def test_a_slow_changelog_holds_events_back(broker_url: str, topic_name: N
         app.producer.flush = flush  # type: ignore[method-assign]
         gate.set()
         await eventually(lambda: len(table) == 20_000, timeout=60)
+
+
+@pytest.mark.parametrize("broker_url", NO_KAFKA, indirect=True)
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("known", [False, True], ids=["fresh", "known"])
+async def test_pain_09_events_that_wait_are_processed_after_recovery(
+    broker_url: str, topic_name: Name, tmp_path: Path, store: str, known: bool
+) -> None:
+    """A worker with a large changelog processes every event that was waiting, and commits none before (pain row 9)."""
+    id, source = topic_name("app"), topic_name("in")
+    keys, events = 50_000, 1000
+    feeder = make_app(broker_url, topic_name("feeder"))
+    await feeder.start()
+    log = f"{id}-totals-changelog"
+    await declare(feeder, source, log)
+    producer = feeder.producer
+    for topic in (source, log):
+        await producer.load_partitions(topic)
+    if known:  # the group has committed something before
+        async with running(counting_app(broker_url, id, source, tmp_path / "other")[0]):
+            for partition in range(4):
+                producer.append(source, partition, b"k", b"0")
+            await producer.flush()
+            await asyncio.sleep(0.5)
+    for number in range(keys):
+        producer.append(log, number % 4, b'"key-%d"' % number, b"1")
+        if number % 5000 == 0:
+            await producer.flush()
+    for number in range(events):
+        producer.append(source, number % 4, b"k", b"%d" % number)
+    await producer.flush()
+    await feeder.stop()
+
+    app, totals, seen = counting_app(broker_url, id, source, tmp_path, store=store)
+    async with running(app):
+        await eventually(lambda: len(seen) >= events, timeout=60)
+        assert sorted(seen)[-events:] == [(number, keys // 4) for number in range(events)]
+        await committed_everything(app)
+        assert len(totals) == keys + 4
+        assert totals.get("key-7") == 1
+
+
+def counting_app(
+    broker_url: str, id: str, source: str, datadir: Path, **options: Any
+) -> tuple[faust.App, Any, list[Any]]:
+    """Make an app that counts, and remembers how many keys of the changelog each event has found."""
+    app = make_app(broker_url, id, datadir=datadir, **options)
+    topic = app.topic(source, key_type=str, value_type=int)
+    totals: Any = app.Table("totals", default=int)
+    seen: list[Any] = []
+
+    @app.agent(topic, name="add")
+    async def add(stream: Any) -> None:
+        found: dict[int, int] = {}
+        async for event in stream.events():
+            partition = event.message.partition
+            if partition not in found:
+                found[partition] = sum(1 for key in totals if key != "k")
+            totals[event.key] += 1
+            seen.append((event.value, found[partition]))
+
+    return app, totals, seen

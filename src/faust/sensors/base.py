@@ -65,6 +65,9 @@ class Sensor(Service):
     def on_table_del(self, table: Any, key: Any) -> None:
         """A key of a table is deleted."""
 
+    def on_table_late(self, table: Any, key: Any, timestamp: float) -> None:
+        """A write to a window of *table* was dropped: the window is closed. *timestamp* is the event's, in seconds."""
+
     def on_commit_initiated(self, consumer: Any) -> Any:
         """A commit of offsets begins; the result is given to `on_commit_completed`."""
 
@@ -149,6 +152,7 @@ class Hooks:
         "on_stream_event_out",
         "on_table_del",
         "on_table_get",
+        "on_table_late",
         "on_table_set",
         "on_threaded_producer_buffer_processed",
         "on_topic_buffer_full",
@@ -164,6 +168,7 @@ class Hooks:
     on_table_get: Callable[[Any, Any], None] | None
     on_table_set: Callable[[Any, Any, Any], None] | None
     on_table_del: Callable[[Any, Any], None] | None
+    on_table_late: Callable[[Any, Any, float], None] | None
     on_commit_initiated: Callable[[Any], State] | None
     on_commit_completed: Callable[[Any, State], None] | None
     on_send_initiated: Callable[[Any, str, Any, int, int], State] | None
@@ -312,6 +317,12 @@ class SensorDelegate:
         hook = self.hooks.on_table_del
         if hook is not None:
             hook(table, key)
+
+    def on_table_late(self, table: Any, key: Any, timestamp: float) -> None:
+        """Pass on `Sensor.on_table_late`."""
+        hook = self.hooks.on_table_late
+        if hook is not None:
+            hook(table, key, timestamp)
 
     def on_commit_initiated(self, consumer: Any) -> State:
         """Pass on `Sensor.on_commit_initiated`."""

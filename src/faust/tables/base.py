@@ -358,6 +358,7 @@ class Collection(Generic[K, V]):
     def note_late(self, key: Any, timestamp: float) -> None:
         """A write at *timestamp* was dropped: the window is closed."""
         self.late += 1
+        self.app.sensors.on_table_late(self, key, timestamp)
         if self.late == 1:
             logger.warning(
                 "Table %r drops events that come too late: key %r at %s is more than %g s behind its partition (this is "

@@ -12,6 +12,7 @@ from tests.support.changelogs import App, World, assign, event_of, worker
 
 import faust
 from faust.messages import TP
+from faust.sensors.base import Sensor
 from faust.tables.expiry import TtlIndex
 from faust.tables.table import Table
 
@@ -362,6 +363,13 @@ async def test_pain_33_what_is_too_late_is_counted(
     app: App, world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An event beyond the grace is dropped and counted, and said once; one within it counts (pain row 33, BUG-W13)."""
+    told: list[Any] = []
+
+    class Late(Sensor):
+        def on_table_late(self, table: Any, key: Any, timestamp: float) -> None:
+            told.append((table.name, key, timestamp))
+
+    app.sensors.add(Late())
     hits = await declare(app, faust.HoppingWindow(10, 5), grace=20)
     hit(world, hits, 100)
     hit(world, hits, 75.1)
@@ -369,6 +377,7 @@ async def test_pain_33_what_is_too_late_is_counted(
     hit(world, hits, 70)
     hit(world, hits, 50)
     assert hits.table.late == 5
+    assert told == [("totals", "k", at) for at in (75.1, 70.0, 70.0, 50.0, 50.0)]
     assert caplog.text.count("drops events that come too late") == 1
     assert sorted(window_range for _, window_range in hits.table) == [
         (75.0, 84.9),
