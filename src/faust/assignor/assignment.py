@@ -7,7 +7,7 @@ and one decision is taken for all topics of a group. A decision has two halves.
 *Actives.* Every partition has one owner, and the members' counts differ by at most one. Among all
 such divisions those that move the fewest partitions are best, and one of them is taken: a member
 keeps ``floor(n/m)`` of what it had, and as many members as there are remainders keep one more. What
-is moved anyway goes first to a member that has a standby of it.
+is moved anyway goes first to a member that has a standby of it, and has caught up.
 
 *Standbys.* Every partition has ``min(replicas, m - 1)`` of them, never with the owner, each on
 another member, and again the members' counts differ by at most one. That is always possible when
@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 __all__ = ["Claims", "Group", "Share", "assign_group", "copartition_groups"]
@@ -53,6 +54,8 @@ class Claims(NamedTuple):
 
     actives: frozenset[int] = frozenset()
     standbys: frozenset[int] = frozenset()
+    cold: frozenset[int] = frozenset()
+    """Those of its standbys that are not near the end of their changelogs."""
 
 
 class Share(NamedTuple):
@@ -141,7 +144,7 @@ def _claims_in_range(
     for member in members:
         claimed = previous.get(member, Claims())
         actives = claimed.actives & known
-        claims[member] = Claims(actives, claimed.standbys & known - actives)
+        claims[member] = Claims(actives, claimed.standbys & known - actives, claimed.cold)
     return claims
 
 
@@ -248,7 +251,8 @@ def _promote(
     """Take the surplus away, hand over to standbys with room; return what still needs an owner.
 
     Partitions without an owner come first, since they have no choice. A member with a surplus gives
-    up what a standby can take, then its lowest numbers.
+    up what a standby can take, then its lowest numbers. A standby that still has much to read takes over
+    only when there is no better one.
     """
     standbys: dict[int, list[str]] = {}
     for member in balance.members:
@@ -258,15 +262,22 @@ def _promote(
     def promoted(partition: int) -> bool:
         able = [member for member in standbys.get(partition, ()) if balance.room(member)]
         if able:
-            balance.give(min(able, key=lambda member: len(balance.held[member])), partition)
+            balance.give(min(able, key=partial(fitness, partition)), partition)
         return bool(able)
+
+    def fitness(partition: int, member: str) -> tuple[bool, int]:
+        return partition in claims[member].cold, len(balance.held[member])
+
+    def warmth(partition: int) -> bool:
+        """Sort what a caught-up standby can take before what another one can."""
+        return all(partition in claims[member].cold for member in standbys.get(partition, ()))
 
     owned = set().union(*balance.held.values())
     moving = [p for p in range(partitions) if p not in owned and not promoted(p)]
     for member, count in surplus.items():
         held = balance.held[member]
         left = count
-        for partition in sorted(held):
+        for partition in sorted(held, key=lambda p: (warmth(p), p)):
             if left and promoted(partition):
                 held.remove(partition)
                 left -= 1

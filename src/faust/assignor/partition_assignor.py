@@ -62,6 +62,8 @@ class PartitionAssignor:
         changelog_topics: Gives the names of all tables' changelog topics.
         global_topics: Gives those among them that belong to global tables.
         synchronized_topics: Gives the global ones of which also the own partitions are followed.
+        is_warm: Says whether a standby of this worker is near the end of its changelog. It may be asked in
+            the client's thread.
 
     Attributes:
         missing_topics: Subscribed topics that had no partitions when this worker last led an
@@ -79,6 +81,7 @@ class PartitionAssignor:
         changelog_topics: TopicNames = frozenset,
         global_topics: TopicNames = frozenset,
         synchronized_topics: TopicNames = frozenset,
+        is_warm: Callable[[TP], bool] = lambda _tp: True,
     ) -> None:
         if replicas < 0:
             raise ValueError(f"replicas: expected 0 or more standbys, got {replicas}")
@@ -88,6 +91,7 @@ class PartitionAssignor:
         self._changelog_topics = changelog_topics
         self._global_topics = global_topics
         self._synchronized_topics = synchronized_topics
+        self._is_warm = is_warm
         self._given = _Given.nothing()
 
     def __repr__(self) -> str:
@@ -98,12 +102,18 @@ class PartitionAssignor:
     def subscription_user_data(self, topics: frozenset[str]) -> bytes:
         """Say what this member held of *topics*, and its URL."""
         held = self._given.holdings
+        standbys = {topic: held.standbys[topic] for topic in held.standbys if topic in topics}
+        cold = {
+            topic: [number for number in numbers if not self._is_warm(TP(topic, number))]
+            for topic, numbers in standbys.items()
+            if topic in self._changelog_topics()
+        }
         return encode_subscription(
             Holdings(
-                {topic: held.actives[topic] for topic in held.actives if topic in topics},
-                {topic: held.standbys[topic] for topic in held.standbys if topic in topics},
+                {topic: held.actives[topic] for topic in held.actives if topic in topics}, standbys
             ),
             self.canonical_url,
+            {topic: numbers for topic, numbers in cold.items() if numbers},
         )
 
     def on_assignment(self, assignment: MemberAssignment, generation: int) -> None:
@@ -192,7 +202,7 @@ class PartitionAssignor:
         roles: dict[str, dict[str, tuple[list[int], list[int]]]] = {member: {} for member in order}
         for group in groups:
             claims = {
-                member: _claims(sent[member].assignment, group.topics, global_topics)
+                member: _claims(sent[member], group.topics, global_topics)
                 for member in group.members
             }
             shares = assign_group(group.partitions, group.members, claims, self.replicas, load)
@@ -329,12 +339,14 @@ def _warn_of_shared_urls(urls: Iterable[str]) -> None:
             )
 
 
-def _claims(held: Holdings, topics: Sequence[str], global_topics: Collection[str]) -> Claims:
+def _claims(sent: MemberData, topics: Sequence[str], global_topics: Collection[str]) -> Claims:
     """Return what a member held of a group, said by the group's first topic that it held anything of.
 
     Everybody holds all of a global topic, so these are asked last, and what is active and not
     standby is the claim.
     """
+    held = sent.assignment
+    cold = frozenset(number for topic in topics for number in sent.catching_up.get(topic, ()))
     for topic in sorted(topics, key=lambda topic: topic in global_topics):
         actives = frozenset(held.actives.get(topic, ()))
         standbys = frozenset(held.standbys.get(topic, ()))
@@ -342,7 +354,7 @@ def _claims(held: Holdings, topics: Sequence[str], global_topics: Collection[str
             actives -= standbys
             standbys = frozenset()
         if actives or standbys:
-            return Claims(actives, standbys)
+            return Claims(actives, standbys, cold)
     return Claims()
 
 

@@ -5,7 +5,9 @@ leader's answer. Field names and their order are those that faust-streaming work
 ``faust``, version 4), so that workers of both kinds can be members of one group, and either kind
 can lead it.
 
-In a subscription only ``assignment`` and ``url`` are said; the leader takes the rest from nobody
+One field is ours: ``catching_up``, which the leader of a group with mixed workers ignores when it is an old one.
+
+In a subscription otherwise only ``assignment`` and ``url`` are said; the leader takes the rest from nobody
 (old leaders neither), and repeating the whole cluster's map in every subscription would make
 joining quadratic in the number of members.
 """
@@ -53,6 +55,8 @@ class MemberData(msgspec.Struct):
     changelog_distribution: Distribution = {}
     external_topic_distribution: Distribution = {}
     topic_groups: dict[str, int] = {}
+    catching_up: dict[str, list[int]] = {}
+    """In a subscription: standbys that are far from the end of their changelogs; left out when there are none."""
 
 
 class SharedData:
@@ -84,9 +88,16 @@ class _Answer(msgspec.Struct):
 _decoder = msgspec.json.Decoder(MemberData)
 
 
-def encode_subscription(holdings: Holdings, url: str) -> bytes:
-    """Encode what a member says when it joins: what it held last, and its URL."""
-    return msgspec.json.encode(MemberData(holdings, url))
+def encode_subscription(
+    holdings: Holdings, url: str, catching_up: Mapping[str, Sequence[int]] | None = None
+) -> bytes:
+    """Encode what a member says when it joins: what it held last, its URL, and which standbys are not warm."""
+    plain = msgspec.to_builtins(MemberData(holdings, url))
+    if not catching_up:
+        del plain["catching_up"]
+    else:
+        plain["catching_up"] = catching_up
+    return msgspec.json.encode(plain)
 
 
 def decode_subscription(data: bytes) -> MemberData:
