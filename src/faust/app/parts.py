@@ -78,6 +78,7 @@ class AppWithParts(ConfiguredApp):
         self._transport: Transport | None = None
         self._producer_transport: Transport | None = None
         self._assignor: Any = None
+        self._router: Any = None
         self._leader: Any = None
         self._admin: AdminDriver | None = None
         self._replies: ReplyConsumer | None = None
@@ -239,6 +240,13 @@ class AppWithParts(ConfiguredApp):
             changelog_topics=lambda: frozenset(self.tables.changelog_topics),
             global_topics=lambda: frozenset(self.tables.global_topics),
         )
+
+    @property
+    def router(self) -> Any:
+        """Knows which worker has a key; its class is setting ``Router``."""
+        if self._router is None:
+            self._router = self.conf.Router(self)
+        return self._router
 
     @property
     def leader_assignor(self) -> Any:

@@ -53,9 +53,7 @@ class ExtensionSettings(SettingsTable, section=SectionType.EXTENSION):
     SetGlobalTable: _Symbol = _Symbol(default="faust:SetGlobalTable")
     """Class of global tables of sets."""
 
-    Router: _Symbol = _Symbol(
-        default="faust.app.router:Router", not_built="routing requests to workers"
-    )
+    Router: _Symbol = _Symbol(default="faust.app.router:Router")
     """Class that finds the worker that has a key."""
 
     HttpClient: _Symbol = _Symbol(
