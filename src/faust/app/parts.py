@@ -235,10 +235,11 @@ class AppWithParts(ConfiguredApp):
     def make_assignor(self) -> Any:
         """Make the assignor of one member of this app's group; its class is setting ``PartitionAssignor``."""
         return self.conf.PartitionAssignor(
-            replicas=0,
+            replicas=self.conf.table_standby_replicas,
             canonical_url=str(self.conf.canonical_url),
             changelog_topics=lambda: frozenset(self.tables.changelog_topics),
             global_topics=lambda: frozenset(self.tables.global_topics),
+            is_warm=self.tables.is_warm,
         )
 
     @property

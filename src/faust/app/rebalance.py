@@ -81,7 +81,7 @@ class Rebalance:
             app.consumer_generation_id = generation
             app.unassigned = not assigned
             self._recovery = asyncio.get_running_loop().create_task(
-                self._recover(assigned, sources, generation),
+                self._recover(assigned, sources, self._standbys(assigned), generation),
                 name=f"recovery of generation {generation}",
             )
             await app.on_partitions_assigned.send(set(assigned))
@@ -90,8 +90,16 @@ class Rebalance:
             logger.exception("Rebalance: taking over partitions failed")
             await app.crash(exc)
 
+    def _standbys(self, assigned: frozenset[TP]) -> frozenset[TP]:
+        """Return those of *assigned* of which this worker only keeps a copy."""
+        return frozenset(tp for tp in assigned if not self.app.assignor.is_active(tp))
+
     async def _recover(
-        self, assigned: frozenset[TP], sources: frozenset[TP], generation: int
+        self,
+        assigned: frozenset[TP],
+        sources: frozenset[TP],
+        standbys: frozenset[TP],
+        generation: int,
     ) -> None:
         app = self.app
         waiting = set(sources)
@@ -104,7 +112,7 @@ class Rebalance:
 
         try:
             app.in_recovery = True
-            await app.tables.recover(assigned, generation, on_ready)
+            await app.tables.recover(assigned, generation, on_ready, standbys)
             app.in_recovery = False
             await app.on_rebalance_complete.send()
             if waiting:
@@ -118,8 +126,9 @@ class Rebalance:
             await app.crash(exc)
 
     async def stop_recovery(self) -> None:
-        """Cancel the recovery that is running, if any, and wait for its end."""
+        """Cancel the recovery that is running, if any, and wait for its end; follow no copies either."""
         recovery, self._recovery = self._recovery, None
         if recovery is not None:
             recovery.cancel()
             await asyncio.gather(recovery, return_exceptions=True)
+        await self.app.tables.stop_standbys()

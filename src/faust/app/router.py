@@ -165,4 +165,6 @@ def _encoded_in(app: Any, topic: Any, key: Any) -> bytes | None:
         return raw
     if isinstance(key, str | bytes):
         return key.encode() if isinstance(key, str) else key
-    raise TypeError(f"a key of a topic that this app does not read must be str or bytes, got {key!r}")
+    raise TypeError(
+        f"a key of a topic that this app does not read must be str or bytes, got {key!r}"
+    )

@@ -123,13 +123,12 @@ class StreamSettings(SettingsTable, section=SectionType.STREAM):
 class TableSettings(SettingsTable, section=SectionType.TABLE):
     """Tables."""
 
-    table_standby_replicas: UnsignedInt = UnsignedInt(
-        not_built="standby copies of tables",
-        also_built=(0,),
-        default=1,
-        env="TABLE_STANDBY_REPLICAS",
-    )
-    """Copies of every table partition that other workers keep ready."""
+    table_standby_replicas: UnsignedInt = UnsignedInt(default=1, env="TABLE_STANDBY_REPLICAS")
+    """Copies of every table partition that other workers keep ready.
+
+    At most one less than there are workers. When the owner of a partition goes away a worker with a copy takes over, and
+    reads only the end of the changelog. Each copy costs the disk (or memory), and the reading, of what it copies.
+    """
 
     table_cleanup_interval: Seconds = Seconds(default=30.0, env="TABLE_CLEANUP_INTERVAL")
     """How often windows and keys that have expired are looked for and removed."""

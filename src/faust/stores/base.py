@@ -82,6 +82,10 @@ class PartitionStore(abc.ABC):
     def clear(self) -> None:
         """Remove every entry and every note, and forget the persisted offset."""
 
+    def is_wanted(self) -> bool:
+        """Say whether another process waits in `Store.open` for this partition; asked twice a second of copies on standby."""
+        return False
+
     @abc.abstractmethod
     def close(self) -> None:
         """Release files and locks. Idempotent; nothing else is called afterwards."""
@@ -125,6 +129,13 @@ class Store(abc.ABC):
         Waits for another process that still has it open, as happens when a partition moves between two workers of
         one machine.
         """
+
+    async def open_standby(self, partition: int) -> PartitionStore | None:
+        """Open one partition to hold a copy on standby; None: another process keeps these very files, and no copy is needed.
+
+        Does not wait for other processes.
+        """
+        return await self.open(partition)
 
     @abc.abstractmethod
     async def close(self) -> None:

@@ -22,6 +22,7 @@ import asyncio
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from math import ceil
@@ -58,6 +59,10 @@ NOTE = RESERVED + b"note__"
 
 LOCK_TIMEOUT = 30.0
 """Seconds to wait for another process that has a partition open."""
+WANTED = ".wanted"
+"""Ending of the file by which a process that waits for a database asks a copy on standby to give way."""
+WANTED_FOR = 2.0
+"""Seconds for which such a file counts; it is touched again and again."""
 LOCK_POLL = 0.05
 MARK = "DAMAGED"
 """A file of this name in a database's directory: do not open, move aside."""
@@ -187,6 +192,10 @@ class RocksDBPartition(PartitionStore):
         Rdict.destroy(str(self.path))
         self._db = self._open_db(self.path)
         self._offset = None
+
+    def is_wanted(self) -> bool:
+        """Say whether another process of this machine waits for the database."""
+        return _is_wanted(self.path)
 
     def close(self) -> None:
         """Flush, and release the lock."""
@@ -402,10 +411,36 @@ class Store(BaseStore):
                         self.table,
                         self.path(partition),
                     )
+                _wanted(self.path(partition)).touch()
                 await asyncio.sleep(LOCK_POLL)
             else:
+                if said:
+                    _wanted(self.path(partition)).unlink(missing_ok=True)
                 self._open[partition] = opened
                 return opened
+
+    async def open_standby(self, partition: int) -> PartitionStore | None:
+        """Open the database of a partition, unless another process of this machine has it or waits for it.
+
+        Raises:
+            StoreError: It cannot be opened.
+        """
+        path = self.path(partition)
+        if _is_wanted(path):
+            return None
+        loop = asyncio.get_running_loop()
+        opening = loop.run_in_executor(None, self._open_or_rescue, path)
+        try:
+            opened = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_unwanted)
+            raise
+        except Exception as exc:
+            if _is_lock(exc):
+                return None
+            raise StoreError(f"table {self.table!r}: cannot open {path}: {exc}") from exc
+        self._open[partition] = opened
+        return opened
 
     def _open_or_rescue(self, path: Path) -> RocksDBPartition:
         """Open a database; move it aside and begin a new one when it is damaged."""
@@ -524,6 +559,18 @@ def _free_name(path: Path, why: str) -> Path:
     while (aside := path.with_name(f"{path.name}.{why}-{number}")).exists():
         number += 1
     return aside
+
+
+def _wanted(path: Path) -> Path:
+    return path.with_name(path.name + WANTED)
+
+
+def _is_wanted(path: Path) -> bool:
+    """Say whether a process has asked for *path* lately; one that died while it waited asks no more."""
+    try:
+        return time.time() - _wanted(path).stat().st_mtime < WANTED_FOR
+    except FileNotFoundError:
+        return False
 
 
 def _is_lock(exc: Exception) -> bool:

@@ -455,10 +455,27 @@ class Collection(Generic[K, V]):
         """Hold partition *number* from now on; it has to be recovered before it is used."""
         partition = self.held.get(number)
         if partition is None:
-            store = self.data
-            tp = TP(self.changelog_topic_name, number)
-            partition = self.make_partition(tp, await store.open(number))
-            self.held[number] = partition
+            partition = self._hold(number, await self.data.open(number))
+        partition.standby = False
+        partition.buffer_size = self.recovery_buffer_size
+        return partition
+
+    async def open_standby(self, number: int) -> TablePartition | None:
+        """Hold a copy of partition *number* from now on; None: another process of this machine keeps its files."""
+        partition = self.held.get(number)
+        if partition is None:
+            opened = await self.data.open_standby(number)
+            if opened is None:
+                return None
+            partition = self._hold(number, opened)
+        partition.standby = True
+        partition.complete = False
+        partition.buffer_size = self.standby_buffer_size or self.recovery_buffer_size
+        return partition
+
+    def _hold(self, number: int, store: PartitionStore) -> TablePartition:
+        tp = TP(self.changelog_topic_name, number)
+        partition = self.held[number] = self.make_partition(tp, store)
         return partition
 
     def make_partition(self, tp: TP, store: PartitionStore) -> TablePartition:

@@ -16,7 +16,8 @@ from typing import Any
 from faust.messages import TP, Slice
 from faust.tables.base import Collection as Table
 from faust.tables.followed import FollowedPartition
-from faust.tables.recovery import Recovery, retried
+from faust.tables.reading import retried
+from faust.tables.recovery import Recovery
 from faust.transport.base import ConsumerDriver
 from faust.transport.consumer import Consumer
 

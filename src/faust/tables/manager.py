@@ -29,7 +29,9 @@ from faust.tables.base import Collection
 from faust.tables.cleaning import Cleaner
 from faust.tables.following import Following
 from faust.tables.partition import PartitionFlush, TablePartition
-from faust.tables.recovery import OnReady, Recovery, retried
+from faust.tables.reading import OnEvent, retried
+from faust.tables.recovery import OnReady, Recovery
+from faust.tables.standbys import WARM, Standbys
 
 __all__ = ["TableManager"]
 
@@ -37,6 +39,8 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 AT_ONCE = 1000
 """Keys encoded before other coroutines get their turn."""
+GIVE_WAY_EVERY = 0.5
+"""Seconds between two looks at whether another process of this machine wants the files of a copy on standby."""
 
 
 class TableManager(Service, Mapping[str, Collection[Any, Any]]):
@@ -69,6 +73,13 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         self._following: Following | None = None
         self.recovery: Recovery | None = None
         """The recovery under way, with its progress."""
+        self.standbys: Standbys | None = None
+        """The copies on standby of this assignment that are being followed."""
+        self.actives_ready: bool = False
+        """The partitions of the last assignment are recovered."""
+        self._standing_by: asyncio.Task[None] | None = None
+        self._giving_way: asyncio.Task[None] | None = None
+        self._warm: frozenset[TP] = frozenset()
 
     # -- the tables
 
@@ -142,15 +153,18 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
                 sync=self._sync,
             )
             self._cleaning = loop.create_task(self._clean_regularly(), name="clean tables")
+            self._giving_way = loop.create_task(self._give_way_regularly(), name="give way")
 
     async def on_stop(self) -> None:
         """Close the stores. Flushing and committing come before, when the partitions are released."""
-        running = [task for task in (self._flusher, self._cleaning) if task is not None]
-        self._flusher = self._cleaning = None
+        tasks = (self._flusher, self._cleaning, self._giving_way)
+        running = [task for task in tasks if task is not None]
+        self._flusher = self._cleaning = self._giving_way = None
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await self._stop_recovery()
+        await self.stop_standbys()
         following, self._following = self._following, None
         if following is not None:
             await following.stop()
@@ -350,9 +364,12 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         """Partitions go away: flush, and let no event use the tables until the next `recover`.
 
         The state of the partitions is kept until then, since most of them come back; not if they are *lost*: then
-        others may have written to their changelogs already, nothing is flushed and everything of them is dropped.
+        others may have written to their changelogs already, nothing is flushed and everything of them is dropped. A
+        copy on standby says what its changelog says, and is kept.
         """
+        self.actives_ready = False
         await self._stop_recovery()
+        await self.stop_standbys()
         async with self._not_cleaning(lost=lost):
             try:
                 if not lost:
@@ -361,8 +378,9 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
                 for table in self._tables.values():
                     if lost:
                         topic = table.changelog_topic_name
-                        for number in [n for n in table.held if TP(topic, n) in revoked]:
-                            table.drop_partition(number)
+                        for number, partition in list(table.held.items()):
+                            if TP(topic, number) in revoked and not partition.standby:
+                                table.drop_partition(number)
                     table.suspend()
 
     @asynccontextmanager
@@ -384,50 +402,65 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
             if lock is not None:
                 lock.release()
 
-    async def recover(self, assigned: frozenset[TP], generation: int, on_ready: OnReady) -> None:
+    async def recover(
+        self,
+        assigned: frozenset[TP],
+        generation: int,
+        on_ready: OnReady,
+        standbys: frozenset[TP] = frozenset(),
+    ) -> None:
         """Bring the tables of *assigned* partitions up to their changelogs; may be cancelled at any point.
+
+        Then the copies on standby are followed, until `stop_standbys` or the next revocation.
 
         Arguments:
             assigned: Everything this worker holds now, changelogs and sources.
             generation: The generation of the group in which it was assigned.
             on_ready: Called, soon and then again and again, with partition numbers that may flow: all their tables are
                 there. Every number of *assigned* is named once.
+            standbys: Those of *assigned* that are only to be held ready.
 
         Raises:
             ConsistencyError: A store is ahead of its changelog, and setting ``recovery_consistency_check`` is on.
         """
         await self._stop_recovery()
+        await self.stop_standbys()
         self._recovering = asyncio.current_task()
         try:
             if self.app.conf.stream_recovery_delay:
                 await asyncio.sleep(self.app.conf.stream_recovery_delay)
             await self._learn_counts(assigned)
             async with self._flushing:
-                partitions = await self._take_over(assigned)
+                partitions = await self._take_over(assigned - standbys, standbys)
             await self._follow()
             self.recovery = Recovery(
                 partitions,
-                numbers=frozenset(tp.partition for tp in assigned),
+                numbers=frozenset(tp.partition for tp in assigned - standbys),
                 reader=self.app.consumer,
                 generation=generation,
                 on_ready=on_ready,
                 check=self.app.conf.recovery_consistency_check,
                 timeout=self.app.conf.broker_request_timeout,
-                on_event={
-                    table.changelog_topic_name: table.announce_event
-                    for table in self._tables.values()
-                    if table.on_changelog_event is not None
-                },
+                on_event=self._listeners(),
             )
             for table in self._tables.values():
                 if table.is_global:
                     for partition in table.held.values():
                         partition.generation = generation
             await self.recovery.run()
+            self.actives_ready = True
             await self._call_back()
+            await self._start_standbys(standbys, generation)
         finally:
             self.recovery = None
             self._recovering = None
+
+    def _listeners(self) -> dict[str, OnEvent]:
+        return {
+            table.changelog_topic_name: table.announce_event
+            for table in self._tables.values()
+            if table.on_changelog_event is not None
+        }
 
     async def _stop_recovery(self) -> None:
         """End a recovery that somebody has left running."""
@@ -441,27 +474,118 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
             for topic in sorted({tp.topic for tp in assigned} | self.changelog_topics):
                 await self._count(topic)
 
-    async def _take_over(self, assigned: frozenset[TP]) -> dict[TP, TablePartition]:
-        """Drop what is not ours any more, open what is new, and undo what was never flushed."""
+    async def _take_over(
+        self, actives: frozenset[TP], standbys: frozenset[TP]
+    ) -> dict[TP, TablePartition]:
+        """Drop what is not ours any more, open what is new, and undo what was never flushed; return the active ones."""
         taken: dict[TP, TablePartition] = {}
         own = [table for table in self._tables.values() if not table.is_global]
         ours: dict[str, set[int]] = {table.changelog_topic_name: set() for table in own}
-        for tp in assigned:
-            if tp.topic in ours:
-                ours[tp.topic].add(tp.partition)
+        copies: dict[str, set[int]] = {topic: set() for topic in ours}
+        for tps, wanted in ((actives, ours), (standbys, copies)):
+            for tp in tps:
+                if tp.topic in wanted:
+                    wanted[tp.topic].add(tp.partition)
         for table in self._tables.values():
             table.suspend()
         for (
             table
-        ) in own:  # let everything go before anything is waited for: others may wait for it, too
-            for number in set(table.held) - ours[table.changelog_topic_name]:
+        ) in own:  # let go of everything before waiting for anything: others may wait for it
+            topic = table.changelog_topic_name
+            for number in set(table.held) - ours[topic] - copies[topic]:
                 table.drop_partition(number)
+            for number in copies[topic] & set(table.held):
+                table.held[number].roll_back()
+                await table.open_standby(number)
         for table in own:
             for number in sorted(ours[table.changelog_topic_name]):
                 partition = await table.open_partition(number)
                 partition.roll_back()
                 taken[partition.tp] = partition
         return taken
+
+    # -- standbys
+
+    @property
+    def standbys_ready(self) -> bool:
+        """Every copy on standby has reached the end of its changelog, as it was last seen."""
+        if not self.actives_ready:
+            return False
+        return self._standing_by is None or (self.standbys is not None and self.standbys.ready)
+
+    def standby_lag(self) -> dict[TP, int]:
+        """Return how many records each copy on standby is behind its changelog, as far as that is known."""
+        return {} if self.standbys is None else self.standbys.lag()
+
+    def is_warm(self, tp: TP) -> bool:
+        """Say whether a copy on standby was near the end of its changelog when it was last followed.
+
+        May be called in any thread.
+        """
+        return tp in self._warm
+
+    async def _start_standbys(self, standbys: frozenset[TP], generation: int) -> None:
+        """Open the copies, and follow them in the background."""
+        self._warm &= standbys
+        tables = {table.changelog_topic_name: table for table in self._tables.values()}
+        copies: dict[TP, TablePartition] = {}
+        kept_by_others = []
+        for tp in sorted(standbys):
+            if tp.topic in tables:
+                copy = await tables[tp.topic].open_standby(tp.partition)
+                if copy is None:
+                    kept_by_others.append(tp)
+                else:
+                    copies[tp] = copy
+        if kept_by_others:
+            logger.info(
+                "Standby: %d partitions are kept by another worker of this machine in the same data directory; no copy is "
+                "made here (%s%s)",
+                len(kept_by_others),
+                ", ".join(f"{tp.topic}[{tp.partition}]" for tp in kept_by_others[:5]),
+                ", ..." if len(kept_by_others) > 5 else "",
+            )
+        if not copies:
+            return
+        self.standbys = Standbys(
+            copies,
+            reader=self.app.consumer,
+            generation=generation,
+            timeout=self.app.conf.broker_request_timeout,
+            on_event=self._listeners(),
+        )
+        self._standing_by = asyncio.get_running_loop().create_task(
+            self._stand_by(self.standbys), name=f"standbys of generation {generation}"
+        )
+
+    async def _stand_by(self, standbys: Standbys) -> None:
+        try:
+            await standbys.run()
+        except Exception as exc:
+            logger.error("Cannot follow copies on standby: %s: %s", type(exc).__name__, exc)
+            await self.crash(exc)
+
+    async def stop_standbys(self) -> None:
+        """Follow the copies on standby no longer; what was read of them is in their stores."""
+        task, self._standing_by = self._standing_by, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        standbys, self.standbys = self.standbys, None
+        if standbys is not None:
+            lag = standbys.lag()
+            self._warm = self._warm - lag.keys() | {tp for tp in lag if lag[tp] <= WARM}
+
+    async def _give_way_regularly(self) -> None:
+        """Close copies on standby whose files another worker of this machine wants: it owns the partition."""
+        while True:
+            await asyncio.sleep(GIVE_WAY_EVERY)
+            for table in self._tables.values():
+                for number, partition in list(table.held.items()):
+                    if partition.standby and partition.store.is_wanted():
+                        if self.standbys is not None:
+                            self.standbys.forget(partition.tp)
+                        table.drop_partition(number)
 
     async def _follow(self) -> None:
         """Have the global tables complete: at the first time read them, then undo what was never flushed."""

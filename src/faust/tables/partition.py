@@ -85,6 +85,7 @@ class TablePartition:
         sending: Keys of the flush under way.
         generation: Generation whose events may use it; None while it is recovered, and between two assignments.
         complete: Holds everything that its changelog held when recovery ended.
+        standby: It is a copy of what another worker owns.
         closed: It was given away; nothing of it is sent or stored any more.
         buffer_size: Changelog records that recovery collects before it writes them to the store.
         expiry: Knows which keys have to go, and when; None: none ever.
@@ -112,6 +113,7 @@ class TablePartition:
         self.sending: dict[Any, bytes | None] = {}
         self.generation: int | None = None
         self.complete: bool = False
+        self.standby: bool = False
         self.closed: bool = False
         self.buffer_size: int = buffer_size
         self.expiry = expiry

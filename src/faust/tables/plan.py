@@ -29,6 +29,9 @@ A position that has reached the end is *confirmed* against fresh bounds, because
   faster than they can be read, and the state is as good as it gets;
 * it has grown, by what the former owner still had in its hands: read on, once. Whoever is still writing to it then
   is not kept away by waiting.
+
+A copy on standby is never done (`FollowPlan`). It reads what comes and asks for the bounds now and then; what makes
+a recovery start again makes it start again, too.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ from typing import NamedTuple
 from faust.exceptions import ConsistencyError
 from faust.messages import TP
 
-__all__ = ["Bounds", "PartitionPlan", "Phase", "Start", "Verdict", "start_of"]
+__all__ = ["Bounds", "FollowPlan", "PartitionPlan", "Phase", "Start", "Verdict", "start_of"]
 
 MAX_REBUILDS = 3
 """How often a partition starts again because its log was truncated while it was read."""
@@ -201,3 +204,77 @@ class PartitionPlan:
         self._went_back = False
         self.phase = Phase.READING if self.remaining else Phase.REACHED
         return Verdict.REBUILD
+
+
+class FollowPlan:
+    """Where a copy on standby is, in a log that others go on writing.
+
+    Attributes:
+        position: Next offset to be read.
+        end: The end of the log when it was last looked at, or what was read since.
+    """
+
+    __slots__ = ("_gap", "_polled", "_went_back", "end", "position")
+
+    def __init__(self, position: int, end: int) -> None:
+        self.position: int = position
+        self.end: int = max(position, end)
+        self._gap: int | None = None
+        self._polled: int | None = None
+        self._went_back = False
+
+    def __repr__(self) -> str:
+        return f"<FollowPlan at {self.position} of {self.end}>"
+
+    @property
+    def lag(self) -> int:
+        """How many offsets lie before the end."""
+        return self.end - self.position
+
+    @property
+    def doubtful(self) -> bool:
+        """What was read may not belong together: the bounds have to be asked for."""
+        return self._went_back or self._gap is not None
+
+    def slice(self, first: int, next_offset: int) -> bool:
+        """A slice of the log has arrived, from offset *first* up to *next_offset*; say whether it is to be applied.
+
+        One that begins below the position is not: the log has gone back under the consumer.
+        """
+        self._polled = None
+        if self._went_back or first < self.position or next_offset <= self.position:
+            self._went_back = True
+            return False
+        if first > self.position and self._gap is None:
+            self._gap = self.position
+        self._move(next_offset)
+        return True
+
+    def polled(self, position: int) -> bool:
+        """The consumer says it has come to *position*; say whether that is news.
+
+        Believed when it says so twice with no slice in between, as by `PartitionPlan.polled`.
+        """
+        if position <= self.position or self._polled != position:
+            self._polled = position
+            return False
+        if self._gap is None:
+            self._gap = self.position
+        self._move(position)
+        return True
+
+    def _move(self, position: int) -> None:
+        self.position = position
+        self.end = max(self.end, position)
+
+    def look(self, bounds: Bounds) -> bool:
+        """Compare with fresh *bounds*; True: wipe the copy and seek to the position, which is the beginning now."""
+        beginning, end = bounds
+        place = self.position if self._gap is None else self._gap
+        torn = self._went_back or end < self.position or place < beginning
+        self._gap = self._polled = None
+        self._went_back = False
+        if torn:
+            self.position = beginning
+        self.end = max(self.position, end)
+        return torn

@@ -15,29 +15,22 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from functools import partial
 from time import monotonic
-from typing import Protocol, TypeVar
 
-from faust.exceptions import AuthenticationFailed, AuthorizationFailed, BrokerError
-from faust.messages import TP, Record, Slice
+from faust.messages import TP, Slice
 from faust.tables.partition import TablePartition
-from faust.tables.plan import Bounds, PartitionPlan, Phase, Verdict, start_of
+from faust.tables.plan import PartitionPlan, Phase, Verdict, start_of
+from faust.tables.reading import ChangelogReader, OnEvent, Reader
 
-__all__ = ["OnReady", "Reader", "Recovery", "retried"]
+__all__ = ["OnReady", "Recovery"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 OnReady = Callable[[frozenset[int]], Awaitable[None] | None]
 """Called with partition numbers that may flow now; each number once per run."""
-
-OnEvent = Callable[[TP, Record], Awaitable[None]]
-"""Awaited with a record of a changelog before it is applied."""
 
 MANY = 100
 """Slices that may wait for those who want to hear of their records."""
@@ -48,68 +41,9 @@ STALLED_AFTER = 5.0
 """Seconds without a slice after which a partition's bounds are asked for again."""
 REPORT_EVERY = 5.0
 """Seconds between two progress reports in the log."""
-SETTLE = 0.005
-"""Seconds in which slices taken before a seek have certainly come by."""
-FIRST_RETRY = 0.1
-LAST_RETRY = 10.0
 
 
-class Reader(Protocol):
-    """What is asked of the consumer service."""
-
-    def pause(self, tps: Collection[TP]) -> None:
-        """Stop fetching."""
-        ...
-
-    def resume(self, tps: Collection[TP]) -> None:
-        """Fetch again."""
-        ...
-
-    async def seek(self, offsets: Mapping[TP, int]) -> None:
-        """Go on at other offsets."""
-        ...
-
-    async def position(self, tp: TP) -> int:
-        """Return the next offset to be handed over."""
-        ...
-
-    async def beginning_offsets(self, tps: Collection[TP]) -> dict[TP, int]:
-        """Return log start offsets."""
-        ...
-
-    async def end_offsets(self, tps: Collection[TP]) -> dict[TP, int]:
-        """Return next offsets to be written."""
-        ...
-
-    def route(self, topic: str, sink: Callable[[Slice], None] | None) -> None:
-        """Give the slices of a topic to *sink*, synchronously and as soon as they are taken; None: undo."""
-        ...
-
-
-async def retried(what: str, call: Callable[[], Awaitable[T]], timeout: float) -> T:
-    """Await *call*, again and again until it succeeds; each attempt may take *timeout* seconds.
-
-    Raises:
-        AuthenticationFailed: Another attempt would not help.
-        AuthorizationFailed: The same.
-    """
-    pause = FIRST_RETRY
-    attempt = 1
-    while True:
-        try:
-            async with asyncio.timeout(timeout):
-                return await call()
-        except (AuthenticationFailed, AuthorizationFailed):
-            raise
-        except (TimeoutError, BrokerError) as exc:
-            why = f"no answer within {timeout:g} s" if isinstance(exc, TimeoutError) else exc
-            logger.warning("Recovery: cannot %s (attempt %d): %s; trying again", what, attempt, why)
-        await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-        pause = min(pause * 2, LAST_RETRY)
-        attempt += 1
-
-
-class Recovery:
+class Recovery(ChangelogReader):
     """One run: brings the partitions of one assignment up to the end of their changelogs.
 
     Arguments:
@@ -135,21 +69,16 @@ class Recovery:
         timeout: float = 90.0,
         on_event: Mapping[str, OnEvent] | None = None,
     ) -> None:
+        super().__init__(reader, generation=generation, timeout=timeout)
         self._on_event: dict[str, OnEvent] = dict(on_event or {})
         self._heard_out: deque[Slice] = deque()
         self.partitions: dict[TP, TablePartition] = dict(partitions)
-        self.reader = reader
-        self.generation = generation
         self.check = check
-        self.timeout = timeout
         self.plans: dict[TP, PartitionPlan] = {}
         self.records: int = 0
         self._on_ready = on_ready
         self._unannounced = set(numbers) | {tp.partition for tp in self.partitions}
         self._pending: set[TP] = set(self.partitions)
-        self._hearing: set[TP] = set()
-        self._heard: dict[TP, float] = {}
-        self._checked: dict[TP, float] = {}
         self._failure: Exception | None = None
         self._look = asyncio.Event()
         self._started = self._reported = monotonic()
@@ -181,7 +110,7 @@ class Recovery:
             )
 
     async def _begin(self, topics: Iterable[str]) -> None:
-        for tp, bounds in (await self._bounds(self.partitions)).items():
+        for tp, bounds in (await self.bounds(self.partitions)).items():
             partition = self.partitions[tp]
             local = partition.store.persisted_offset
             position, wipe, reason = start_of(tp, local, bounds, check=self.check)
@@ -194,7 +123,7 @@ class Recovery:
         await self._finish(tp for tp, plan in self.plans.items() if plan.phase is Phase.READY)
         for topic in topics:
             self.reader.route(topic, self.take)
-        await self._read_from_here(self._pending)
+        await self._read_on(self._pending)
 
     async def _read_all(self) -> None:
         poll = FIRST_POLL
@@ -242,7 +171,7 @@ class Recovery:
         now = monotonic()
         for tp in [tp for tp in self._pending if now - self._heard[tp] >= FIRST_POLL]:
             what = f"ask for the position in {tp.topic}[{tp.partition}]"
-            where = await retried(what, partial(self.reader.position, tp), self.timeout)
+            where = await self.ask(what, partial(self.reader.position, tp))
             self.plans[tp].polled(where)
 
     # -- slices
@@ -250,7 +179,7 @@ class Recovery:
     def take(self, batch: Slice) -> None:
         """Apply a slice of a changelog; what is not ours (any more) is dropped."""
         tp = batch.tp
-        if batch.generation != self.generation or tp not in self._hearing:
+        if not self.hears(batch):
             return
         if tp.topic in self._on_event:
             self._heard_out.append(batch)
@@ -299,41 +228,13 @@ class Recovery:
 
     # -- steps
 
-    async def _bounds(self, tps: Collection[TP]) -> dict[TP, Bounds]:
-        tps = frozenset(tps)
-        if not tps:
-            return {}
-        reader = self.reader
-        beginning = await retried(
-            "ask where the changelogs begin", lambda: reader.beginning_offsets(tps), self.timeout
-        )
-        end = await retried(
-            "ask where the changelogs end", lambda: reader.end_offsets(tps), self.timeout
-        )
-        return {tp: Bounds(beginning[tp], end[tp]) for tp in tps}
-
-    async def _read_from_here(self, tps: Collection[TP]) -> None:
-        """Seek to the plans' positions, and go on; the partitions are paused.
-
-        Slices that were taken before the seek may still be on their way through the loop; until they have come by,
-        nothing of these partitions is listened to.
-        """
-        offsets = {tp: self.plans[tp].position for tp in tps}
-        if not offsets:
-            return
-        self._hearing.difference_update(offsets)
-        await retried("seek in the changelogs", lambda: self.reader.seek(offsets), self.timeout)
-        await asyncio.sleep(SETTLE)
-        self._hearing.update(offsets)
-        now = monotonic()
-        self._heard.update(dict.fromkeys(offsets, now))
-        self._checked.update(dict.fromkeys(offsets, now))
-        self.reader.resume(offsets)
+    async def _read_on(self, tps: Iterable[TP]) -> None:
+        await self.read_from({tp: self.plans[tp].position for tp in tps})
 
     async def _confirm(self, tps: Collection[TP]) -> None:
         rebuild: list[TP] = []
         ready: list[TP] = []
-        for tp, bounds in (await self._bounds(tps)).items():
+        for tp, bounds in (await self.bounds(tps)).items():
             self._checked[tp] = monotonic()
             verdict = self.plans[tp].confirm(bounds)
             if verdict is Verdict.REBUILD:
@@ -350,7 +251,7 @@ class Recovery:
                     self.plans[tp].position,
                 )
                 self.partitions[tp].wipe()
-            await self._read_from_here(rebuild)
+            await self._read_on(rebuild)
         await self._finish(ready)
 
     async def _finish(self, tps: Iterable[TP]) -> None:
