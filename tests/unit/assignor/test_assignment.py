@@ -222,6 +222,32 @@ def test_a_standby_takes_over() -> None:
     assert shares["c"].actives == (1, 4, 5)
 
 
+def test_a_standby_that_has_caught_up_takes_over_before_one_that_has_not() -> None:
+    """recovery-rebalance.md 4.2 NEW: of two standbys the warm one is promoted, although the cold one has less to do."""
+    previous = {
+        "a": Claims(frozenset({0}), frozenset({1, 2, 3}), cold=frozenset({1, 2, 3})),
+        "b": Claims(frozenset({2, 3}), frozenset({1})),
+    }
+    shares = assign_group(4, ["a", "b", "c"], previous, replicas=1)
+    assert 1 not in shares["a"].actives or 1 in shares["b"].actives
+    lone = {"a": Claims(standbys=frozenset({0}), cold=frozenset({0})), "b": Claims()}
+    assert assign_group(1, ["b", "a"], lone, replicas=1)["a"].actives == (0,)
+    two = {
+        "a": Claims(standbys=frozenset({0}), cold=frozenset({0})),
+        "b": Claims(standbys=frozenset({0})),
+    }
+    assert assign_group(1, ["a", "b"], two, replicas=1)["b"].actives == (0,)
+
+
+def test_what_a_warm_standby_can_take_is_given_up_before_what_a_cold_one_can() -> None:
+    """A member with a surplus gives up the partition whose standby is ready."""
+    previous = {
+        "a": Claims(frozenset({0, 1})),
+        "b": Claims(standbys=frozenset({0, 1}), cold=frozenset({0})),
+    }
+    assert assign_group(2, ["a", "b"], previous, replicas=1)["b"].actives == (1,)
+
+
 def test_what_a_standby_can_take_is_given_up_first() -> None:
     """A worker with too much gives up the partition whose standby has room, not its lowest."""
     previous = parse("a 0,1,2,3 · b /2")

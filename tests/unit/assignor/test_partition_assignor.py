@@ -138,6 +138,23 @@ def test_only_what_is_still_subscribed_is_claimed() -> None:
     assert said["assignment"] == {"actives": {SOURCE: [0, 2]}, "standbys": {SOURCE: [1, 3]}}
 
 
+def test_cold_standbys_are_said_when_there_are_some() -> None:
+    """A standby far from its changelog's end is named in ``catching_up``, which faust-streaming leaders ignore; and it is read."""
+    cold: set[TP] = set()
+    workers = two() | {"m1": worker("http://w1:6066", is_warm=lambda tp: tp not in cold)}
+    rebalance(workers, COUNTS)
+    lagging = min(tp for tp in workers["m1"].assigned_standbys() if tp.topic == TABLE)
+    plain = join(workers["m1"])
+    cold.add(lagging)
+    said = join(workers["m1"])
+    assert b"catching_up" not in plain.user_data
+    assert json.loads(said.user_data)["catching_up"] == {TABLE: [lagging.partition]}
+    assert decode_subscription(said.user_data).catching_up == {TABLE: [lagging.partition]}
+    assert decode_subscription(said.user_data).assignment == (
+        decode_subscription(plain.user_data).assignment
+    )
+
+
 def test_an_old_members_subscription_is_understood() -> None:
     """Old members repeat the cluster's map when they join, and new fields do no harm."""
     old = json.loads(ANSWERS["m1"]) | {"novelty": 1}
