@@ -121,7 +121,7 @@ class ChangelogReader:
         self.reader = reader
         self.generation = generation
         self.timeout = timeout
-        self.trouble = ""
+        self.trouble: str = ""
         self._hearing: set[TP] = set()
         self._heard: dict[TP, float] = {}
         self._checked: dict[TP, float] = {}
