@@ -12,7 +12,7 @@ from tests.support.changelogs import App, Log, World, assign, event_of, worker
 
 from faust.exceptions import ConsistencyError
 from faust.messages import TP
-from faust.tables import recovery
+from faust.tables import reading, recovery
 from faust.tables.table import Table
 
 SOURCES = [TP("orders", number) for number in range(4)]
@@ -24,8 +24,8 @@ LOG = CHANGELOGS[1]
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries and looks at silent partitions come at once; nobody should wait seconds for them here."""
-    monkeypatch.setattr(recovery, "FIRST_RETRY", 0.001)
-    monkeypatch.setattr(recovery, "LAST_RETRY", 0.005)
+    monkeypatch.setattr(reading, "FIRST_RETRY", 0.001)
+    monkeypatch.setattr(reading, "LAST_RETRY", 0.005)
     monkeypatch.setattr(recovery, "STALLED_AFTER", 0.05)
 
 
