@@ -180,7 +180,10 @@ class Agent(Service, Asked[R], Generic[T, R]):
 
     def add_sink(self, sink: SinkT) -> None:
         """Send what the agent yields to *sink*, too; at any time, and once however often it is added."""
-        self._answers.add(sink, self._sender_to(sink))
+        if isinstance(sink, Agent | Channel):
+            self._answers.add(sink, _sender_to(sink), waits=True)
+        else:
+            self._answers.add(sink, sink, waits=False)
 
     def remove_sink(self, sink: SinkT) -> None:
         """Send nothing more to *sink*.
@@ -189,16 +192,6 @@ class Agent(Service, Asked[R], Generic[T, R]):
             ValueError: It is no sink of this agent.
         """
         self._answers.remove(sink)
-
-    @staticmethod
-    def _sender_to(sink: Any) -> Callable[[Any], Any]:
-        if not isinstance(sink, Agent | Channel):
-            return cast("Callable[[Any], Any]", sink)
-
-        def send(value: Any) -> Awaitable[Any]:
-            return sink.send(value=value)
-
-        return send
 
     # -- copies
 
@@ -456,3 +449,11 @@ class Agent(Service, Asked[R], Generic[T, R]):
 def _name_of(fun: Any) -> str:
     """Name an agent after its module and function."""
     return f"{module_name(getattr(fun, '__module__', ''))}.{getattr(fun, '__name__', type(fun).__name__)}"
+
+
+def _sender_to(sink: Any) -> Callable[[Any], Awaitable[Any]]:
+    def send(value: Any) -> Awaitable[Any]:
+        sent: Awaitable[Any] = sink.send(value=value)
+        return sent
+
+    return send

@@ -36,18 +36,21 @@ class Answers:
     def __init__(self, name: str, app: AppT) -> None:
         self.name = name
         self.app = app
-        self._sinks: list[tuple[Any, Callable[[Any], Any]]] = []
+        self._sinks: list[tuple[Any, Callable[[Any], Any], bool]] = []
         self._topics: OrderedDict[str, Any] = OrderedDict()
 
     @property
     def sinks(self) -> list[Any]:
         """The sinks, in the order in which they were added."""
-        return [sink for sink, _ in self._sinks]
+        return [sink for sink, _, _ in self._sinks]
 
-    def add(self, sink: Any, send: Callable[[Any], Any]) -> None:
-        """Give yielded values to *sink*, by calling *send*; adding it again changes nothing."""
-        if not any(sink is known or sink == known for known in self.sinks):
-            self._sinks.append((sink, send))
+    def add(self, sink: Any, send: Callable[[Any], Any], *, waits: bool) -> None:
+        """Give yielded values to *sink*, by calling *send*; adding it again changes nothing.
+
+        *waits* says that the result must be awaited; else it is looked at.
+        """
+        if sink not in self.sinks:
+            self._sinks.append((sink, send, waits))
 
     def remove(self, sink: Any) -> None:
         """Give nothing more to *sink*.
@@ -61,9 +64,13 @@ class Answers:
         """Return what is to be awaited with every value that the reader of *stream* yields."""
         sinks = self._sinks
         codec = channel.value_serializer if isinstance(channel, Topic) else None
+        active: Any = stream
 
         async def pass_on(value: Any) -> None:
-            hand = stream.get_active_stream()._hand
+            nonlocal active
+            while active._next is not None:  # the function has derived a stream and reads that
+                active = active._next
+            hand = active._hand
             record, key = hand.record, hand.key
             if record is None and hand.batch:
                 record, key = _last_of(hand.batch)
@@ -71,9 +78,9 @@ class Answers:
                 request = request_of(record, codec)
                 if request is not None:
                     await self._answer(request, key(), value)
-            for _, send in tuple(sinks):
+            for _, send, waits in tuple(sinks):
                 result = send(value)
-                if inspect.isawaitable(result):
+                if waits or (result is not None and inspect.isawaitable(result)):
                     await result
 
         return pass_on
