@@ -49,7 +49,7 @@ class ActorOwner(Protocol):
         """Run the actor's function to its end, and pass on what it yields."""
         ...
 
-    async def on_actor_error(self, actor: Actor, exc: BaseException, place: Place | None) -> None:
+    async def on_actor_error(self, exc: BaseException, place: Place | None) -> None:
         """Tell everybody who wants to know."""
         ...
 
@@ -81,7 +81,6 @@ class Actor(Service):
     ) -> None:
         self.agent = agent
         self.stream = stream
-        stream.report = self.report
         self.it = it
         self.index = index
         self.active_partitions = active_partitions
@@ -99,7 +98,8 @@ class Actor(Service):
         return f"{label} of {shown or 'no partition yet'}"
 
     async def on_start(self) -> None:
-        """Begin."""
+        """Begin; from now on the stream's errors are ours."""
+        self.stream.report = self.report
         self.actor_task = asyncio.get_running_loop().create_task(
             self._live(), name=f"agent {self.label}"
         )
@@ -155,7 +155,10 @@ class Actor(Service):
             f" (while it processed {place})" if place is not None else "",
             exc_info=error,
         )
-        await self.agent.on_actor_error(self, error, place)
+        try:
+            await self.agent.on_actor_error(error, place)
+        except Exception:  # whoever listens must not keep the agent from going on
+            logger.exception("Agent %s: telling of its error failed", self.label)
 
     async def crash(self, reason: BaseException) -> None:
         """Wake the supervisor; without one, and when the program itself is wrong, the worker goes down."""

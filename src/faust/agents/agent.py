@@ -426,16 +426,14 @@ class Agent(Service, Asked[R], Generic[T, R]):
         else:
             await actor.it
 
-    async def on_actor_error(self, actor: Actor, exc: BaseException, place: Place | None) -> None:
+    async def on_actor_error(self, exc: BaseException, place: Place | None) -> None:
         """Tell sensors, the consumer and the user's handler that an actor has raised."""
         tp = None if place is None else TP(place.topic, place.partition)
-        self.app.sensors.on_agent_error(self, exc, tp)
-        if self._on_error is None:
-            return
         try:
-            await self._on_error(self, exc)
-        except Exception:
-            logger.exception("Agent %s: its on_error handler raised", actor.label)
+            self.app.sensors.on_agent_error(self, exc, tp)
+        finally:
+            if self._on_error is not None:
+                await self._on_error(self, exc)
 
     @property
     def label(self) -> str:

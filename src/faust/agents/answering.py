@@ -93,9 +93,7 @@ class Answers:
             if len(self._topics) > MAX_TOPICS:
                 self._topics.popitem(last=False)
         try:
-            await topic.send(
-                key=None, value=wrap_response(key, value, request.correlation_id), force=True
-            )
+            await topic.send(value=wrap_response(key, value, request.correlation_id))
         except Exception as exc:
             logger.error(
                 "Agent %s: the answer to request %s could not be sent to topic %s: %s: %s",

@@ -337,4 +337,36 @@ async def test_a_bad_error_handler_harms_nobody(
         await reader.cast(0)
         await reader.cast(1)
         await eventually(lambda: got == [1])
-    assert "its on_error handler raised" in caplog.text
+    assert "telling of its error failed" in caplog.text
+
+
+async def test_a_bad_sensor_harms_nobody(
+    memory_url: str, topic_name: Name, caplog: pytest.LogCaptureFixture
+) -> None:
+    """agents.md 3: a sensor that raises is logged; on_error is told, and the agent is restarted all the same."""
+    app = make_app(memory_url, topic_name("app"), topic_partitions=1)
+    got: list[int] = []
+    errors: list[BaseException] = []
+
+    class Broken(faust.Sensor):
+        def on_agent_error(self, agent: Any, exc: BaseException, tp: Any) -> None:
+            raise KeyError("sensor")
+
+    async def on_error(_agent: Any, exc: BaseException) -> None:
+        errors.append(exc)
+
+    app.sensors.add(Broken())
+
+    @app.agent(name="reader", on_error=on_error)
+    async def reader(stream: Any) -> None:
+        async for value in stream:
+            if value == 0:
+                raise ValueError("zero")
+            got.append(value)
+
+    async with running(app):
+        await reader.cast(0)
+        await reader.cast(1)
+        await eventually(lambda: got == [1])
+    assert [str(error) for error in errors] == ["zero"]
+    assert "telling of its error failed" in caplog.text

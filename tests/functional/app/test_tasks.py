@@ -362,3 +362,23 @@ async def test_a_producer_may_ask(memory_url: str, topic_name: Name) -> None:
         assert await asyncio.wait_for(echo.ask(3), 20) == 3
         assert producer.reply_consumer in producer._children
     assert producer.reply_consumer.should_stop
+
+
+async def test_tasks_of_a_subclass(memory_url: str, topic_name: Name) -> None:
+    """app.md 6: `Service.task` methods of an App subclass are started with the app, before its children."""
+    ran: list[str] = []
+
+    class MyApp(faust.App):
+        """Has a background task of its own."""
+
+        @faust.Service.task
+        async def background(self) -> None:
+            ran.append("background")
+            await self.wait_until_stopped()
+            ran.append("stopped")
+
+    plain = make_app(memory_url, topic_name("app"))
+    app = MyApp(topic_name("app"), broker=memory_url, datadir=plain.conf.datadir)
+    async with running(app):
+        await eventually(lambda: ran == ["background"])
+    assert ran == ["background", "stopped"]
