@@ -54,19 +54,16 @@ async def ask_many(count: int) -> tuple[float, int]:
 
     async def ask(number: int) -> None:
         nonlocal last, at_once
-        lost = False
-        while True:
-            waiting = asyncio.ensure_future(double.ask(number))
-            while not waiting.done() and time.monotonic() - last < PATIENCE:
-                await asyncio.wait([waiting], timeout=PATIENCE)
-            if waiting.done():
-                assert waiting.result() == number * 2
-                if not lost:
-                    last = time.monotonic()
-                    at_once += 1
-                return
+        waiting = asyncio.ensure_future(double.ask(number))
+        while not waiting.done() and time.monotonic() - last < PATIENCE:
+            await asyncio.wait([waiting], timeout=1.0)
+        if waiting.done():
+            last = time.monotonic()
+            at_once += 1
+        else:
             waiting.cancel()
-            lost = True
+            waiting = asyncio.ensure_future(asyncio.wait_for(double.ask(number), 60))
+        assert await waiting == number * 2
 
     await asyncio.gather(*(ask(number) for number in range(count)))
     return last - began, at_once
@@ -74,6 +71,7 @@ async def ask_many(count: int) -> tuple[float, int]:
 
 async def main() -> None:
     """Play the part."""
+    resource.setrlimit(resource.RLIMIT_AS, (4 * 2**30, 4 * 2**30))
     result = Path(BENCH["RESULT"])
     if PART == "answer":
         await app.start()
