@@ -16,7 +16,8 @@ import pydantic
 import pytest
 
 import faust
-from faust.exceptions import ValueDecodeError
+from faust.exceptions import ValidationError, ValueDecodeError
+from faust.models.fields import StringField
 from tests.support.apps import committed_everything, eventually, make_app, running
 
 Name = Callable[..., str]
@@ -169,3 +170,35 @@ async def test_errors_carry_their_place(topic_name: Name) -> None:
     assert error.payload == b'{"account":"a","items":[{"price":"1"},{"price":"abc"}]}'
     assert "Order.items[1].price: expected decimal, got 'abc'" in str(error)
     assert good == [Order("b")]
+
+
+class Checked(faust.Record, validation=True, namespace="test.value_types.Checked"):
+    name: str = StringField(max_length=3)
+
+
+async def test_validation_errors_carry_their_place(topic_name: Name) -> None:
+    """A model that refuses its values says where the message was, on the ValidationError itself, too."""
+    app = make_app(f"memory://{topic_name('b')}", topic_name("app"), topic_partitions=1)
+    errors: list[Any] = []
+
+    class Watched(faust.Topic[Any, Any]):
+        async def on_value_decode_error(self, exc: Any, message: Any) -> None:
+            errors.append(exc)
+
+    source = Watched(app, topics=[topic_name("in")], value_type=Checked)
+    raw = app.topic(source.get_topic_name(), value_serializer="raw")
+
+    @app.agent(source)
+    async def read(stream: Any) -> None:
+        async for _ in stream:
+            pass
+
+    async with running(app):
+        await raw.send(value=b'{"name":"abcd"}', partition=1)
+        await eventually(lambda: errors)
+    for error in (errors[0], errors[0].__cause__):
+        assert (error.topic, error.partition, error.offset) == (source.get_topic_name(), 1, 0)
+        assert (error.type, error.field_path) == (Checked, "name")
+        assert error.payload == b'{"name":"abcd"}'
+    assert isinstance(errors[0].__cause__, ValidationError)
+    assert "Checked.name: name must be at most 3 long" in str(errors[0])
