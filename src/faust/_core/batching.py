@@ -143,7 +143,10 @@ async def collect(cursor: Cursor, items: list[Item], size: int, until: float) ->
                     continue
                 except Exception as exc:
                     mark(exc, lane, record)
-                    cursor.skip(lane, record)
+                    if cursor.redeliver:
+                        items.append(Item(lane, record, value))  # it goes back with the others
+                    else:
+                        cursor.skip(lane, record)
                     raise
                 finally:
                     cursor.record = None
@@ -155,12 +158,18 @@ async def collect(cursor: Cursor, items: list[Item], size: int, until: float) ->
 
 
 def fail(cursor: Cursor) -> bool:
-    """Take back the list in hand, whose reader has raised; False when there is none, or it has one item only."""
+    """Take back the list in hand, whose reader has raised.
+
+    Returns:
+        Whether it comes again; False when there is none, or when it had one item only, which is finished.
+    """
     items, cursor.batch = cursor.batch, []
-    if len(items) < 2:
+    if len(items) < 2 and not cursor.redeliver:
         finish_items(items, cursor)
         return False
-    cursor.alone.update((item.lane, item.record.offset) for item in items if item.lane.task.alive)
+    if not cursor.redeliver:
+        living = [item for item in items if item.lane.task.alive]
+        cursor.alone.update((item.lane, item.record.offset) for item in living)
     _let_go(items)
     _give_back(items, cursor)
     return True

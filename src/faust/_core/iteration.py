@@ -47,6 +47,7 @@ class Cursor:
         rest: Awaited between two looks at a lease that has run out; None: as *breathe*.
         process: Applied to each value; may return an awaitable, may raise `Skip`. None: nothing to apply.
         enable_acks: When false nothing is finished by moving on.
+        redeliver: A record whose reader or processor has raised comes again, instead of being finished.
         batch: The list that `faust._core.batching` has handed out; empty when values are handed out singly.
         alone: Records of a list whose reader failed, which come again in lists of one.
         observe: Called with lane and record when a record is finished; None: nobody wants to know.
@@ -79,6 +80,7 @@ class Cursor:
         "process",
         "process_awaits",
         "record",
+        "redeliver",
         "rest",
         "value",
         "wait",
@@ -110,6 +112,7 @@ class Cursor:
         self.process: Callable[[Any], Any] | None = None
         self.process_awaits: bool = False
         self.enable_acks: bool = True
+        self.redeliver: bool = False
         self.count: int = 0
         self.lane: Lane | None = None
         self.record: Any = None
@@ -318,6 +321,8 @@ class Cursor:
                             continue
                         except Exception as exc:
                             mark(exc, lane, record)
+                            if self.redeliver:
+                                self.retry()
                             raise
                     self.count += 1
                     yield value

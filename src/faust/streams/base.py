@@ -124,6 +124,19 @@ class StreamBase(Service, Generic[T]):
             self._acks_by_hand()
 
     @property
+    def redeliver(self) -> bool:
+        """Whether an event that was not processed, since an agent or a processor has raised, comes again.
+
+        Off: it is reported and skipped. On: order is kept and nothing is passed over, and an event that always fails holds
+        up its stream: wait in the agent's ``on_error`` before it comes again.
+        """
+        return self.cursor.redeliver
+
+    @redeliver.setter
+    def redeliver(self, enabled: bool) -> None:
+        self.cursor.redeliver = enabled
+
+    @property
     def events_total(self) -> int:
         """Number of events handed out so far."""
         return self.cursor.count
@@ -376,11 +389,15 @@ class StreamBase(Service, Generic[T]):
     def failed(self) -> None:
         """Let go of what is in hand: the function that read it has raised.
 
-        One event counts as processed. A list does not: its events come again, one by one.
+        One event counts as processed. A list does not: its events come again, one by one. With `redeliver` what was in
+        hand comes again as it was.
         """
         cursor = self.get_active_stream()._hand
         batching.fail(cursor)
-        cursor.finish()
+        if cursor.redeliver:
+            cursor.retry()
+        else:
+            cursor.finish()
 
     def interrupt(self) -> None:
         """Whoever reads this is about to be cancelled: what it has in hand is not finished by that."""

@@ -66,7 +66,7 @@ async def wait_until(condition: Callable[[], bool], worker: PythonProcess) -> No
         await asyncio.sleep(0.02)
 
 
-async def test_sigkill_loses_nothing_of_eight_actors(
+async def test_pain_15_sigkill_loses_nothing_of_eight_actors(
     broker_url: str, tmp_path: Path, topic_name: Callable[..., str]
 ) -> None:
     """With concurrency=8 no commit passes an unfinished event, and after three SIGKILLs every event is finished."""
