@@ -16,7 +16,7 @@ from weakref import WeakSet
 from faust._core.lanes import Lane, PartitionTask
 from faust.events import Event
 from faust.mailbox import Mailbox
-from faust.messages import TP, HeadersArg, Message, RecordMetadata, Slice, header_pairs
+from faust.messages import TP, Headers, HeadersArg, Message, RecordMetadata, Slice, header_pairs
 from faust.ports import AppT
 from faust.streams.stream import Stream
 
@@ -88,9 +88,9 @@ class Plain:
 
     __slots__ = ("value",)
 
-    offset = -1
-    key = None
-    headers: tuple[()] = ()
+    offset: int = -1
+    key: None = None
+    headers: Headers = ()
 
     def __init__(self, value: Any) -> None:
         self.value: Any = value

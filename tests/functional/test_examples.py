@@ -111,6 +111,40 @@ async def test_page_views(surroundings: dict[str, str], tmp_path: Path) -> None:
     assert len(announced) == len(set(announced))
 
 
+async def test_join_by_hand(surroundings: dict[str, str], tmp_path: Path) -> None:
+    """Every order is delivered once to where its customer lives, whichever of the two came first."""
+    example = _imported("join_by_hand")
+    log = tmp_path / "log"
+    with _program("join_by_hand.py", "worker", env=surroundings, log=log) as worker:
+        with _program("join_by_hand.py", "shop", "--number", "30", env=surroundings) as feeder:
+            topics = ("customers", "orders", "deliveries", "join-by-hand-")
+            await wait_until_idle(example.app, topics, worker, feeder)
+        worker.terminate()
+        assert worker.wait(20) == 0, log.read_text()
+    said = [line.split("] ")[-1] for line in log.read_text().splitlines() if "goes to" in line]
+    assert sorted(said) == sorted(
+        f"{when} {n} goes to city {n % 7}" for n in range(30) for when in ("early", "late")
+    )
+
+
+async def test_bulk_insert(surroundings: dict[str, str], tmp_path: Path) -> None:
+    """Every reading is in the database once, in few transactions."""
+    example = _imported("bulk_insert")
+    log, answer = tmp_path / "log", tmp_path / "answer"
+    with _program("bulk_insert.py", "worker", env=surroundings, log=log) as worker:
+        with _program("bulk_insert.py", "measure", "--number", "3000", env=surroundings) as feeder:
+            await wait_until_idle(example.app, ("readings",), worker, feeder)
+        worker.terminate()
+        assert worker.wait(20) == 0, log.read_text()
+    sizes = [int(line.split()[-3]) for line in log.read_text().splitlines() if "stored" in line]
+    assert sum(sizes) == 3000
+    assert max(sizes) <= 500
+    assert len(sizes) < 300
+    with _program("bulk_insert.py", "total", env=surroundings, log=answer) as total:
+        assert total.wait(30) == 0, answer.read_text()
+    assert "(3000, 20." in answer.read_text() or "(3000, 19." in answer.read_text()
+
+
 def test_hello_world(surroundings: dict[str, str], tmp_path: Path) -> None:
     """The timer names the world, and whoever else is sent to the agent is greeted, too."""
     log = tmp_path / "log"

@@ -68,7 +68,7 @@ class RepartitionStream(StreamBase[T]):
 
     def group_by(
         self,
-        key: Any,
+        key: Callable[[T], Any] | Any,
         *,
         name: str | None = None,
         topic: Any = None,
