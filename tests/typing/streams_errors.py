@@ -10,7 +10,7 @@ async def wrong(stream: faust.Stream[int]) -> None:
     """Arguments have types."""
     stream.take("10")  # error: arg-type | reportArgumentType
     stream.take()  # error: call-arg | reportCallIssue
-    stream.group_by(str, nam="n")  # error: call-arg | reportCallIssue
+    stream.group_by(str, label="n")  # error: call-arg | reportCallIssue
     stream.derive_topic()  # error: call-arg | reportCallIssue
     async for values in stream.take(3):
         values.upper()  # error: attr-defined | reportAttributeAccessIssue
@@ -19,4 +19,4 @@ async def wrong(stream: faust.Stream[int]) -> None:
 async def sending() -> None:
     """Sends take keywords."""
     await numbers.send("key", 1)  # error: call-arg | reportCallIssue
-    numbers.send_soon(valu=1)  # error: call-arg | reportCallIssue
+    numbers.send_soon(payload=1)  # error: call-arg | reportCallIssue

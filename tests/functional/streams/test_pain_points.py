@@ -322,18 +322,18 @@ async def test_pain_26_a_slow_agent_starves_nobody(make: Callable[..., faust.App
                 fast.send_soon(value=number)
             await eventually(lambda: got >= start + count)
             held = sum(lane.queued for t in app.consumer.tasks.values() for lane in t.lanes)
-            assert held < 10_000
+            assert held < 8_000
             return loop.time() - began
 
     filler = make()
     await filler.maybe_start_producer()
-    for number in range(30_000):
+    for number in range(10_000):
         filler.topic("slow").send_soon(value=number)
         filler.topic("fast").send_soon(value=number)
     await filler.producer.flush()
     await filler.close_clients()
     for _ in range(3):  # the machine may be busy with something else just now
-        alone = await seconds_for(30_000, beside=False)
-        if await seconds_for(30_000, beside=True) < alone * 3:
+        alone = await seconds_for(10_000, beside=False)
+        if await seconds_for(10_000, beside=True) < alone * 3:
             return
     pytest.fail("the slow agent holds up the quick one")
