@@ -119,10 +119,7 @@ async def collect(cursor: Cursor, items: list[Item], size: int, until: float) ->
         decode_key, decode = lane.decode_key, lane.decode_value
         records = cursor.rest_of_slice() if task.alive else ()
         for record in records:
-            if lane.tracker is not None:
-                if record.offset >= lane.tracker.high:
-                    lane.tracker.deliver(record.offset)
-            elif lane.current is None:
+            if lane.tracker is None and lane.current is None:
                 lane.current = record
             try:
                 if decode_key is not None:

@@ -23,6 +23,7 @@ from time import monotonic
 from typing import Any
 
 from faust._core.lanes import Inbox, Lane, PartitionTask
+from faust._core.offsets import AckTracker
 from faust._core.places import mark
 from faust.exceptions import Skip
 from faust.messages import Slice
@@ -198,6 +199,7 @@ class Cursor:
             return False
         self.lane, self._batch = work
         self._records = iter(self._batch.records)
+        self.track_open_slice()
         return True
 
     def rest_of_slice(self) -> Iterator[Any]:
@@ -207,6 +209,11 @@ class Cursor:
     def put_back(self, records: list[Any]) -> None:
         """Read *records* of the open slice again, before the rest of it."""
         self._records = chain(records, self._records)
+
+    def track_open_slice(self) -> None:
+        """Note what is taken of the open slice, if its lane tracks."""
+        if self.lane is not None and self.lane.tracker is not None:
+            self._records = _noted(self._records, self.lane.tracker)
 
     def take_over(self, other: Cursor) -> None:
         """Go on where *other*, which reads the same inbox, has been left."""
@@ -286,8 +293,6 @@ class Cursor:
                 decode_key, decode = lane.decode_key, lane.decode_value
                 tracker = lane.tracker
                 for record in self._records:
-                    if tracker is not None and record.offset >= tracker.high:
-                        tracker.deliver(record.offset)
                     if clock() >= turn_ends:
                         rest = self._records
                         self._records = chain((record,), rest)  # nobody has it yet
@@ -373,6 +378,14 @@ class Cursor:
             lane.current = None
         if self.observe is not None:
             self.observe(lane, record)
+
+
+def _noted(records: Iterator[Any], tracker: AckTracker) -> Iterator[Any]:
+    """Give *records* on; each counts as handed out from the moment it is taken."""
+    for record in records:
+        if record.offset >= tracker.high:  # else it was given back, and is known
+            tracker.deliver(record.offset)
+        yield record
 
 
 def _nothing() -> None:

@@ -359,6 +359,8 @@ class StreamBase(Service, Generic[T]):
                 for lane in task.lanes:
                     if lane.inbox is inbox and lane.tracker is None:
                         lane.track()
+                        if lane is self.cursor.lane:
+                            self.cursor.track_open_slice()
 
     _acks_again = False
 
