@@ -93,6 +93,8 @@ class Watch:
         """Note that *node* has answered."""
         if self._down:
             self._down.pop(node, None)
+            if self._state.connected and not self._down:  # others answered all the time
+                self._since = self._interval = 0.0
         if self._state.connected:
             return
         now = time.monotonic()
