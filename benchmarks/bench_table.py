@@ -141,6 +141,68 @@ async def bench_recovery(world: World) -> None:
     print(f"{'recovery, memory store':<44}{max(rates):12,.0f} records/s")
 
 
+async def bench_windows(world: World) -> None:
+    """A million open windows: what a write costs, and how fast they close."""
+    app = world.app()
+    hits = app.Table("totals", default=int).tumbling(10, expires=60)
+    app.tables.counts.update({"orders": 1, LOG.topic: 1})
+    await assign(app, SOURCE, LOG)
+    await app.tables.on_start()
+    assert app.tables._flusher is not None
+    app.tables._flusher.cancel()
+    keys = [f"word-{number}" for number in range(KEYS)]
+    with event_of(world.tasks[SOURCE], at=12.0):
+
+        def add() -> None:
+            for _ in range(ROUNDS):
+                for key in keys:
+                    hits[key] += 1
+
+        row("windowed += 1", best(add, KEYS * ROUNDS))
+    windows = 100
+    for window in range(windows):
+        with event_of(world.tasks[SOURCE], at=10.0 * (window % 6)):
+            for number in range(10_000):
+                hits[window, number] += 1
+    partition = hits.table.held[0]
+    open_ones = len(partition.expiry)
+    assert open_ones == windows * 10_000 + KEYS
+    with event_of(world.tasks[SOURCE], at=1e6):
+        hits["last"] += 1
+    assert app.tables._cleaner is not None
+    began = time.process_time()
+    await app.tables._cleaner.clean(0.0)
+    took = time.process_time() - began
+    assert len(hits.table) == 1
+    print(f"{f'windows closed, of {open_ones:,}':<44}{open_ones / took:12,.0f} windows/s")
+    await app.consumer.stop()
+    await app.tables.on_stop()
+
+
+async def bench_sets(world: World) -> None:
+    """What adding to sets costs."""
+    app = world.app()
+    members = app.SetTable("totals")
+    app.tables.counts.update({"orders": 1, LOG.topic: 1})
+    await assign(app, SOURCE, LOG)
+    count = 200_000
+    with event_of(world.tasks[SOURCE]):
+        began = time.process_time()
+        for number in range(count):
+            members[number % 100].add(number)
+        took = time.process_time() - began
+        row("SetTable.add of a new member", took / count * 1e9)
+        row("SetTable.add of a member", best(lambda: _add_again(members), 100_000))
+    assert sum(map(len, members.values())) == count
+    await app.consumer.stop()
+    await app.tables.on_stop()
+
+
+def _add_again(members: Any) -> None:
+    for number in range(100_000):
+        members[number % 100].add(number)
+
+
 async def main() -> None:
     """Print the table."""
     world = World()
@@ -155,6 +217,11 @@ async def main() -> None:
     fresh = World()
     fresh.make(LOG.topic, 1)
     await bench_recovery(fresh)
+    for bench in (bench_windows, bench_sets):
+        fresh = World()
+        fresh.make("orders", 1)
+        fresh.make(LOG.topic, 1)
+        await bench(fresh)
 
 
 if __name__ == "__main__":

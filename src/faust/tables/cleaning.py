@@ -175,7 +175,11 @@ class Cleaner:
 def _usable(table: Collection[Any, Any], partition: TablePartition) -> bool:
     """Say whether *partition*, and what goes with it, is held and recovered."""
     number = partition.tp.partition
-    if table.held.get(number) is not partition or partition.generation is None:
+    if (
+        table.held.get(number) is not partition
+        or partition.generation is None
+        or not partition.owned
+    ):
         return False
     return all(
         other is None

@@ -86,6 +86,7 @@ class WindowIndex:
         keys = self.ranges.get(key[1])
         if keys is None:
             keys = self.ranges[key[1]] = {}
+            self.time = max(self.time, key[1][0])
         if raw in keys:
             return
         keys[raw] = None

@@ -443,10 +443,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
                 timeout=self.app.conf.broker_request_timeout,
                 on_event=self._listeners(),
             )
-            for table in self._tables.values():
-                if table.is_global:
-                    for partition in table.held.values():
-                        partition.generation = generation
+            self._use_global_tables(assigned, generation)
             await self.recovery.run()
             self.actives_ready = True
             await self._call_back()
@@ -461,6 +458,19 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
             for table in self._tables.values()
             if table.on_changelog_event is not None
         }
+
+    def _use_global_tables(self, assigned: frozenset[TP], generation: int) -> None:
+        """Open the global tables to events; own of them the partitions whose sources are ours."""
+        leader = f"{self.app.conf.id}-__assignor-__leader"
+        sources = [tp for tp in assigned if tp.topic not in self.changelog_topics | {leader}]
+        for table in self._tables.values():
+            if table.is_global:
+                count = self.counts.get(table.changelog_topic_name)
+                alike = [tp for tp in sources if self.counts.get(tp.topic) == count]
+                owned = {tp.partition for tp in alike or sources}
+                for number, partition in table.held.items():
+                    partition.generation = generation
+                    partition.owned = number in owned
 
     async def _stop_recovery(self) -> None:
         """End a recovery that somebody has left running."""

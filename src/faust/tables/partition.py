@@ -87,6 +87,7 @@ class TablePartition:
         complete: Holds everything that its changelog held when recovery ended.
         standby: It is a copy of what another worker owns.
         closed: It was given away; nothing of it is sent or stored any more.
+        owned: It is for us to remove what has expired. (Of global tables every worker has all partitions, but owns some.)
         buffer_size: Changelog records that recovery collects before it writes them to the store.
         expiry: Knows which keys have to go, and when; None: none ever.
     """
@@ -115,6 +116,7 @@ class TablePartition:
         self.complete: bool = False
         self.standby: bool = False
         self.closed: bool = False
+        self.owned: bool = True
         self.buffer_size: int = buffer_size
         self.expiry = expiry
         self._collected: list[Change] = []

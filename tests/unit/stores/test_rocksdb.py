@@ -333,3 +333,52 @@ async def test_damage_found_later_is_dealt_with_at_the_next_start(store: Store) 
 async def test_destroy_without_files(tmp_path: Path) -> None:
     """A table that has never been written is destroyed without a complaint."""
     await Store(URL("rocksdb://"), table="t", directory=tmp_path / "none").destroy()
+
+
+WRITE = """
+import asyncio, sys
+from pathlib import Path
+from yarl import URL
+from faust.stores.rocksdb import Store
+
+async def main():
+    store = Store(URL("rocksdb://"), table="t", directory=Path(sys.argv[1]))
+    partition = await store.open(0)
+    turn = partition.persisted_offset or 0
+    while True:
+        turn += 1
+        partition.write([(b"%d" % (turn % 50), b"%d" % turn), (b"last", b"%d" % turn)], turn, [(b"n", b"%d" % turn)])
+        if turn % 100 == 0:
+            print(turn, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_4_5_a_kill_leaves_entries_and_offset_together(tmp_path: Path) -> None:
+    """After SIGKILL at any moment, entries, notes and offset are those of one write (stores.md 4.5)."""
+    reached = 0
+    for _ in range(4):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITE, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
+        with writer:
+            assert writer.stdout is not None
+            for _ in range(7):
+                said = int(writer.stdout.readline())
+            writer.kill()
+
+        async def look() -> int:
+            store = Store(URL("rocksdb://"), table="t", directory=tmp_path)
+            partition = await store.open(0)
+            offset = partition.persisted_offset
+            assert offset is not None
+            entries = dict(partition.items())
+            assert entries[b"last"] == entries[b"%d" % (offset % 50)] == b"%d" % offset
+            assert list(partition.notes()) == [(b"n", b"%d" % offset)]
+            await store.close()
+            return offset
+
+        offset = asyncio.run(look())
+        assert offset >= said > reached
+        reached = offset

@@ -255,6 +255,42 @@ async def test_11_global_windows(world: World) -> None:
         assert len(theirs.table.held[0].expiry) == 1
 
 
+@pytest.mark.parametrize("swap", [False, True])
+async def test_11_one_worker_closes_a_global_window(world: World, swap: bool) -> None:
+    """A window of a global table is closed by the worker that owns the partition, and by no other (windows.md 3)."""
+    closed: list[Any] = []
+    async with worker(world) as one, worker(world) as other:
+        tables = [
+            app.GlobalTable(
+                "totals",
+                default=int,
+                on_window_close=lambda key, _, app=app: closed.append((app, key)),
+            ).tumbling(10, expires=60)
+            for app in (one, other)
+        ]
+        await assign(one, TP("orders", 0))
+        await assign(other, TP("orders", 1))
+        for app in (one, other):
+            await app.tables.on_start()
+        for moment in (12.0, 1000.0):
+            with event_of(one.world.tasks[TP("orders", 0)], at=moment):
+                tables[0]["k"] += 1
+        await one.tables.flush()
+        await until(lambda: len(tables[1].table) == 2)
+        owner = one
+        if swap:
+            owner = other
+            await one.tables.on_partitions_revoked(frozenset({TP("orders", 0)}), lost=False)
+            await assign(one, TP("orders", 1))
+            await assign(other, TP("orders", 0))
+        for app in (one, other):
+            assert app.tables._cleaner is not None
+            await app.tables._cleaner.clean(0.0)
+            await app.tables.flush()
+        assert closed == [(owner, ("k", (10.0, 19.9)))]
+        await until(lambda: all(len(each.table) == 1 for each in tables))
+
+
 # -- use_partitioner
 
 
