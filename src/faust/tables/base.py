@@ -20,10 +20,11 @@ from faust.drivers import stores
 from faust.messages import TP, K, Message, V
 from faust.ports import AppT
 from faust.stores.base import PartitionStore, Store
-from faust.tables.codec import TableCodec, WindowedCodec
+from faust.tables.codec import Compiler, TableCodec, WindowedCodec
 from faust.tables.expiry import TtlIndex, WindowIndex
 from faust.tables.followed import FollowedPartition
 from faust.tables.partition import Expiry, TablePartition
+from faust.tables.schemacodec import SchemaCompiler
 from faust.transport.base import TopicSpec
 from faust.windows import Window, WindowRange, positive_seconds, seconds_not_negative
 
@@ -81,7 +82,8 @@ class Collection(Generic[K, V]):
         recovery_buffer_size: Changelog records collected before they are written to the store during recovery.
         extra_topic_configs: Further options of the changelog topic; they win over the others.
         options: Options of the storage driver.
-        schema: A `faust.Schema`; its types and serializers count where the table names none.
+        schema: A `faust.Schema`; its types and serializers count where the table names none, and its methods are used
+            where a subclass overrides them. They see key or value alone; a changelog has no headers.
         window: A `faust.Window`, as with `faust.Table.using_window`.
         standby_buffer_size: The same as *recovery_buffer_size* for copies on standby; None: as that.
         on_changelog_event: ``async def (event)``, awaited before a record of the changelog is applied, in recovery
@@ -276,13 +278,20 @@ class Collection(Generic[K, V]):
         """Compile the codec."""
         kind = TableCodec if self.window is None else WindowedCodec
         return kind(
-            self.app.serializers,
+            self.compiler(),
             table=self.name,
             key_type=self.key_type,
             value_type=self.value_type,
             schema=self.schema,
             aliasing=self.aliasing,
         )
+
+    def compiler(self) -> Compiler:
+        """Return what makes functions of types: the registry, or the schema where it has methods of its own."""
+        if self.schema is None:
+            registry: Compiler = self.app.serializers
+            return registry
+        return SchemaCompiler(self.app, self.schema)
 
     def attach_window(self, window: Window) -> None:
         """See the table through *window* from now on.

@@ -119,7 +119,11 @@ class TableCodec:
         self.value_serializer: Any = getattr(schema, "value_serializer", None) or serializer_for(
             value_type
         )
-        self.scalars: frozenset[type] = _scalars(value_type, self.value_serializer)
+        own_values = getattr(compiler, "own_values", False)
+        self.scalars: frozenset[type] = (
+            frozenset() if own_values else _scalars(value_type, self.value_serializer)
+        )
+        self._own_keys: bool = getattr(compiler, "own_keys", False)
         self.ints: bool = int in self.scalars
         self.json_keys: bool = self.key_serializer == "json"
         self._plain_values = self.value_serializer == "raw"
@@ -156,6 +160,8 @@ class TableCodec:
 
     def is_normal(self, key: Any) -> bool:
         """Say whether *key* is equal to what becomes of it on the wire and back."""
+        if self._own_keys:
+            return False
         kind = key.__class__
         if kind is tuple:
             return all(map(self.is_normal, key))

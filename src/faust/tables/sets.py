@@ -292,7 +292,7 @@ class SetTable(
     def make_codec(self) -> Any:
         """Compile the codec."""
         members = TableCodec(
-            self.app.serializers,
+            self.compiler(),
             table=self.name,
             key_type=self.value_type,
             value_type=None,

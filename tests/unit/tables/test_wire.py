@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.changelogs import App
 
+import faust
 from faust.exceptions import KeyDecodeError, ValueDecodeError
 from faust.messages import TP
 from faust.serializers.registry import Registry
@@ -127,3 +129,32 @@ def test_what_cannot_be_written_says_why(
     with pytest.raises(TypeError, match=part) as caught:
         (totals.encode_value(key, value), totals.encode_key(key))
     assert "'totals'" in str(caught.value)
+
+
+async def test_1_schema(app: App) -> None:
+    """A schema gives types and serializers that the table does not name, and its methods are used (tables.md 1)."""
+
+    class Shouting(faust.Schema):
+        def dumps_value(self, app: Any, value: Any, **options: Any) -> Any:
+            body, headers = super().dumps_value(app, value, **options)
+            assert body is not None
+            return body.upper(), headers
+
+        def loads_value(self, app: Any, message: Any, **options: Any) -> Any:
+            return super().loads_value(app, message, **options).lower()
+
+    table = app.Table(
+        "totals", schema=Shouting(key_type=int, value_type=bytes, value_serializer="raw")
+    )
+    codec = table.codec
+    assert (table.key_serializer, table.value_serializer) == ("json", "raw")
+    assert codec.encode_key(5) == b"5"
+    assert codec.encode_value(5, b"word") == b"WORD"
+    assert codec.decode_key(HERE, b"5") == 5
+    assert codec.decode_value(HERE, 5, b"WORD") == b"word"
+    assert codec.scalars == frozenset()
+    other = app.Table("other", key_type=str, schema=faust.Schema(key_type=int, value_type=str))
+    assert other.codec.key_type is str
+    assert other.codec.scalars == {str, type(None)}
+    members = app.SetTable("sets", schema=faust.Schema(key_type=str, value_type=int))
+    assert (members.codec.keys.key_type, members.codec.members.key_type) == (str, int)
