@@ -90,6 +90,7 @@ class TablePartition:
         owned: It is for us to remove what has expired. (Of global tables every worker has all partitions, but owns some.)
         buffer_size: Changelog records that recovery collects before it writes them to the store.
         expiry: Knows which keys have to go, and when; None: none ever.
+        derived: What is derived from the entries (the index of windows, say) is as they are.
     """
 
     max_cached: int = 20_000
@@ -117,6 +118,7 @@ class TablePartition:
         self.standby: bool = False
         self.closed: bool = False
         self.owned: bool = True
+        self.derived: bool = False
         self.buffer_size: int = buffer_size
         self.expiry = expiry
         self._collected: list[Change] = []
@@ -294,6 +296,7 @@ class TablePartition:
     def write_out(self, next_offset: int | None = None) -> None:
         """Bring the store to where `apply` is; or to *next_offset*, if nothing was left to read before it."""
         changes, self._collected = self._collected, []
+        self.derived = self.derived and not changes
         changes = self.make_way(changes)
         notes: Iterable[Change] = ()
         if self.expiry is not None:
@@ -344,7 +347,7 @@ class TablePartition:
         self.forget_live()
         self.dirty.clear()
         self.sending = {}
-        self.complete = False
+        self.complete = self.derived = False
         if self.expiry is not None:
             self.expiry.forget()
         self.store.clear()

@@ -263,8 +263,10 @@ class Recovery(ChangelogReader):
         for tp in ready:
             partition = self.partitions[tp]
             partition.write_out(self.plans[tp].position)
-            for _ in partition.recovered():
-                await asyncio.sleep(0)
+            if not partition.derived:
+                for _ in partition.recovered():
+                    await asyncio.sleep(0)
+                partition.derived = True
             partition.complete = True
             partition.generation = self.generation
         self._pending.difference_update(ready)
