@@ -20,6 +20,9 @@ settings.register_profile(
 )
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
+os.environ["APP_WEB_ENABLED"] = "no"
+"""Apps of tests, and of the processes they start, open no port; tests of the web server give ``env={}``."""
+
 BROKERS = [
     pytest.param("memory", id="memory"),
     pytest.param("local", id="local"),

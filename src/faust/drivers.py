@@ -25,7 +25,7 @@ from yarl import URL
 
 from faust.exceptions import ImproperlyConfigured
 
-__all__ = ["Drivers", "stores", "transports"]
+__all__ = ["Drivers", "caches", "stores", "transports", "web_drivers"]
 
 
 class Drivers:
@@ -141,3 +141,20 @@ stores: Drivers = Drivers(
     planned={"aerospike": "use rocksdb:// or memory://, which recover from the changelog"},
 )
 """Where the contents of tables are kept."""
+
+web_drivers: Drivers = Drivers(
+    "web server", "faust.web.drivers", {"aiohttp": "faust.web.drivers.aiohttp:Web"}
+)
+"""What speaks HTTP."""
+
+caches: Drivers = Drivers(
+    "cache",
+    "faust.web.cache",
+    {
+        "memory": "faust.web.cache.memory:MemoryCache",
+        "redis": "faust.web.cache.redis:RedisCache",
+        "rediscluster": "faust.web.cache.redis:RedisClusterCache",
+    },
+    install={"redis": "faust[redis]", "rediscluster": "faust[redis]"},
+)
+"""Where answers of views are cached."""

@@ -288,7 +288,7 @@ def test_completion_for_each_shell(shell: str, monkeypatch: pytest.MonkeyPatch) 
 
 MODULE = """
 import faust
-app = faust.App("found", broker="memory://", env={})
+app = faust.App("found", broker="memory://", env={}, web_enabled=False)
 other = faust.App("other", broker="memory://", env={})
 text = "x"
 """

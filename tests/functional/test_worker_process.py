@@ -29,7 +29,7 @@ class Boot(faust.BootStrategy):
 class App(faust.App):
     BootStrategy = Boot
 
-app = App("shop", env={}, datadir=sys.argv[1])
+app = App("shop", env={}, web_enabled=False, datadir=sys.argv[1])
 """
 RUN = """
 faust.Worker(app, loglevel="info").execute_from_commandline()
@@ -446,7 +446,7 @@ def test_int_stops_the_worker_command(shop: Callable[..., PythonProcess]) -> Non
         ({"BROKER_URL": "kafak://x"}, "there is no transport for kafak://; known are"),
         ({"TOPIC_PARTITIONS": "many"}, "environment variable TOPIC_PARTITIONS"),
         ({"APP_STORE": "rocksbd://"}, "there is no table store for rocksbd://"),
-        ({"APP_WEB_ENABLED": "yes"}, "setting 'web_enabled': True"),
+        ({"APP_WEB_ENABLED": "perhaps"}, "setting 'web_enabled'"),
     ],
 )
 def test_wrong_settings_end_the_worker(

@@ -16,8 +16,8 @@ from typing import Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
 from mode.utils.imports import symbol_by_name
 
-from faust.app.declaring import DeclaringApp
 from faust.app.discovery import discover, modules_of
+from faust.app.serving import ServingApp
 from faust.channels import Channel
 from faust.events import Event
 from faust.exceptions import ImproperlyConfigured
@@ -42,7 +42,7 @@ class _AppOptions(_Settings):
     beacon: Any = None
 
 
-class App(DeclaringApp):
+class App(ServingApp):
     """A Faust application.
 
     Arguments:
@@ -142,6 +142,10 @@ class App(DeclaringApp):
         """Tell everybody that modules have been found; once, however often it is called."""
         if not self._worker_initialized:
             self._worker_initialized = True
+            if (
+                self._web is not None
+            ):  # else nobody has declared a page: the server does it when it starts
+                self._web.init_server()
             self.on_worker_init.send()
 
     def discover(self, *extra_modules: str, categories: Iterable[str] | None = None) -> None:

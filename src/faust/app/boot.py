@@ -17,17 +17,20 @@ class BootStrategy:
         enable_kafka_producer: Whether to start the producer; None: as *enable_kafka*.
         enable_kafka_consumer: Whether to start the consumer; None: as *enable_kafka*.
         enable_sensors: Whether to start the sensors.
+        enable_web: Whether to start the web server; None: setting ``web_enabled``.
     """
 
     enable_kafka: bool = True
     enable_kafka_producer: bool | None = None
     enable_kafka_consumer: bool | None = None
     enable_sensors: bool = True
+    enable_web: bool | None = None
 
     def __init__(
         self,
         app: Any,
         *,
+        enable_web: bool | None = None,
         enable_kafka: bool | None = None,
         enable_kafka_producer: bool | None = None,
         enable_kafka_consumer: bool | None = None,
@@ -42,11 +45,14 @@ class BootStrategy:
             self.enable_kafka_consumer = enable_kafka_consumer
         if enable_sensors is not None:
             self.enable_sensors = enable_sensors
+        if enable_web is not None:
+            self.enable_web = enable_web
 
     def server(self) -> Iterable[Any]:
         """Return the services of a worker, in start order; they stop in the reverse order."""
         yield from self.sensors()
         yield from self.kafka_producer()
+        yield from self.web_server()
         yield from self.kafka_consumer()
         yield from self.agents()
         yield from self.tables()
@@ -59,6 +65,7 @@ class BootStrategy:
 
     def producer_only(self) -> Iterable[Any]:
         """Return the services of a program that only sends."""
+        yield from self.web_server()
         yield from self.kafka_producer()
 
     def sensors(self) -> Iterable[Any]:
@@ -72,6 +79,17 @@ class BootStrategy:
             yield self.app.producer
             if self.app.conf.producer_threaded:
                 yield self.app.threaded_producer
+
+    def web_components(self) -> Iterable[Any]:
+        """Return what the web server needs: the cache."""
+        yield self.app.cache
+
+    def web_server(self) -> Iterable[Any]:
+        """Return the web server, after what it needs."""
+        enabled = self.enable_web
+        if self.app.conf.web_enabled if enabled is None else enabled:
+            yield from self.web_components()
+            yield self.app.web
 
     def kafka_consumer(self) -> Iterable[Any]:
         """Return the consumer."""

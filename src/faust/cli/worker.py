@@ -33,6 +33,10 @@ class worker(AppCommand):  # noqa: N801 - the documented name
             type=click.IntRange(1, 65535),
             help="Port of the web server.  [default: setting web_port]",
         ),
+        option(
+            "--web-transport",
+            help="Where it listens: tcp:// or unix:///path.  [default: setting web_transport]",
+        ),
         option("--web-bind", "-b", help="Address of the web server.  [default: setting web_bind]"),
         option("--web-host", "-h", help="Name of this host.  [default: setting web_host]"),
         worker_options,
@@ -43,12 +47,15 @@ class worker(AppCommand):  # noqa: N801 - the documented name
         *,
         with_web: bool | None = None,
         web_port: int | None = None,
+        web_transport: str | None = None,
         web_bind: str | None = None,
         web_host: str | None = None,
         **own: Any,
     ) -> None:
         """Print the banner and run the worker; ends in `SystemExit`."""
         self._configure_web(with_web, web_port, web_bind, web_host)
+        if web_transport is not None:
+            self.app.conf.assign("web_transport", web_transport, "option --web-transport")
         self._prefer_global(**own)
         app = self.app
         app.transport  # noqa: B018 - an unknown scheme is told before the banner, not after it
@@ -102,18 +109,21 @@ class worker(AppCommand):  # noqa: N801 - the documented name
 
     def banner(self) -> str:
         """Return the box that tells what is being started."""
-        conf = self.app.conf
+        app = self.app
+        conf = app.conf
         loop = "+uvloop" if self.state.loop == "uvloop" else ""
         rows = [
             ("id", conf.id),
             ("transport", f"{conf.shown('broker')} {loop}".strip()),
             ("store", conf.shown("store")),
+            *([("web", app.web_server_url)] if conf.web_enabled else []),
             ("log", f"{self.logfile or '-stderr-'} ({self.loglevel.lower()})"),
             ("pid", os.getpid()),
             ("hostname", socket.gethostname()),
             ("platform", _platform()),
             ("drivers", ""),
-            ("  transport", type(self.app.transport).driver_version),
+            ("  transport", type(app.transport).driver_version),
+            *([("  web", app.web_server_driver_version)] if conf.web_enabled else []),
             ("datadir", f"{conf.datadir.absolute()!s:<40}"),
             ("appdir", f"{conf.appdir.absolute()!s:<40}"),
         ]

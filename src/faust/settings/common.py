@@ -200,9 +200,7 @@ class CommonSettings(SettingsTable, section=SectionType.COMMON):
     ssl_context: Param[ssl.SSLContext | None, ssl.SSLContext | None] = SSLContext(default=None)
     """Encryption of the connection to the broker, when no ``broker_credentials`` are given."""
 
-    cache: URL = URL(
-        default="memory://", env="CACHE_URL", not_built="the cache of web views", since="1.2"
-    )
+    cache: URL = URL(default="memory://", env="CACHE_URL", since="1.2")
     """Where web views keep what they cache: ``memory://``, ``redis://`` or ``rediscluster://``."""
 
 

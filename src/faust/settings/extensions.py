@@ -56,9 +56,7 @@ class ExtensionSettings(SettingsTable, section=SectionType.EXTENSION):
     Router: _Symbol = _Symbol(default="faust.app.router:Router")
     """Class that finds the worker that has a key."""
 
-    HttpClient: _Symbol = _Symbol(
-        default="aiohttp.client:ClientSession", not_built="the HTTP client of the app"
-    )
+    HttpClient: _Symbol = _Symbol(default="aiohttp.client:ClientSession")
     """Class of the HTTP client of the application."""
 
     Monitor: _Symbol = _Symbol(default="faust.sensors:Monitor", not_built="sensors")

@@ -28,13 +28,8 @@ NODE_HOSTNAME = socket.gethostname()
 class WebServerSettings(SettingsTable, section=SectionType.WEB_SERVER):
     """The web server of a worker."""
 
-    web_enabled: Bool = Bool(
-        default=False,
-        env="APP_WEB_ENABLED",
-        refused={True: "The web server comes with a later release; leave the setting out."},
-        since="1.2",
-    )
-    """Start the web server. Not supported yet, therefore off."""
+    web_enabled: Bool = Bool(default=True, env="APP_WEB_ENABLED", since="1.2")
+    """Start the web server."""
 
     web_host: Str = Str(
         default=NODE_HOSTNAME, env="WEB_HOST", default_text="the name of this host", since="1.2"
@@ -63,29 +58,25 @@ class WebServerSettings(SettingsTable, section=SectionType.WEB_SERVER):
     The default is made once, from ``web_host`` and ``web_port`` at construction.
     """
 
-    web: URL = URL(default="aiohttp://", not_built="the web server", since="1.2")
+    web: URL = URL(default="aiohttp://", since="1.2")
     """Driver of the web server; there is one, ``aiohttp://``."""
 
-    web_transport: URL = URL(
-        default="tcp://", process_default="WEB_TRANSPORT", not_built="the web server", since="1.2"
-    )
+    web_transport: URL = URL(default="tcp://", process_default="WEB_TRANSPORT", since="1.2")
     """``tcp://``, or ``unix:///path/to.sock`` for a Unix socket."""
 
     web_application_options: Param[Any, Mapping[str, Any] | None] = Dict(
-        default=None, not_built="the web server", since="0.11.4"
+        default=None, since="0.11.4"
     )
     """Further keyword arguments for the driver's application (``aiohttp.web.Application``)."""
 
-    web_cors_options: Param[Any, Mapping[str, Any] | None] = Dict(
-        default=None, not_built="the web server", since="1.5"
-    )
+    web_cors_options: Param[Any, Mapping[str, Any] | None] = Dict(default=None, since="1.5")
     """Cross-origin resource sharing of all views: origin -> ``ResourceOptions``."""
 
-    web_in_thread: Bool = Bool(default=False, not_built="the web server", since="1.5")
+    web_in_thread: Bool = Bool(default=False, since="1.5")
     """Run the web server in a thread with an event loop of its own."""
 
     web_ssl_context: Param[ssl.SSLContext | None, ssl.SSLContext | None] = SSLContext(
-        default=None, not_built="the web server", since="0.5.0"
+        default=None, since="0.5.0"
     )
     """Serve HTTPS with this context."""
 

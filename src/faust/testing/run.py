@@ -35,8 +35,9 @@ QUICK: Mapping[str, Any] = {
     "broker_session_timeout": 6.0,
     "broker_heartbeat_interval": 0.5,
     "broker_rebalance_timeout": 6.0,
+    "web_enabled": False,
 }
-"""Settings of a test: a small world needs no patience."""
+"""Settings of a test: a small world needs no patience, and no port."""
 
 
 class NotIdle(FaustError, AssertionError):

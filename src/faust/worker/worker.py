@@ -168,9 +168,9 @@ class Worker(Process):
             return
         self._title = self._title or getproctitle()
         conf = self.app.conf
-        setproctitle(
-            f"[Faust:Worker] -{info}- {conf.id} -p {conf.web_port} {conf.datadir.absolute()}"
-        )
+        unix = conf.web_transport.scheme == "unix"
+        web = str(conf.web_transport) if unix else f"-p {conf.web_port}"
+        setproctitle(f"[Faust:Worker] -{info}- {conf.id} {web} {conf.datadir.absolute()}")
 
     def on_process_resumed(self) -> None:
         """Tell the app to look at its lease (`App.on_process_resumed`)."""

@@ -264,7 +264,7 @@ ROWS: list[tuple[SectionType, str, type[params.Param[Any, Any]], Any, str | None
     (SectionType.WEB_SERVER, "web_bind", params.Str, "0.0.0.0", "WEB_BIND"),
     (SectionType.WEB_SERVER, "web_application_options", params.Dict, None, None),
     (SectionType.WEB_SERVER, "web_cors_options", params.Dict, None, None),
-    (SectionType.WEB_SERVER, "web_enabled", params.Bool, False, "APP_WEB_ENABLED"),
+    (SectionType.WEB_SERVER, "web_enabled", params.Bool, True, "APP_WEB_ENABLED"),
     (SectionType.WEB_SERVER, "web_stats_enabled", params.Bool, False, "APP_WEB_STATS_ENABLED"),
     (SectionType.WEB_SERVER, "web_graph_enabled", params.Bool, False, "APP_WEB_GRAPH_ENABLED"),
     (SectionType.WEB_SERVER, "web_router_enabled", params.Bool, True, "APP_WEB_ROUTER_ENABLED"),
@@ -500,7 +500,6 @@ def test_values_to_come_are_refused() -> None:
     """Documented values without their feature are refused as well: this is the whole list."""
     refused = {(p.name, value) for p in Settings.SETTINGS.values() for value in p.refused}
     assert refused <= {
-        ("web_enabled", True),
         ("processing_guarantee", ProcessingGuarantee.EXACTLY_ONCE),
     }
     for name, value in refused:

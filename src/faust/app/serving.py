@@ -1,0 +1,123 @@
+"""What an application serves over HTTP: its pages, its web server, its cache, and its HTTP client.
+
+The library that speaks HTTP is loaded when the first page is declared, or when the server starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from yarl import URL
+
+from faust.app.declaring import DeclaringApp
+from faust.app.parts import _unbind
+from faust.drivers import caches, web_drivers
+from faust.web.base import Web
+from faust.web.cache.base import CacheBackend
+from faust.web.views import View
+
+__all__ = ["ServingApp"]
+
+
+class ServingApp(DeclaringApp):
+    """The storey of `faust.App` that speaks HTTP."""
+
+    def __init__(self, id: str, **kwargs: Any) -> None:
+        self._web: Web | None = None
+        self._cache: CacheBackend | None = None
+        self._http_client: Any = None
+        super().__init__(id, **kwargs)
+
+    @property
+    def web(self) -> Web:
+        """The web server; its driver is setting ``web``."""
+        if self._web is None:
+            self._web = web_drivers.by_url(self.conf.web)(self, beacon=self.beacon)
+        return self._web
+
+    @property
+    def cache(self) -> CacheBackend:
+        """Where views keep what they have answered (setting ``cache``)."""
+        if self._cache is None:
+            url = self.conf.cache
+            self._cache = caches.by_url(url)(self, url, beacon=self.beacon)
+        return self._cache
+
+    @cache.setter
+    def cache(self, cache: CacheBackend) -> None:
+        self._cache = cache
+
+    @property
+    def http_client(self) -> Any:
+        """A client for HTTP requests, closed when the app stops; its class is setting ``HttpClient``.
+
+        Raises:
+            RuntimeError: No event loop runs.
+        """
+        if self._http_client is None or self._http_client.closed:
+            self._http_client = self.conf.HttpClient()
+        return self._http_client
+
+    @http_client.setter
+    def http_client(self, client: Any) -> None:
+        self._http_client = client
+
+    def page(
+        self,
+        path: str,
+        *,
+        base: type[View] = View,
+        cors_options: Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ) -> Callable[[Any], type[View]]:
+        """Let the decorated coroutine function, or subclass of `faust.web.View`, answer for a path.
+
+        The function takes the view, the request, and the named parts of the path as keywords, and becomes ``get`` of a
+        view.
+
+        Arguments:
+            path: Path; parts in braces are given to the view: ``/count/{word}/``.
+            base: Class of the view that is made of a function.
+            cors_options: Cross-origin resource sharing: origin -> `faust.web.ResourceOptions`.
+            name: Name for `Web.url_for`; None: that of the function or class.
+
+        Returns:
+            A decorator that gives the class of the view.
+
+        Raises:
+            TypeError: What is decorated is neither.
+            RuntimeError: Something answers for that path already.
+        """
+
+        def decorate(target: Any) -> type[View]:
+            return self.web.add_page(path, target, base=base, cors_options=cors_options, name=name)
+
+        return decorate
+
+    def on_webserver_init(self, web: Web) -> None:
+        """The web server has mounted its blueprints; override to add more pages."""
+
+    @property
+    def web_server_url(self) -> URL:
+        """Where the web server is."""
+        return self.web.url
+
+    @property
+    def web_server_driver_version(self) -> str:
+        """Name and version of what speaks HTTP."""
+        return self.web.driver_version
+
+    def service_reset(self) -> None:
+        """Let server and cache be started again, also in another event loop."""
+        super().service_reset()
+        self._http_client = self._cache = None
+        if self._web is not None:
+            _unbind(self._web)
+
+    async def close_clients(self) -> None:
+        """Close the HTTP client, too."""
+        await super().close_clients()
+        client, self._http_client = self._http_client, None
+        if client is not None:
+            await client.close()

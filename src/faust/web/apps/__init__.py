@@ -1,0 +1,1 @@
+"""Pages that every worker brings along; each module has a ``blueprint``."""

@@ -1,0 +1,207 @@
+"""The web server on aiohttp.
+
+Routes are kept, and the aiohttp application is made of them when it is needed: an aiohttp application can be started once,
+in one event loop, and ours can be started again. A listener (`faust.web.drivers.listening`) runs it on the loop of the
+app, or in a thread with a loop of its own (setting ``web_in_thread``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import aiohttp
+import aiohttp_cors
+from aiohttp import web
+from multidict import CIMultiDict
+
+from faust.utils import json
+from faust.web import base
+from faust.web.drivers.listening import Listener, listener_for
+from faust.web.views import View
+
+__all__ = ["Web"]
+
+Bytes = bytes  # `Web.bytes` is a method
+
+END = b"\r\n\r\n"
+
+NOT_KEPT = frozenset({"content-length", "transfer-encoding", "date", "server"})
+"""Headers that are not part of a response in a cache: they are made for each answer."""
+
+
+class Web(base.Web):
+    """The web server of an app, on aiohttp."""
+
+    driver_version: ClassVar[str] = f"aiohttp={aiohttp.__version__}"  # type: ignore[misc]
+
+    def __init__(self, app: Any, **kwargs: Any) -> None:
+        self._routes: list[Callable[[web.Application], None]] = []
+        self._application: web.Application | None = None
+        self._cors: aiohttp_cors.CorsConfig | None = None
+        self._listener: Listener | None = None
+        super().__init__(app, **kwargs)
+
+    # -- life
+
+    async def on_start(self) -> None:
+        """Mount the blueprints and listen."""
+        self.init_server()
+        self._listener = listener_for(self.app.conf)
+        await self._listener.start(self.web_app)
+
+    async def on_stop(self) -> None:
+        """Stop listening, and finish the requests in hand for a bounded time."""
+        listener, self._listener = self._listener, None
+        self._application = None
+        if listener is not None:
+            await listener.stop()
+
+    @property
+    def web_app(self) -> web.Application:
+        """The aiohttp application that serves now, or will at the next start."""
+        if self._application is None:
+            options = self.app.conf.web_application_options or {}
+            self._application = web.Application(**options)
+            self._cors = aiohttp_cors.setup(self._application)
+            for add in self._routes:
+                add(self._application)
+        return self._application
+
+    _app = web_app
+
+    async def wsgi(self) -> web.Application:
+        """Make everything ready; return the aiohttp application, for a server that is not ours."""
+        self.init_server()
+        return self.web_app
+
+    # -- routes
+
+    def route(
+        self, pattern: str, handler: Any, cors_options: Mapping[str, Any] | None = None
+    ) -> None:
+        """Let a view answer for *pattern*.
+
+        Raises:
+            RuntimeError: Something answers for that path and method already, or the server is running.
+        """
+        path = f"/{pattern.lstrip('/')}"
+        shared = {**(self.app.conf.web_cors_options or {}), **(cors_options or {})}
+        methods = handler.get_methods() if isinstance(handler, View) else {"*"}
+        answer = handler.dispatch if isinstance(handler, View) else handler
+        options: dict[str, Any] = {}
+        if shared:
+            methods -= {"OPTIONS"}  # answered by the preflight
+            make: Any = aiohttp_cors.ResourceOptions
+            options = {origin: make(**given._asdict()) for origin, given in shared.items()}
+
+        def add(application: web.Application) -> None:
+            resource: Any = application.router.add_resource(path)
+            cors: Any = self._cors
+            if options:
+                cors.add(resource)
+            for method in sorted(methods):
+                route = resource.add_route(method, answer)
+                if options:
+                    cors.add(route, options)
+
+        self._add(add)
+
+    def add_static(self, prefix: str, path: str | Path, **kwargs: Any) -> None:
+        """Serve the files of a directory below *prefix*; nothing outside of it is served.
+
+        Arguments:
+            prefix: Path.
+            path: The directory.
+            kwargs: For `aiohttp.web.UrlDispatcher.add_static`.
+        """
+        directory = Path(path)
+
+        def add(application: web.Application) -> None:
+            application.router.add_static(f"/{prefix.strip('/')}", directory, **kwargs)
+
+        self._add(add)
+
+    def _add(self, add: Callable[[web.Application], None]) -> None:
+        add(self.web_app)
+        self._routes.append(add)
+
+    # -- requests and responses
+
+    async def read_request_content(self, request: Any) -> bytes:
+        """Return the body of a request.
+
+        Raises:
+            aiohttp.web.HTTPRequestEntityTooLarge: It is longer than ``client_max_size`` (1 MiB unless
+                ``web_application_options`` say otherwise); answered with 413.
+        """
+        body: bytes = await request.read()
+        return body
+
+    def text(self, value: str, *, content_type: str | None = None, **options: Any) -> web.Response:
+        """Answer with text."""
+        return web.Response(
+            text=value, content_type=content_type or "text/plain", charset="utf-8", **options
+        )
+
+    def html(self, value: str, *, content_type: str | None = None, **options: Any) -> web.Response:
+        """Answer with HTML."""
+        return self.text(value, content_type=content_type or "text/html", **options)
+
+    def json(self, value: Any, *, content_type: str | None = None, **options: Any) -> web.Response:
+        """Answer with JSON.
+
+        Raises:
+            TypeError: *value* has no form in JSON.
+        """
+        return web.Response(
+            body=json.dumps(value),
+            content_type=content_type or "application/json",
+            charset="utf-8",
+            **options,
+        )
+
+    def bytes(
+        self, value: bytes, *, content_type: str | None = None, **options: Any
+    ) -> web.Response:
+        """Answer with bytes."""
+        return web.Response(
+            body=value, content_type=content_type or "application/octet-stream", **options
+        )
+
+    def error(
+        self, status: int, reason: str, headers: Mapping[str, str] | None = None, **extra: Any
+    ) -> web.Response:
+        """Answer with an error: JSON ``{"error": reason, ...}``."""
+        return self.json({"error": reason, **extra}, status=status, headers=headers)
+
+    def response_to_bytes(self, response: web.Response) -> Bytes:
+        """Return a response as bytes: status, header lines and body, each ended by an empty line."""
+        lines = "\r\n".join(
+            f"{name}: {value}"
+            for name, value in response.headers.items()
+            if name.lower() not in NOT_KEPT
+        )
+        body = response.body if isinstance(response.body, Bytes) else b""
+        return (
+            str(response.status).encode()
+            + END
+            + lines.encode("utf-8", "surrogateescape")
+            + END
+            + body
+        )
+
+    def bytes_to_response(self, data: Bytes) -> web.Response:
+        """Make a response of what `response_to_bytes` gave.
+
+        Raises:
+            ValueError: It did not.
+        """
+        status, lines, body = data.split(END, 2)
+        headers: CIMultiDict[str] = CIMultiDict()
+        for line in lines.decode("utf-8", "surrogateescape").split("\r\n"):
+            if line:
+                name, _, value = line.partition(": ")
+                headers.add(name, value)
+        return web.Response(body=body, status=int(status), headers=headers)
