@@ -42,7 +42,7 @@ def main() -> None:
         log = Path(scratch, "worker.log")
         with log.open("wb") as output:
             worker = subprocess.Popen(
-                [sys.executable, str(PROGRAM), "worker"],
+                [sys.executable, str(PROGRAM), "worker", "--without-web"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
