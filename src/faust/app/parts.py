@@ -153,6 +153,7 @@ class AppWithParts(ConfiguredApp):
                 after_commit=self.tables.on_commit,
                 commit_interval=conf.broker_commit_interval,
                 commit_every=conf.broker_commit_every,
+                sensors=self.sensors,
                 beacon=self.beacon,
             )
         return self._consumer

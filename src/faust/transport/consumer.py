@@ -27,6 +27,7 @@ from mode import Service
 from faust._core.lanes import PartitionTask
 from faust.exceptions import CommitRefused
 from faust.messages import TP, Slice
+from faust.sensors.base import SensorDelegate
 from faust.transport.base import ConsumerDriver
 
 __all__ = ["Consumer"]
@@ -56,6 +57,7 @@ class Consumer(Service):
         after_commit: Called with the offsets the broker has accepted.
         commit_interval: Seconds between commits.
         commit_every: Finished events after which a commit is made earlier.
+        sensors: Told of commits and of full partitions; None: nobody.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Consumer(Service):
         after_commit: Callable[[Mapping[TP, int]], None] | None = None,
         commit_interval: float = 2.8,
         commit_every: int | None = 10_000,
+        sensors: SensorDelegate | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -75,6 +78,7 @@ class Consumer(Service):
         self.commit_every = commit_every
         self.last_commit: float = 0.0
         self._look_at = 0.0
+        self._sensors = SensorDelegate() if sensors is None else sensors
         self._before_commit = before_commit
         self._after_commit = after_commit
         self._sinks: dict[str, Callable[[Slice], None]] = {}
@@ -286,6 +290,7 @@ class Consumer(Service):
         if task.full and not task.paused:
             task.paused = True
             self.driver.pause([tp])
+            self._sensors.on_topic_buffer_full(tp)
 
     @staticmethod
     def _first_slice(task: PartitionTask, batch: Slice) -> None:
@@ -345,24 +350,32 @@ class Consumer(Service):
 
     async def _commit_tasks(self, tasks: list[PartitionTask]) -> bool:
         async with self._commit_lock:
-            noted = [(task, task.safe()) for task in tasks]
-            offsets = {
-                task.tp: safe
-                for task, safe in noted
-                if task.committed is not None and task.acking() and safe > task.committed
-            }
-            if monotonic() < self.driver.lease_until():
-                for task, safe in noted:
-                    if task.attached:
-                        task.release(safe)
-            await self._before_commit()
-            self.last_commit = monotonic()
-            for task in tasks:
-                if self.tasks.get(task.tp) is not task:  # given back meanwhile: somebody else's now
-                    offsets.pop(task.tp, None)
-            if not offsets:
-                return False
-            return await self._commit_offsets(offsets)
+            state = self._sensors.on_commit_initiated(self)
+            try:
+                return await self._commit_noted(tasks)
+            finally:
+                self._sensors.on_commit_completed(self, state)
+
+    async def _commit_noted(self, tasks: list[PartitionTask]) -> bool:
+        """Note what is safe, make safe what it has caused, commit what was noted."""
+        noted = [(task, task.safe()) for task in tasks]
+        offsets = {
+            task.tp: safe
+            for task, safe in noted
+            if task.committed is not None and task.acking() and safe > task.committed
+        }
+        if monotonic() < self.driver.lease_until():
+            for task, safe in noted:
+                if task.attached:
+                    task.release(safe)
+        await self._before_commit()
+        self.last_commit = monotonic()
+        for task in tasks:
+            if self.tasks.get(task.tp) is not task:  # given back meanwhile: somebody else's now
+                offsets.pop(task.tp, None)
+        if not offsets:
+            return False
+        return await self._commit_offsets(offsets)
 
     async def _commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
         if monotonic() >= self.driver.lease_until():

@@ -379,3 +379,40 @@ async def test_sensors_hear_of_every_event(app: faust.App) -> None:
             ("out", "in", offset),
         )
     ]
+
+
+async def test_sensors_hear_of_commits_and_full_buffers(make: Callable[..., faust.App]) -> None:
+    """transport.md 12 and 4.3: sensors are told of every commit, and of partitions that a reader cannot keep up with."""
+
+    class Listener(faust.Sensor):
+        heard: list[Any]
+
+        def on_commit_initiated(self, consumer: Any) -> Any:
+            self.heard.append(consumer)
+            return len(self.heard)
+
+        def on_commit_completed(self, consumer: Any, state: Any) -> None:
+            self.heard.append(state)
+
+        def on_topic_buffer_full(self, tp: Any) -> None:
+            self.heard.append(tp)
+
+    app = make(broker_commit_interval=600.0, stream_wait_empty=False)
+    sensor = Listener()
+    sensor.heard = []
+    app.sensors.add(sensor)
+    topic = app.topic("in", value_type=int, maxsize=400)
+    gate = asyncio.Event()
+
+    @app.agent(topic)
+    async def read(stream: Any) -> None:
+        async for _ in stream:
+            await gate.wait()
+
+    async with running(app):
+        for number in range(5000):
+            topic.send_soon(value=number, partition=0)
+        await eventually(lambda: sensor.heard == [faust.TP("in", 0)])
+        await app.commit()
+        assert sensor.heard[1:] == [app.consumer, 2]
+        gate.set()
