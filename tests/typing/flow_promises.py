@@ -7,6 +7,8 @@ from typing import Any, TypedDict, assert_type
 import msgspec
 
 import faust
+from faust.tables.setwindows import SetWindowWrapper
+from faust.tables.windowed import WindowWrapper
 
 
 class Order(faust.Record):
@@ -125,6 +127,15 @@ assert_type(app.Table("b", key_type=str, default=int), faust.Table[str, int])
 assert_type(app.Table("c", default=int), faust.Table[Any, int])
 assert_type(app.Table("d", value_type=Order), faust.Table[Any, Order])
 assert_type(app.Table("e"), faust.Table[Any, Any])
+assert_type(app.GlobalTable("f", default=int), faust.GlobalTable[Any, int])
+assert_type(app.GlobalTable("g", key_type=str, value_type=Order), faust.GlobalTable[str, Order])
+assert_type(app.SetTable("h", key_type=str, value_type=int), faust.SetTable[str, int])
+assert_type(app.SetTable("i", value_type=int), faust.SetTable[Any, int])
+assert_type(app.SetTable("i2", value_type=int)["k"].pop(), int)
+assert_type(app.SetGlobalTable("j", key_type=str, value_type=int), faust.SetGlobalTable[str, int])
+assert_type(app.Table("k", default=int).tumbling(10), WindowWrapper)
+assert_type(app.Table("l", default=int, window=faust.TumblingWindow(10)), WindowWrapper)
+assert_type(app.SetTable("m", window=faust.TumblingWindow(10)), SetWindowWrapper)
 
 totals = app.Table("totals", key_type=str, value_type=int, default=int, partitions=4)
 assert_type(totals["a"], int)

@@ -243,6 +243,16 @@ class DeclaringApp(SchedulingApp):
         self,
         name: str,
         *,
+        default: Callable[[], V] | None = None,
+        key_type: type[K],
+        value_type: type[V],
+        **options: Unpack[TableOptions],
+    ) -> _GlobalTable[K, V]: ...
+    @overload
+    def GlobalTable(
+        self,
+        name: str,
+        *,
         default: Callable[[], V],
         key_type: Any = None,
         value_type: Any = None,
@@ -279,6 +289,25 @@ class DeclaringApp(SchedulingApp):
         name: str,
         *,
         start_manager: bool = False,
+        key_type: type[K],
+        value_type: type[V],
+        **options: Any,
+    ) -> _SetTable[K, V]: ...
+    @overload
+    def SetTable(
+        self,
+        name: str,
+        *,
+        start_manager: bool = False,
+        value_type: type[V],
+        **options: Any,
+    ) -> _SetTable[Any, V]: ...
+    @overload
+    def SetTable(
+        self,
+        name: str,
+        *,
+        start_manager: bool = False,
         key_type: Any = None,
         value_type: Any = None,
         **options: Any,
@@ -298,6 +327,25 @@ class DeclaringApp(SchedulingApp):
         value_type: Any = None,
         **options: Any,
     ) -> SetWindowWrapper: ...
+    @overload
+    def SetGlobalTable(
+        self,
+        name: str,
+        *,
+        start_manager: bool = False,
+        key_type: type[K],
+        value_type: type[V],
+        **options: Any,
+    ) -> _SetGlobalTable[K, V]: ...
+    @overload
+    def SetGlobalTable(
+        self,
+        name: str,
+        *,
+        start_manager: bool = False,
+        value_type: type[V],
+        **options: Any,
+    ) -> _SetGlobalTable[Any, V]: ...
     @overload
     def SetGlobalTable(
         self,

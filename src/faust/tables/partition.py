@@ -259,12 +259,13 @@ class TablePartition:
         return self.codec.encode_value(key, value)
 
     def trim(self) -> None:
-        """If more is held than the bound allows, let half of what is only a cache of the store go, the oldest first."""
+        """If more is held than the bound allows, let some of what is only a cache of the store go, the oldest first."""
         live, dirty, sending = self.live, self.dirty, self.sending
-        if self.volatile or len(live) <= self.max_cached + len(dirty) + len(sending):
+        excess = len(live) - self.max_cached - len(dirty) - len(sending)
+        if self.volatile or excess <= 0:
             return
-        clean = [key for key in live if key not in dirty and key not in sending]
-        for key in clean[: len(live) - self.max_cached // 2]:
+        clean = (key for key in live if key not in dirty and key not in sending)
+        for key in list(islice(clean, excess + self.max_cached // 20)):
             del live[key]
 
     # -- recovery

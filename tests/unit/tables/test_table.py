@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -537,3 +538,24 @@ async def test_6_as_ansitable(app: App, world: World) -> None:
         "my_{table.name}", key="k", value="v", sort=True, sortkey=lambda item: item[1]
     )
     assert other == ("+My Totals\n| K | V |\n+---+---+\n| x | 1 |\n| a | 2 |\n+---+---+")
+
+
+async def test_4_3_of_a_table_on_disk_only_so_much_is_held(world: World, tmp_path: Path) -> None:
+    """What was read and written of a table on disk is held up to a bound, and never what is unsent (stores.md 4.3)."""
+    async with worker(world, datadir=tmp_path) as app:
+        app.conf.create_directories()
+        totals = await ready(app, store="rocksdb://")
+        partition = totals.held[1]
+        partition.max_cached = 100
+        with event_of(world.tasks[HERE]):
+            for number in range(1000):
+                totals[number] = number
+            assert len(partition.live) == 1000
+            await app.tables.flush()
+            assert len(partition.live) <= 100
+            totals["unsent"] = 1
+            for number in range(1000):
+                assert totals[number] == number
+                assert len(partition.live) <= 102
+            assert totals["unsent"] == 1
+            assert len(totals) == 1001
