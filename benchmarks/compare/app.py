@@ -280,7 +280,8 @@ JOBS = {
     "sink": yield_all,
 }
 OPTIONS = {"concurrency": {"concurrency": 4}, "sink": {"sink": [out]}}
-app.agent(events, name="job", **OPTIONS.get(WORKLOAD, {}))(JOBS[WORKLOAD])
+# the name is in that of the repartition topic, which must be new in every run
+app.agent(events, name=f"{environment('ID')}-job", **OPTIONS.get(WORKLOAD, {}))(JOBS[WORKLOAD])
 if WORKLOAD == "fanout":
     app.agent(events, name="second")(count_again)
 app.task(ready if WORKLOAD in {"forward", "recover", "idle"} else settle)
