@@ -77,6 +77,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         """The copies on standby of this assignment that are being followed."""
         self.actives_ready: bool = False
         """The partitions of the last assignment are recovered."""
+        self._copies_open = False
         self._standing_by: asyncio.Task[None] | None = None
         self._giving_way: asyncio.Task[None] | None = None
         self._warm: frozenset[TP] = frozenset()
@@ -519,9 +520,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
     @property
     def standbys_ready(self) -> bool:
         """Every copy on standby has reached the end of its changelog, as it was last seen."""
-        if not self.actives_ready:
-            return False
-        return self._standing_by is None or (self.standbys is not None and self.standbys.ready)
+        return self._copies_open and (self.standbys is None or self.standbys.ready)
 
     def standby_lag(self) -> dict[TP, int]:
         """Return how many records each copy on standby is behind its changelog, as far as that is known."""
@@ -555,6 +554,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
                 ", ".join(f"{tp.topic}[{tp.partition}]" for tp in kept_by_others[:5]),
                 ", ..." if len(kept_by_others) > 5 else "",
             )
+        self._copies_open = True
         if not copies:
             return
         self.standbys = Standbys(
@@ -577,6 +577,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
 
     async def stop_standbys(self) -> None:
         """Follow the copies on standby no longer; what was read of them is in their stores."""
+        self._copies_open = False
         task, self._standing_by = self._standing_by, None
         if task is not None:
             task.cancel()

@@ -78,8 +78,9 @@ class Standbys(ChangelogReader):
 
     @property
     def ready(self) -> bool:
-        """Every copy has reached the end of its changelog, as it was last seen."""
-        return len(self.plans) >= len(self.partitions) and not any(self.lag().values())
+        """Every copy has, in its store, what its changelog had when it was last looked at."""
+        known = len(self.plans) >= len(self.partitions)
+        return known and not self._moved and not any(self.lag().values())
 
     # -- the work
 

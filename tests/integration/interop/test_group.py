@@ -1,0 +1,109 @@
+"""Acceptance 5 of issue 6: an old and a new worker in one group at the same time (recovery-rebalance.md 3)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from faust.transport.base import ProducerDriver, ProducerOptions, TopicSpec
+from tests.integration.interop.test_interop import OURS, REFERENCE, python_of
+from tests.support.driving import open_transport
+from tests.support.kafka import KafkaCluster
+from tests.support.processes import PythonProcess, start_python
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(240)]
+
+PROGRAM = Path(__file__).with_name("group.py")
+KEYS = [f"key-{number}" for number in range(80)]
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """Ends what was started."""
+    with ExitStack() as stack:
+        yield stack
+
+
+class Worker:
+    """A worker of a side, and what it said last."""
+
+    def __init__(self, stack: ExitStack, side: str, broker: str, id: str) -> None:
+        self.side = side
+        self.counts: dict[str, int] = {}
+        self.process: PythonProcess = stack.enter_context(
+            start_python(PROGRAM, broker, id, side, python=python_of(side))
+        )
+
+    def look(self) -> dict[str, int]:
+        """Return what it counts."""
+        for line in self.process.lines():
+            if line.startswith('{"name"'):
+                self.counts = json.loads(line)["counts"]
+        assert self.process.returncode is None, "\n".join(self.process.errors[-40:])
+        return self.counts
+
+
+async def agree(workers: list[Worker], wanted: dict[str, int], *, share: bool) -> None:
+    """Wait until the workers together have *wanted*, each its part."""
+    deadline = time.monotonic() + 100
+    while True:
+        parts = [worker.look() for worker in workers]
+        together = {key: value for part in parts for key, value in part.items()}
+        disjoint = sum(map(len, parts)) == len(together)
+        if together == wanted and disjoint and (all(parts) or not share):
+            return
+        assert time.monotonic() < deadline, (
+            f"{[(worker.side, len(part)) for worker, part in zip(workers, parts, strict=True)]}, wrong: "
+            f"{[k for k in wanted if together.get(k) != wanted[k]][:10]}\n"
+            + "\n".join(line[:200] for worker in workers for line in worker.process.errors[-20:])
+        )
+        await asyncio.sleep(0.2)
+
+
+async def send(producer: ProducerDriver, topic: str, wanted: dict[str, int]) -> None:
+    """Send one event of each key, to the partition of the key."""
+    for number, key in enumerate(KEYS):
+        producer.append(topic, number % 4, key.encode(), b"%d" % number)
+        wanted[key] = wanted.get(key, 0) + number
+    await producer.flush()
+
+
+@pytest.mark.parametrize("sides", [(REFERENCE, OURS), (OURS, REFERENCE)], ids="-leads-".join)
+async def test_old_and_new_in_one_group(
+    kafka_cluster: KafkaCluster, stack: ExitStack, sides: tuple[str, str]
+) -> None:
+    """Whoever came first leads; both get partitions, results are right, and who is left goes on with everything."""
+    id = f"mixed-{uuid.uuid4().hex[:8]}"
+    transport = open_transport(*kafka_cluster.urls)
+    topic = f"{id}-events"
+    admin = transport.admin(client_id="test")
+    await admin.start()
+    await admin.create_topics([TopicSpec(name=topic, partitions=4)])
+    await admin.close()
+    producer = transport.producer(ProducerOptions(client_id="test"))
+    await producer.start()
+    await producer.load_partitions(topic)
+    wanted: dict[str, int] = {}
+    try:
+        first = Worker(stack, sides[0], kafka_cluster.url, id)
+        await send(producer, topic, wanted)
+        await agree([first], wanted, share=True)
+        second = Worker(stack, sides[1], kafka_cluster.url, id)
+        deadline = time.monotonic() + 60
+        while not second.look() and time.monotonic() < deadline:
+            await asyncio.sleep(0.2)
+        await send(producer, topic, wanted)
+        await agree([first, second], wanted, share=True)
+        first.process.terminate()
+        await first.process.wait_end(40.0)
+        await send(producer, topic, wanted)
+        await agree([second], wanted, share=False)
+    finally:
+        await producer.close()
