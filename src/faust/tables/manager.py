@@ -22,11 +22,12 @@ from typing import Any
 
 from mode import Service
 
-from faust.exceptions import BrokerError, ImproperlyConfigured
+from faust.exceptions import AuthorizationFailed, BrokerError, ImproperlyConfigured
 from faust.messages import TP
 from faust.ports import AppT
 from faust.tables.base import Collection
 from faust.tables.cleaning import Cleaner
+from faust.tables.cures import cure_of, missing_right
 from faust.tables.following import Following
 from faust.tables.partition import PartitionFlush, TablePartition
 from faust.tables.reading import OnEvent, retried
@@ -78,6 +79,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         self.actives_ready: bool = False
         """The partitions of the last assignment are recovered."""
         self._copies_open = False
+        self._step = ""
         self._standing_by: asyncio.Task[None] | None = None
         self._giving_way: asyncio.Task[None] | None = None
         self._warm: frozenset[TP] = frozenset()
@@ -196,13 +198,25 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         wanted = (
             table.partitions or await self._count(topic) or await self._wanted_partitions(table)
         )
-        outcome = await table.declare(wanted)
+        try:
+            outcome = await table.declare(wanted)
+        except AuthorizationFailed as exc:
+            if await self._count(topic) is None:
+                raise AuthorizationFailed(missing_right(table.name, topic, wanted, exc)) from exc
+            logger.warning(
+                "Table %r: this worker may not look whether its changelog topic %s is as it should be: %s",
+                table.name,
+                topic,
+                exc,
+            )
+            outcome = None
         for difference in () if outcome is None else outcome.differences:
             logger.warning(
-                "Table %r: its changelog topic %s is not as declared: %s",
+                "Table %r: its changelog topic %s is not as declared: %s. %s",
                 table.name,
                 topic,
                 difference,
+                cure_of(topic, difference, self.app.conf.broker),
             )
         if table.use_partitioner:
             await self.app.producer.load_partitions(topic)
@@ -428,11 +442,15 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         await self.stop_standbys()
         self._recovering = asyncio.current_task()
         try:
+            self._step = "waiting for stream_recovery_delay"
             if self.app.conf.stream_recovery_delay:
                 await asyncio.sleep(self.app.conf.stream_recovery_delay)
+            self._step = "asking for the partitions of the topics"
             await self._learn_counts(assigned)
+            self._step = "waiting for a flush"
             async with self._flushing:
                 partitions = await self._take_over(assigned - standbys, standbys)
+            self._step = "recovering global tables"
             await self._follow()
             self.recovery = Recovery(
                 partitions,
@@ -473,6 +491,12 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
                     partition.generation = generation
                     partition.owned = number in owned
 
+    def doing(self) -> str:
+        """Say in a sentence what keeps tables from being ready; empty when nothing does."""
+        if self.recovery is not None:
+            return self.recovery.doing()
+        return self._step if self._recovering is not None else ""
+
     async def _stop_recovery(self) -> None:
         """End a recovery that somebody has left running."""
         running = self._recovering
@@ -510,6 +534,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
                 await table.open_standby(number)
         for table in own:
             for number in sorted(ours[table.changelog_topic_name]):
+                self._step = f"opening the store of table {table.name!r}, partition {number}"
                 partition = await table.open_partition(number)
                 partition.roll_back()
                 taken[partition.tp] = partition

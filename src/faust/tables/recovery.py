@@ -290,6 +290,27 @@ class Recovery(ChangelogReader):
         """Offsets that are still to be read."""
         return sum(self.plans[tp].remaining for tp in self._pending if tp in self.plans)
 
+    def doing(self) -> str:
+        """Say in a sentence what is being waited for."""
+        if self.trouble:
+            return self.trouble
+        if not self.plans:
+            return "asking where the changelogs begin and end"
+        now = monotonic()
+        text = f"reading {len(self._pending)} changelog partitions, {self.remaining} records to go"
+        quiet = {tp: now - self._heard[tp] for tp in self._pending if tp in self._heard}
+        if (
+            quiet
+            and (longest := max(quiet, key=quiet.__getitem__))
+            and quiet[longest] >= REPORT_EVERY
+        ):
+            plan = self.plans[longest]
+            text += (
+                f"; nothing has come from {longest.topic}[{longest.partition}] for {quiet[longest]:.0f} s, at offset "
+                f"{plan.position} of {plan.end}"
+            )
+        return text
+
     def _report(self) -> None:
         now = monotonic()
         if now - self._reported < REPORT_EVERY:

@@ -16,10 +16,12 @@ from typing import IO, Any
 
 import mode
 from mode.utils.times import want_seconds
+from rich.console import Console
 
 from faust.app.base import App
 from faust.utils.terminal import is_terminal
 from faust.worker.process import Process
+from faust.worker.progress import RecoveryBar
 
 __all__ = ["GC_THRESHOLDS", "Worker"]
 
@@ -131,8 +133,14 @@ class Worker(Process):
             self._say("starting➢ ", end="", flush=True)
 
     async def on_start(self) -> None:
-        """Tell the app that it runs in a worker."""
+        """Tell the app that it runs in a worker; show on a terminal how tables recover."""
         self.app.in_worker = True
+        if is_terminal(self.stdout):
+            self.add_future(self._show_recovery())
+
+    async def _show_recovery(self) -> None:
+        bar = RecoveryBar(lambda: self.app.tables.recovery, Console(file=self.stdout))
+        await bar.run()
 
     async def on_startup_finished(self) -> None:
         """The app is fully started: tune the process and say so."""

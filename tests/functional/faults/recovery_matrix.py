@@ -109,8 +109,8 @@ class World:
             state[key] = value
 
     async def fresh(self) -> dict[int, State]:
-        """Return what somebody makes of the changelog who reads it now, from the beginning."""
-        consumer = self.transport.consumer(ConsumerOptions(client_id="fresh", read_committed=True))
+        """Return what somebody makes of the changelog who reads it now, from the beginning, uncommitted as workers do."""
+        consumer = self.transport.consumer(ConsumerOptions(client_id="fresh"))
         await consumer.start()
         state: dict[int, State] = {number: {} for number in range(PARTITIONS)}
         try:
