@@ -20,7 +20,7 @@ from faust.cli.state import cli
 from faust.models.base import registry
 from faust.topics.topic import Topic
 
-__all__ = ["agents", "clean_versions", "completion", "model", "models", "send", "tables"]
+__all__ = ["agents", "clean_versions", "completion", "model", "models", "reset", "send", "tables"]
 
 
 class agents(AppCommand):  # noqa: N801 - the documented name
@@ -123,6 +123,16 @@ class model(AppCommand):  # noqa: N801
 
 def _type_name(typ: Any) -> str:
     return typ.__name__ if typ in {int, float, str, bytes, datetime} else repr(typ)
+
+
+class reset(AppCommand):  # noqa: N801
+    """Delete the local state of all tables; the next worker reads it from the changelogs again."""
+
+    async def run(self) -> None:
+        """Delete it table by table, one line each."""
+        for table in self.app.tables.values():
+            self.say(f"Removing database for table {table.name}...")
+            await table.reset_state()
 
 
 class clean_versions(AppCommand):  # noqa: N801

@@ -476,9 +476,19 @@ class Store(BaseStore):
         self._open.clear()
 
     async def destroy(self) -> None:
-        """Delete the databases of this table; copies and what was moved aside stay."""
+        """Delete the databases of this table; copies and what was moved aside stay.
+
+        Raises:
+            StoreError: Another process has one of them open; then none is deleted.
+        """
         await self.close()
-        for path in self._databases():
+        databases = self._databases()
+        for path in databases:
+            if _is_locked(path):
+                raise StoreError(
+                    f"table {self.table!r}: {path} is open in another process; stop the worker that uses it first"
+                )
+        for path in databases:
             await asyncio.to_thread(shutil.rmtree, path)
 
     def _databases(self) -> list[Path]:
@@ -571,6 +581,22 @@ def _is_wanted(path: Path) -> bool:
         return time.time() - _wanted(path).stat().st_mtime < WANTED_FOR
     except FileNotFoundError:
         return False
+
+
+def _is_locked(path: Path) -> bool:
+    """Say whether another process holds the lock of a database; RocksDB takes it with ``fcntl``."""
+    try:
+        import fcntl
+    except ImportError:  # where there is no fcntl, open files cannot be deleted anyway
+        return False
+    try:
+        with (path / "LOCK").open("r+b") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def _is_lock(exc: Exception) -> bool:
