@@ -26,6 +26,7 @@ app = faust.App(
     broker_rebalance_timeout=10.0,
     topic_partitions=PARTITIONS,
     topic_disable_leader=True,
+    web_enabled=False,
 )
 numbers = app.topic(f"{NAME}-numbers", value_type=str)
 grouped = app.topic(f"{NAME}-grouped", key_type=str, value_type=str)

@@ -40,7 +40,7 @@ async def _fill(transport: Transport, topic: str, count: int, value: bytes) -> N
 
 
 def _app(url: str, id: str, directory: Path, store: str) -> tuple[faust.App, list[int]]:
-    app = make_app(url, id, datadir=directory, store=store)
+    app = make_app(url, id, datadir=directory, store=store, web_enabled=False)
     table: Any = app.Table("totals", default=int)
     seen: list[int] = []
 

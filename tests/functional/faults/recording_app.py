@@ -96,6 +96,7 @@ def build(orders: Mapping[str, Any]) -> faust.App:
         broker=orders["url"],
         datadir=orders["datadir"],
         TableManager=RecordingTables,
+        web_enabled=False,
         **TIMEOUTS,
     )
     numbers = app.topic(topic_name, value_type=int)

@@ -249,6 +249,7 @@ def _app(world: World, directory: Path, number: int) -> tuple[faust.App, Any]:
         recovery_consistency_check=False,
         topic_partitions=PARTITIONS,
         topic_disable_leader=True,
+        web_enabled=False,
         broker_commit_interval=0.1,
         broker_session_timeout=6.0,
         broker_heartbeat_interval=0.5,
