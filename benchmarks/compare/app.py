@@ -20,7 +20,7 @@ SIDE = environment("SIDE")
 WORKLOAD = environment("WORKLOAD")
 
 meter = Meter(int(environment("COUNT")), Path(environment("RESULT")))
-extra = {"web_enabled": False, "topic_disable_leader": True} if SIDE == "reference" else {}
+extra = {"web_enabled": False} | ({"topic_disable_leader": True} if SIDE == "reference" else {})
 app = faust.App(
     environment("ID"),
     broker=environment("BROKER"),

@@ -15,6 +15,7 @@ from typing import Any
 
 from yarl import URL
 
+from faust.exceptions import SameNode
 from faust.messages import TP
 from faust.tables.base import Collection
 from faust.topics.topic import Topic
@@ -70,6 +71,36 @@ class Router:
         return self._owner(name, _encoded_in(self.app, known[0] if known else None, key))
 
     topic_key_store = external_topic_key_store
+
+    # -- requests
+
+    async def route_req(self, table_name: str, key: Any, web: Any, request: Any) -> Any:
+        """Answer a request by the worker that has *key* of a table.
+
+        Arguments:
+            table_name: Name of the table.
+            key: The key.
+            web: Our web server (``app.web``).
+            request: The request.
+
+        Raises:
+            SameNode: That is this worker.
+            KeyError, TypeError: As `key_store`.
+            faust.web.exceptions.WebError: The worker cannot be reached, or the request has been sent on already.
+        """
+        return await self._send(self.key_store(table_name, key), web, request)
+
+    async def route_topic_req(
+        self, topic: str | Topic[Any, Any], key: Any, web: Any, request: Any
+    ) -> Any:
+        """Answer a request by the worker that reads *key* of a topic; as `route_req`."""
+        return await self._send(self.external_topic_key_store(topic, key), web, request)
+
+    async def _send(self, owner: URL, web: Any, request: Any) -> Any:
+        here = self.app.conf.canonical_url
+        if (owner.host, owner.port or 80) == (here.host, here.port or 80):
+            raise SameNode
+        return await web.forward(request, owner)
 
     # -- maps
 

@@ -5,8 +5,8 @@ The library that speaks HTTP is loaded when the first page is declared, or when 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 from yarl import URL
 
@@ -15,9 +15,13 @@ from faust.app.parts import _unbind
 from faust.drivers import caches, web_drivers
 from faust.web.base import Web
 from faust.web.cache.base import CacheBackend
+from faust.web.keys import key_in
+from faust.web.routing import key_reader, routed
 from faust.web.views import View
 
 __all__ = ["ServingApp"]
+
+Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 
 
 class ServingApp(DeclaringApp):
@@ -94,6 +98,57 @@ class ServingApp(DeclaringApp):
             return self.web.add_page(path, target, base=base, cors_options=cors_options, name=name)
 
         return decorate
+
+    def table_route(
+        self,
+        table: Any,
+        shard_param: str | None = None,
+        *,
+        query_param: str | None = None,
+        match_info: str | None = None,
+        exact_key: Any = None,
+    ) -> Callable[[Handler], Handler]:
+        """Run the decorated method of a view on the worker that has a key of *table*; place it under `page`.
+
+        Arguments:
+            table: The table.
+            shard_param: Old name of *query_param*.
+            query_param: Query parameter that is the key.
+            match_info: Part of the path that is the key.
+            exact_key: The key itself.
+
+        While nobody has the key, before the first assignment and while partitions move, the answer is 503 with
+        ``Retry-After``.
+
+        Raises:
+            TypeError: Nothing says where the key is.
+        """
+        read = key_reader(shard_param, query_param, match_info, exact_key)
+
+        async def send(key: Any, web: Any, request: Any) -> Any:
+            return await self.router.route_req(table.name, key, web, request)
+
+        return routed(lambda *of: key_in(table, read(*of)), send)
+
+    def topic_route(
+        self,
+        topic: Any,
+        shard_param: str | None = None,
+        *,
+        query_param: str | None = None,
+        match_info: str | None = None,
+        exact_key: Any = None,
+    ) -> Callable[[Handler], Handler]:
+        """Run the decorated method of a view on the worker that reads the messages with a key in *topic*.
+
+        The arguments are those of `table_route`; *topic* may be a name.
+        """
+        read = key_reader(shard_param, query_param, match_info, exact_key)
+
+        async def send(key: Any, web: Any, request: Any) -> Any:
+            return await self.router.route_topic_req(topic, key, web, request)
+
+        return routed(read, send)
 
     def on_webserver_init(self, web: Web) -> None:
         """The web server has mounted its blueprints; override to add more pages."""

@@ -84,7 +84,6 @@ class WebServerSettings(SettingsTable, section=SectionType.WEB_SERVER):
         default=False,
         default_alias="debug",
         env="APP_WEB_STATS_ENABLED",
-        not_built="the web server",
         since="0.15.0",
     )
     """Serve statistics at ``/`` and the assignment at ``/assignment/``."""
@@ -93,19 +92,14 @@ class WebServerSettings(SettingsTable, section=SectionType.WEB_SERVER):
         default=False,
         default_alias="debug",
         env="APP_WEB_GRAPH_ENABLED",
-        not_built="the web server",
         since="0.15.0",
     )
     """Serve a drawing of the services at ``/graph/``."""
 
-    web_router_enabled: Bool = Bool(
-        default=True, env="APP_WEB_ROUTER_ENABLED", not_built="the web server", since="0.15.0"
-    )
+    web_router_enabled: Bool = Bool(default=True, env="APP_WEB_ROUTER_ENABLED", since="0.15.0")
     """Serve at ``/router/`` which worker has which key."""
 
-    web_tables_enabled: Bool = Bool(
-        default=True, env="APP_WEB_TABLES_ENABLED", not_built="the web server", since="0.15.0"
-    )
+    web_tables_enabled: Bool = Bool(default=True, env="APP_WEB_TABLES_ENABLED", since="0.15.0")
     """Serve the tables at ``/table/``."""
 
     web_metrics_enabled: Bool = Bool(

@@ -39,11 +39,24 @@ class Web(Service):
 
     driver_version: str = ""
 
-    default_blueprints: ClassVar[Blueprints] = []
-    debug_blueprints: ClassVar[Blueprints] = []
+    default_blueprints: ClassVar[Blueprints] = [
+        ("/router", "faust.web.apps.router:blueprint"),
+        ("/table", "faust.web.apps.tables:blueprint"),
+    ]
+    debug_blueprints: ClassVar[Blueprints] = [
+        ("/graph", "faust.web.apps.graph:blueprint"),
+        ("", "faust.web.apps.stats:blueprint"),
+    ]
     optional_blueprints: ClassVar[Blueprints] = []
-    production_blueprints: ClassVar[Blueprints] = []
-    blueprint_flags: ClassVar[Mapping[str, str]] = {}
+    production_blueprints: ClassVar[Blueprints] = [
+        ("", "faust.web.apps.production_index:blueprint")
+    ]
+    blueprint_flags: ClassVar[Mapping[str, str]] = {
+        "faust.web.apps.router:blueprint": "web_router_enabled",
+        "faust.web.apps.tables:blueprint": "web_tables_enabled",
+        "faust.web.apps.graph:blueprint": "web_graph_enabled",
+        "faust.web.apps.stats:blueprint": "web_stats_enabled",
+    }
     """Blueprint -> setting that mounts it; what is not named here is always mounted."""
 
     def __init__(self, app: Any, **kwargs: Any) -> None:

@@ -7,7 +7,7 @@ This module does not load the HTTP library; the driver makes the responses.
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from yarl import URL
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["METHODS", "View", "ViewHandler", "gives_model", "takes_model"]
 
-ViewHandler = Callable[..., Awaitable[Any]]
+ViewHandler = Callable[..., Coroutine[Any, Any, Any]]
 
 METHODS = ("HEAD", "GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "SEARCH")
 
@@ -282,6 +282,8 @@ def takes_model(Model: type[Any]) -> Callable[[ViewHandler], ViewHandler]:  # no
                 raise exceptions.ParseError(f"Malformed request: {exc.reason}") from exc
             except (TypeError, ValueError, LookupError) as exc:
                 raise exceptions.ValidationError(f"The body is no {Model.__name__}: {exc}") from exc
+            if not isinstance(model, Model):
+                raise exceptions.ValidationError(f"The body is no {Model.__name__}.")
             return await method(self, request, model, *args, **kwargs)
 
         return handle

@@ -69,6 +69,9 @@ class CacheBackend(Service):
         """
         await self._guarded(key, self._delete(key))
 
+    async def leave_loop(self) -> None:
+        """Close what belongs to the running event loop; the web server's may be another than the app's."""
+
     async def _guarded(self, key: str, work: Awaitable[T]) -> T:
         try:
             return await work

@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 import redis.asyncio
 from redis import exceptions as errors
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from yarl import URL
 
 from faust.web.cache.base import CacheBackend
@@ -84,7 +86,12 @@ class RedisCache(CacheBackend):
         return client
 
     def _new_client(self, options: dict[str, Any]) -> Any:
-        return redis.asyncio.Redis(**options)
+        return redis.asyncio.Redis(retry=self._retry(), **options)
+
+    @staticmethod
+    def _retry() -> Retry:
+        """Try once more, at once: a view waits for the answer, and can do without it."""
+        return Retry(NoBackoff(), 1)
 
     async def on_start(self) -> None:
         """Ask the server whether it is there; when it is not, views run as if nothing were cached."""
@@ -95,10 +102,13 @@ class RedisCache(CacheBackend):
 
     async def on_stop(self) -> None:
         """Close the connections."""
-        clients, self._clients = self._clients, {}
-        for loop, client in clients.items():
-            if loop is asyncio.get_running_loop():
-                await client.aclose()
+        await self.leave_loop()
+
+    async def leave_loop(self) -> None:
+        """Close the connections of the running event loop."""
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
 
     async def _get(self, key: str) -> bytes | None:
         value: bytes | None = await self._client().get(key)
@@ -117,5 +127,5 @@ class RedisClusterCache(RedisCache):
 
     def _new_client(self, options: dict[str, Any]) -> Any:
         return redis.asyncio.RedisCluster(
-            **{name: value for name, value in options.items() if name != "db"}
+            retry=self._retry(), **{name: value for name, value in options.items() if name != "db"}
         )

@@ -15,9 +15,11 @@ import aiohttp
 import aiohttp_cors
 from aiohttp import web
 from multidict import CIMultiDict
+from yarl import URL
 
 from faust.utils import json
 from faust.web import base
+from faust.web.drivers.forwarding import forward, new_session
 from faust.web.drivers.listening import Listener, listener_for
 from faust.web.views import View
 
@@ -37,10 +39,12 @@ class Web(base.Web):
     driver_version: ClassVar[str] = f"aiohttp={aiohttp.__version__}"  # type: ignore[misc]
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
+        self._taken: set[tuple[str, str]] = set()
         self._routes: list[Callable[[web.Application], None]] = []
         self._application: web.Application | None = None
         self._cors: aiohttp_cors.CorsConfig | None = None
         self._listener: Listener | None = None
+        self._peers: aiohttp.ClientSession | None = None
         super().__init__(app, **kwargs)
 
     # -- life
@@ -64,6 +68,7 @@ class Web(base.Web):
         if self._application is None:
             options = self.app.conf.web_application_options or {}
             self._application = web.Application(**options)
+            self._application.on_cleanup.append(self._leave_loop)
             self._cors = aiohttp_cors.setup(self._application)
             for add in self._routes:
                 add(self._application)
@@ -95,6 +100,11 @@ class Web(base.Web):
             methods -= {"OPTIONS"}  # answered by the preflight
             make: Any = aiohttp_cors.ResourceOptions
             options = {origin: make(**given._asdict()) for origin, given in shared.items()}
+
+        for method in sorted(methods):
+            if (method, path) in self._taken:
+                raise RuntimeError(f"{method} {path} is answered already: a path has one page")
+        self._taken |= {(method, path) for method in methods}
 
         def add(application: web.Application) -> None:
             resource: Any = application.router.add_resource(path)
@@ -128,6 +138,19 @@ class Web(base.Web):
         self._routes.append(add)
 
     # -- requests and responses
+
+    async def forward(self, request: web.Request, base: URL) -> web.StreamResponse:
+        """Answer *request* with what the worker at *base* answers; see `faust.web.drivers.forwarding.forward`."""
+        if self._peers is None:
+            self._peers = new_session()
+        return await forward(self._peers, request, base, self.app.conf.canonical_url)
+
+    async def _leave_loop(self, _application: web.Application) -> None:
+        """Close what belongs to the loop in which requests were answered."""
+        await self.app.cache.leave_loop()
+        peers, self._peers = self._peers, None
+        if peers is not None:
+            await peers.close()
 
     async def read_request_content(self, request: Any) -> bytes:
         """Return the body of a request.

@@ -1,0 +1,54 @@
+"""Who asks: somebody on this machine, or anybody.
+
+A client counts as local when its connection comes from the loopback interface or through a Unix socket, the request was not
+passed on by a proxy, and its ``Host`` is a name of this machine. The last is about browsers: a page of another site whose name
+its owner lets point to 127.0.0.1 sends requests from here, with that name (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+__all__ = ["is_local", "why_values_are_withheld"]
+
+PROXIED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
+
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def is_local(request: Any, conf: Any) -> bool:
+    """Say whether *request* was made on this machine."""
+    if any(name in request.headers for name in PROXIED):
+        return False
+    names = LOCAL_NAMES | {conf.web_host, conf.canonical_url.host}
+    if _host(request) not in names:
+        return False
+    if request.transport is not None and isinstance(
+        request.transport.get_extra_info("sockname"), str | bytes
+    ):
+        return True  # a Unix socket
+    try:
+        address = ipaddress.ip_address(request.remote or "")
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
+def _host(request: Any) -> str:
+    """Return the name in ``Host``, without port."""
+    name: str = request.headers.get("Host", "")
+    if name.startswith("["):
+        return name[1:].partition("]")[0]
+    return name.partition(":")[0].lower()
+
+
+def why_values_are_withheld(request: Any, conf: Any) -> str | None:
+    """Say why a client may not see what is in tables; None: it may."""
+    if not conf.is_default("web_tables_enabled") or is_local(request, conf):
+        return None
+    return (
+        "Values of tables are shown to clients on this machine only. To show them to everybody who can reach this port, "
+        "give setting web_tables_enabled=True explicitly (variable APP_WEB_TABLES_ENABLED)"
+    )
