@@ -304,27 +304,27 @@ async def _live(
         seconds = time.monotonic() - started
         check(_held(tables))
         if world.case.standbys:
-            _check_copies(tables, await world.fresh())
+            _check_copies(tables, [await world.fresh(), world.full])
         await _process(world, apps[0], tables)
     return seconds
 
 
-def _check_copies(tables: Sequence[Any], fresh: Mapping[int, State]) -> None:
-    """Every partition has a copy, and it has what the owner has, or what a fresh reader gets.
+def _check_copies(tables: Sequence[Any], right: Sequence[Mapping[int, State]]) -> None:
+    """Every partition has a copy, and it has what the owner has, what a fresh reader gets, or what was ever written.
 
-    They differ when the log has lost what the owner had read before.
+    They differ when the log has lost what one of them had read before.
     """
-    owned = _held(tables)
+    owned = _plain(_held(tables))
     copies = {
-        number: partition
+        number: dict(partition.items())
         for table in tables
         for number, partition in table.held.items()
         if partition.standby
     }
     assert copies.keys() == owned.keys(), f"copies of {sorted(copies)}"
-    for number, partition in copies.items():
-        right = (owned[number], fresh[number])
-        assert dict(partition.items()) in right, f"the copy of partition {number} differs"
+    for number, state in _plain(copies).items():
+        states = [owned[number], *(_plain(each)[number] for each in right)]
+        assert state in states, f"the copy of partition {number} differs"
 
 
 async def _process(world: World, app: faust.App, tables: Sequence[Any]) -> None:
