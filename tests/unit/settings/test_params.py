@@ -153,7 +153,7 @@ def test_credentials_are_passed_on() -> None:
     assert read("broker_credentials", context).context is context
 
 
-@given(st.text(min_size=8).map(lambda text: text.replace("\\", "x").replace("'", "x")))
+@given(st.text().map(lambda text: "☃" + text.replace("\\", "x").replace("'", "x") + "☃"))
 def test_errors_never_show_passwords(password: str) -> None:
     """Whatever the password of a broker URL is, an error about it does not repeat it."""
     with pytest.raises(InvalidSetting) as caught:
