@@ -19,6 +19,7 @@
      |    +-- RecordTooLarge
      +-- ReplyLost                       nobody will answer a question any more
      +-- ConsistencyError                local state is ahead of its changelog
+     +-- Stalled                         nothing has moved for too long, and the worker was told to end then
      +-- StoreError                      the local files of a table cannot be used
      +-- BrokerError                     the operator must act
           +-- BrokerUnavailable          could not be reached in time
@@ -64,6 +65,7 @@ __all__ = [
     "SecurityError",
     "SecurityWarning",
     "Skip",
+    "Stalled",
     "StorageError",
     "StoreError",
     "UnknownTopic",
@@ -223,6 +225,10 @@ class ProducerSendError(FaustError):
 
 class RecordTooLarge(ProducerSendError):
     """A record is larger than the broker or the settings allow."""
+
+
+class Stalled(FaustError):
+    """Nothing has moved for longer than setting ``health_exit_timeout`` allows."""
 
 
 class StoreError(FaustError):

@@ -57,6 +57,7 @@ class BootStrategy:
         yield from self.agents()
         yield from self.tables()
         yield from self.kafka_conductor()
+        yield from self.health()
 
     def client_only(self) -> Iterable[Any]:
         """Return the services of a program that asks agents, and runs none."""
@@ -114,6 +115,11 @@ class BootStrategy:
         """Return the conductor, whose start subscribes: it comes last, when everybody has said what they read."""
         if self._enabled(self.enable_kafka_consumer):
             yield self.app.topics
+
+    def health(self) -> Iterable[Any]:
+        """Return the watch over partitions that stand still."""
+        if self._enabled(self.enable_kafka_consumer):
+            yield self.app.health
 
     def _enabled(self, flag: bool | None) -> bool:
         return self.enable_kafka if flag is None else flag

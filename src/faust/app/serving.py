@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from yarl import URL
 
 from faust.app.declaring import DeclaringApp
+from faust.app.health import HealthWatch
 from faust.app.parts import _unbind
 from faust.drivers import caches, web_drivers
 from faust.web.base import Web
@@ -31,6 +32,7 @@ class ServingApp(DeclaringApp):
         self._web: Web | None = None
         self._cache: CacheBackend | None = None
         self._http_client: Any = None
+        self._health: HealthWatch | None = None
         super().__init__(id, **kwargs)
 
     @property
@@ -39,6 +41,13 @@ class ServingApp(DeclaringApp):
         if self._web is None:
             self._web = web_drivers.by_url(self.conf.web)(self, beacon=self.beacon)
         return self._web
+
+    @property
+    def health(self) -> HealthWatch:
+        """Watches whether every partition gets on."""
+        if self._health is None:
+            self._health = HealthWatch(self, beacon=self.beacon)
+        return self._health
 
     @property
     def cache(self) -> CacheBackend:
@@ -166,7 +175,7 @@ class ServingApp(DeclaringApp):
     def service_reset(self) -> None:
         """Let server and cache be started again, also in another event loop."""
         super().service_reset()
-        self._http_client = self._cache = None
+        self._http_client = self._cache = self._health = None
         if self._web is not None:
             _unbind(self._web)
 

@@ -13,6 +13,7 @@ from faust.settings.params import (
     Dict,
     Param,
     Port,
+    Seconds,
     SectionType,
     Severity,
     SSLContext,
@@ -113,6 +114,18 @@ class WorkerSettings(SettingsTable, section=SectionType.WORKER):
 
     worker_redirect_stdouts: Bool = Bool(default=True, env="WORKER_REDIRECT_STDOUTS")
     """Send what is printed by the program to the log while the worker runs."""
+
+    health_stall_timeout: Seconds = Seconds(default=60.0, env="HEALTH_STALL_TIMEOUT")
+    """How long a partition may stand still, with something to do, before it counts as stalled.
+
+    Then ``/health/ready`` answers 503 and the log says why: the place where an agent hangs, the broker, ...
+    """
+
+    health_exit_timeout: Param[Any, float | None] = Seconds(default=None, env="HEALTH_EXIT_TIMEOUT")
+    """How long a partition may stand still, or the broker be silent, before the worker ends with status 1.
+
+    Its partitions go to other workers then. None or 0: it stays.
+    """
 
     worker_redirect_stdouts_level: Severity = Severity(
         default="WARN", env="WORKER_REDIRECT_STDOUTS_LEVEL"

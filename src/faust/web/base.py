@@ -42,6 +42,7 @@ class Web(Service):
     default_blueprints: ClassVar[Blueprints] = [
         ("/router", "faust.web.apps.router:blueprint"),
         ("/table", "faust.web.apps.tables:blueprint"),
+        ("/health", "faust.web.apps.health:blueprint"),
     ]
     debug_blueprints: ClassVar[Blueprints] = [
         ("/graph", "faust.web.apps.graph:blueprint"),

@@ -37,9 +37,10 @@ import mode
 from mode.utils.logging import FileLogProxy, cry
 from mode.utils.logging import redirect_logger as redirected
 
-from faust.exceptions import BrokerError, ImproperlyConfigured
+from faust.exceptions import BrokerError, ImproperlyConfigured, Stalled
 from faust.settings.params import LOG_LEVELS
 from faust.utils import logs
+from faust.utils.stacks import frames_of
 
 __all__ = ["Process", "explain", "level_number"]
 
@@ -78,7 +79,7 @@ def explain(exc: BaseException) -> str | None:
 
     A sentence needs no traceback; a fault does.
     """
-    if isinstance(exc, ImproperlyConfigured | BrokerError):
+    if isinstance(exc, ImproperlyConfigured | BrokerError | Stalled):
         return str(exc) or type(exc).__name__
     if isinstance(exc, OSError) and exc.filename:
         return f"{exc.strerror}: {exc.filename}"
@@ -368,14 +369,10 @@ def _stacks() -> str:
 
 def _waits_at(coroutine: Any) -> str:
     """Return the three innermost frames of a suspended coroutine, the outer one first."""
-    lines = []
-    while coroutine is not None:
-        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "ag_frame", None)
-        if frame is not None:
-            code = frame.f_code
-            lines.append(f"    {code.co_filename}:{frame.f_lineno} {code.co_name}")
-        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "ag_await", None)
-    return "\n".join(lines[-3:])
+    return "\n".join(
+        f"    {frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}"
+        for frame in frames_of(coroutine)[-3:]
+    )
 
 
 def _end_blocked_process(name: str) -> None:

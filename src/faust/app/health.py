@@ -1,0 +1,280 @@
+"""The watch: is this worker ready, does every partition get on, and if not, why.
+
+Once a second it looks at every partition (`faust._core.progress`), and every few seconds it asks the broker how much there is.
+A partition that stands still for longer than setting ``health_stall_timeout`` is *stalled*, and the watch says what it
+waits for. With setting ``health_exit_timeout`` a worker that is stalled for longer ends, so that its partitions go to others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Iterable
+from time import monotonic
+from typing import Any
+
+from mode import Service
+
+from faust._core.lanes import PartitionTask
+from faust._core.progress import Progress, Seen
+from faust.exceptions import Stalled
+from faust.messages import TP
+from faust.utils.stacks import place_of
+
+__all__ = ["HealthWatch"]
+
+logger: logging.Logger = logging.getLogger(__name__)
+
+LOOK = 1.0
+"""Seconds between two looks."""
+
+ASK = 3.0
+"""Seconds between two questions to the broker, and how long an answer may take."""
+
+BLOCKED = 10.0
+"""Seconds without a look after which the event loop counts as blocked."""
+
+
+class HealthWatch(Service):
+    """Watches the partitions of an app (``app.health``).
+
+    Arguments:
+        app: The application.
+
+    Attributes:
+        looked_at: When (monotonic seconds) it looked last.
+        broker_gone_since: Since when the broker does not answer; None: it does.
+    """
+
+    def __init__(self, app: Any, **kwargs: Any) -> None:
+        self.app = app
+        self.looked_at: float = monotonic()
+        self.broker_gone_since: float | None = None
+        self.partitions: dict[TP, Progress] = {}
+        self._ends: dict[TP, int] = {}
+        self._asked_at = 0.0
+        self._told: set[TP] = set()
+        self._watching: asyncio.Task[None] | None = None
+        super().__init__(**kwargs)
+
+    async def on_start(self) -> None:
+        """Begin to watch."""
+        self.looked_at = monotonic()
+        self._watching = asyncio.get_running_loop().create_task(self._watch(), name="health")
+
+    async def on_stop(self) -> None:
+        """Stop watching."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        while not self.should_stop:
+            await asyncio.sleep(LOOK)
+            try:
+                await self.look()
+                await self._judge()
+            except Exception:
+                logger.exception("Health: looking at the partitions failed")
+
+    # -- looking
+
+    async def look(self) -> None:
+        """Look at every partition."""
+        consumer = self.app.consumer_or_none()
+        if consumer is None or not consumer.started:
+            self.looked_at = monotonic()
+            return
+        tasks = {tp: task for tp, task in consumer.tasks.items() if task.acking()}
+        if monotonic() - self._asked_at >= ASK:
+            await self._ask(consumer, tasks)
+        now = self.looked_at = monotonic()
+        self.partitions = {tp: self.partitions.get(tp) or Progress(tp, now) for tp in tasks}
+        for tp, task in tasks.items():
+            self.partitions[tp].look(await self._seen(consumer, task), now)
+
+    async def _ask(self, consumer: Any, tps: Collection[TP]) -> None:
+        """Ask the broker where the partitions end."""
+        self._asked_at = monotonic()
+        if not tps:
+            return
+        try:
+            async with asyncio.timeout(ASK):
+                self._ends = dict(await consumer.end_offsets(list(tps)))
+        except Exception as exc:
+            if self.broker_gone_since is None:
+                self.broker_gone_since = self._asked_at
+            logger.debug("The broker does not say where partitions end: %r", exc)
+        else:
+            self.broker_gone_since = None
+
+    async def _seen(self, consumer: Any, task: PartitionTask) -> Seen:
+        end = self._ends.get(task.tp)
+        finished = task.safe()
+        position = task.delivered
+        if end is not None and position < end:  # markers and gaps are passed by the position only
+            try:
+                position = await consumer.position(task.tp)
+            except Exception:
+                position = -1
+        return Seen(
+            delivered=task.delivered,
+            finished=finished,
+            committed=task.committed,
+            end=end,
+            position=None if position < 0 else position,
+            in_hand=task.in_hand(),
+            waiting=max((lane.queued for lane in task.lanes), default=0),
+        )
+
+    # -- judging
+
+    def stalled(self, longer_than: float | None = None) -> dict[TP, str]:
+        """Return the partitions that have stood still for longer than so many seconds, and why.
+
+        Arguments:
+            longer_than: Seconds; None: setting ``health_stall_timeout``.
+        """
+        limit = self.app.conf.health_stall_timeout if longer_than is None else longer_than
+        now, slack = self.looked_at, self.app.conf.broker_commit_interval
+        found = {}
+        for tp, progress in self.partitions.items():
+            if now - progress.still_since > limit:
+                found[tp] = self._why(progress)
+            elif now - progress.commits_still_since > limit + slack:
+                found[tp] = self._why_uncommitted()
+        return found
+
+    def why_not_ready(self) -> list[str]:
+        """Say what keeps this worker from working; empty: nothing does."""
+        app = self.app
+        if app.crash_reason is not None:
+            return [f"the app has crashed: {app.crash_reason!r}"]
+        if app.client_only or app.producer_only or app.consumer_or_none() is None:
+            return []
+        reasons = []
+        if app.in_recovery:
+            reasons.append("recovery: tables are being recovered")
+        elif app.rebalancing:
+            reasons.append("rebalance: partitions are moving")
+        elif not app.consumer_generation_id and app.topics.subscription()[0]:
+            reasons.append("starting: the worker has not been given its partitions yet")
+        if self._broker_is_gone(app.conf.health_stall_timeout):
+            reasons.append(self._broker_words())
+        stalled = self.stalled().items()
+        reasons += [f"{tp.topic}[{tp.partition}] is stalled: {why}" for tp, why in stalled]
+        return reasons
+
+    def why_not_alive(self) -> list[str]:
+        """Say why this process should be replaced; empty: it should not."""
+        silent = monotonic() - self.looked_at
+        if self.started and not self.should_stop and silent > BLOCKED:
+            return [f"the event loop has been blocked for {silent:.0f} s"]
+        return (
+            []
+            if self.app.crash_reason is None
+            else [f"the app has crashed: {self.app.crash_reason!r}"]
+        )
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return a row for each partition: offsets, lag, and for how many seconds it has stood still."""
+        stalled, rows = self.stalled(), []
+        for tp, progress in sorted(self.partitions.items()):
+            seen = progress.seen
+            if seen is None:
+                continue
+            lag = (
+                None if seen.end is None or seen.finished < 0 else max(0, seen.end - seen.finished)
+            )
+            rows.append(
+                {
+                    "topic": tp.topic,
+                    "partition": tp.partition,
+                    "delivered": _known(seen.delivered),
+                    "finished": _known(seen.finished),
+                    "committed": seen.committed,
+                    "end": seen.end,
+                    "lag": lag,
+                    "in_hand": seen.in_hand,
+                    "waiting": seen.waiting,
+                    "still_for": round(self.looked_at - progress.still_since, 1),
+                    "stalled": stalled.get(tp),
+                }
+            )
+        return rows
+
+    async def _judge(self) -> None:
+        stalled = self.stalled()
+        for tp in stalled.keys() - self._told:
+            logger.warning("%s[%d] is stalled: %s", *tp, stalled[tp])
+        for tp in (self._told - stalled.keys()) & self.partitions.keys():
+            logger.info("%s[%d] gets on again", *tp)
+        self._told = set(stalled)
+        limit = self.app.conf.health_exit_timeout
+        if not limit or self.app.crash_reason is not None:
+            return
+        hopeless = [f"{tp.topic}[{tp.partition}]: {why}" for tp, why in self.stalled(limit).items()]
+        if self._broker_is_gone(limit):
+            hopeless.append(self._broker_words())
+        if hopeless:
+            await self.app.crash(
+                Stalled(
+                    f"nothing has moved for more than {limit:g} s (setting health_exit_timeout): {'; '.join(hopeless)}"
+                )
+            )
+
+    # -- reasons
+
+    def _broker_is_gone(self, limit: float) -> bool:
+        return (
+            self.broker_gone_since is not None and self.looked_at - self.broker_gone_since > limit
+        )
+
+    def _broker_words(self) -> str:
+        gone = self.looked_at - (self.broker_gone_since or self.looked_at)
+        return f"broker: it has not answered for {gone:.0f} s"
+
+    def _why_uncommitted(self) -> str:
+        return (
+            self._why_broker()
+            or "commits: the broker does not accept the offsets of what is finished"
+        )
+
+    def _why_broker(self) -> str | None:
+        if self.broker_gone_since is not None:
+            return self._broker_words()
+        if monotonic() >= self.app.lease_until():
+            return "membership: no heartbeat has been answered for longer than the session timeout"
+        return None
+
+    def _why(self, progress: Progress) -> str:
+        app, seen = self.app, progress.seen
+        assert seen is not None
+        if app.in_recovery:
+            return "recovery: tables are being recovered"
+        if app.rebalancing:
+            return "rebalance: partitions are moving"
+        broker = self._why_broker()
+        if broker is not None:
+            return broker
+        if seen.in_hand or seen.waiting:
+            if not app.flow_control.is_active():
+                return "back-pressure: the flow is suspended (app.flow_control)"
+            places = "; ".join(self._places(progress.tp.topic)) or "nobody reads it any more"
+            kind = "agent" if seen.in_hand else "back-pressure"
+            return f"{kind}: {places}"
+        more = (seen.end or 0) - (seen.position or 0)
+        return f"fetching: {more} records are at the broker, and none arrives"
+
+    def _places(self, topic: str) -> Iterable[str]:
+        """Say of each actor that reads *topic* where it waits."""
+        for agent in self.app.agents.values():
+            if topic not in agent.get_topic_names():
+                continue
+            for actor in agent.actors:
+                place = place_of(actor.it)
+                yield f"{agent.name} waits at {place}" if place else f"{agent.name} does not run"
+
+
+def _known(offset: int) -> int | None:
+    return None if offset < 0 else offset
