@@ -1,4 +1,4 @@
-"""``import faust`` stays light: heavy libraries are loaded by the drivers that need them."""
+"""``import faust`` stays light: heavy libraries are loaded by what needs them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ import sys
 
 import pytest
 
-HEAVY = ("aiokafka", "aiohttp", "rocksdict", "confluent_kafka", "sqlite3", "uvloop")
+HEAVY = (
+    "aiokafka",
+    "aiohttp",
+    "rocksdict",
+    "confluent_kafka",
+    "sqlite3",
+    "uvloop",
+    "rich",
+    "click",
+)
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -24,7 +33,7 @@ def loaded_by(statement: str) -> set[str]:
     "statement", ["import faust", "import faust.types", "import faust.assignor"]
 )
 def test_import_is_light(statement: str) -> None:
-    """Importing the package loads no client, server or storage library."""
+    """Importing the package loads no client, server, storage or terminal library."""
     loaded = loaded_by(statement)
     assert "faust" in loaded
     assert loaded.isdisjoint(HEAVY)
