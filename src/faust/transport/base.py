@@ -305,6 +305,13 @@ class Delivery:
         """Call *callback(metadata, error)* on the application's loop when the broker has answered; at once when it has."""
         raise NotImplementedError
 
+    def add_failure_callback(self, callback: Callable[[Exception], None]) -> None:
+        """Call *callback(error)* on the application's loop if the record cannot be sent; at once if it could not.
+
+        Costs less than `add_done_callback`: nobody hurries to tell of a success.
+        """
+        raise NotImplementedError
+
 
 class ProducerDriver(abc.ABC):
     """Writes records in batches per partition (C8)."""

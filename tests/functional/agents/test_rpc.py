@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
 import faust
+from faust.agents.calling import new_correlation_id
 from faust.agents.promises import BarrierState, ReplyPromise
 from faust.exceptions import ReplyLost
 from tests.support.apps import eventually, make_app, running
@@ -455,3 +457,12 @@ async def test_barriers() -> None:
     with pytest.raises(ReplyLost):
         async for _ in failed.iterate():
             pass
+
+
+def test_correlation_ids_are_random_uuids() -> None:
+    """The id of a request is the text of a version 4 UUID, another one each time (agents.md 5)."""
+    ids = [new_correlation_id() for _ in range(1000)]
+    assert len(set(ids)) == 1000
+    for one in ids:
+        made = uuid.UUID(one)
+        assert (made.version, made.variant, str(made)) == (4, uuid.RFC_4122, one)

@@ -229,6 +229,34 @@ async def test_a_failed_batch_fails_its_records_and_no_others() -> None:
 # -- flush
 
 
+async def test_failure_callbacks_hear_failures_only_and_hurry_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A failure callback hears the error, at once when it comes late; a success is neither told nor hurried for it."""
+    accumulator = make()
+    heard: list[Exception] = []
+
+    def broken(_error: Exception) -> None:
+        raise ZeroDivisionError
+
+    bad = accumulator.append("words", 0, None, b"v")
+    good = accumulator.append("words", 1, None, b"v")
+    bad.add_failure_callback(broken)
+    for delivery in (bad, good):
+        delivery.add_failure_callback(heard.append)
+    refused = ProducerSendError("refused")
+    for batch in accumulator.ready():
+        assert not accumulator.is_awaited(batch)
+        if batch.tp.partition == 0:
+            batch.fail(refused)
+        else:
+            batch.done(0)
+    for delivery in (bad, good):
+        delivery.add_failure_callback(heard.append)
+    assert heard == [refused, refused]
+    assert "broken" in caplog.text
+
+
 async def test_flush_waits_for_what_was_before_it_and_not_for_more() -> None:
     """A flush returns when everything appended before it is answered, also while more is appended."""
     accumulator = make()

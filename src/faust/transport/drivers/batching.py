@@ -101,6 +101,7 @@ class Batch:
 
     __slots__ = (
         "_callbacks",
+        "_failing",
         "_flushes",
         "_owner",
         "add",
@@ -121,6 +122,7 @@ class Batch:
     def __init__(self, owner: Accumulator, tp: TP, builder: Any, born: float) -> None:
         self._owner = owner
         self._callbacks: list[tuple[BatchDelivery, DoneCallback]] = []
+        self._failing: list[Callable[[Exception], None]] = []
         self._flushes: list[_Flush] = []
         self.tp: TP = tp
         self.builder: Any = builder
@@ -204,6 +206,14 @@ class BatchDelivery(Delivery):
         else:
             self._batch._callbacks.append((self, callback))
 
+    def add_failure_callback(self, callback: Callable[[Exception], None]) -> None:
+        """Call *callback(error)* if the record cannot be sent; at once if it could not."""
+        batch = self._batch
+        if not batch.finished:
+            batch._failing.append(callback)
+        elif batch.error is not None:
+            _tell(callback, batch.error)
+
     def __await__(self) -> Generator[Any, None, RecordMetadata]:
         if not self._batch.finished:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -222,6 +232,13 @@ class BatchDelivery(Delivery):
             callback(None if error is not None else self.result(), error)
         except Exception:
             logger.exception("the callback %r of a delivery failed", callback)
+
+
+def _tell(callback: Callable[[Exception], None], error: Exception) -> None:
+    try:
+        callback(error)
+    except Exception:
+        logger.exception("the callback %r of a delivery failed", callback)
 
 
 class _Lane:
@@ -447,6 +464,10 @@ class Accumulator:
         for delivery, callback in batch._callbacks:
             delivery._call(callback)
         batch._callbacks.clear()
+        if error is not None:
+            for failing in batch._failing:
+                _tell(failing, error)
+        batch._failing.clear()
         for flush in batch._flushes:
             flush.remaining -= 1
             if not flush.remaining and not flush.settled.done():
