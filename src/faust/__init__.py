@@ -26,6 +26,7 @@ from faust.models.base import Model as Model
 from faust.models.base import ModelOptions as ModelOptions
 from faust.models.record import Record as Record
 from faust.sensors.base import Sensor as Sensor
+from faust.sensors.monitor import Monitor as Monitor
 from faust.serializers.codecs import Codec as Codec
 from faust.serializers.schemas import Schema as Schema
 from faust.settings.settings import Settings as Settings
@@ -57,6 +58,7 @@ __all__ = [
     "ImproperlyConfigured",
     "Model",
     "ModelOptions",
+    "Monitor",
     "OAuthCredentials",
     "Record",
     "SASLCredentials",

@@ -254,7 +254,16 @@ def test_the_request_timeout_is_not_less_than_the_session_timeout(
         _ = app.consumer
 
 
-def test_a_monitor_is_refused() -> None:
-    """A documented keyword that is no setting, and whose feature is not built, says so."""
-    with pytest.raises(ImproperlyConfigured, match=r"App\(monitor=\.\.\.\) is not supported yet"):
-        make(monitor=object())
+def test_the_monitor_is_the_one_that_is_given() -> None:
+    """livecheck-sensors.md 2: `App(monitor=...)`, `App(Monitor=...)` and `app.monitor = ...` replace the monitor."""
+
+    class MyMonitor(faust.Monitor):
+        pass
+
+    monitor = faust.Monitor()
+    assert make(monitor=monitor).monitor is monitor
+    app = make(Monitor=MyMonitor)
+    assert type(app.monitor) is MyMonitor
+    app.monitor = monitor
+    assert app.monitor is monitor
+    assert type(make().monitor) is faust.Monitor

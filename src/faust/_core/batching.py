@@ -64,6 +64,7 @@ async def batches(
             if not began and items and within is not None:
                 due = now + within
             items = _living(items, cursor)
+            cursor.collected = len(items)
             left = cursor.claims != turn
             if left and not cursor.was_stopped(turn):
                 return
@@ -75,11 +76,15 @@ async def batches(
                 if len(items) < held:
                     continue
                 batch, items, due = items, [], None
-                cursor.batch = batch
+                cursor.batch, cursor.collected = batch, 0
+                if cursor.tally is not None:
+                    cursor.tally.opened()
                 yield batch
                 if cursor.batch is not batch:  # its reader failed, and it comes again
                     return
                 finish_items(batch, cursor)
+                if cursor.tally is not None:
+                    cursor.tally.closing(whole=False)
                 left = cursor.claims != turn
             elif not more and not left:
                 await wait(None if due is None or not items else max(due - now, 0.0))
@@ -90,6 +95,7 @@ async def batches(
     finally:
         if cursor.claims == turn and cursor.batch:
             finish_items(cursor.batch, cursor)
+        cursor.collected = 0
         _let_go(items)
         _give_back(items, cursor)
         if not cursor.lost(turn):
@@ -233,6 +239,10 @@ def _give_back(items: list[Item], cursor: Cursor) -> None:
     for lane, record, _ in items:
         if lane.task.alive:
             by_lane.setdefault(lane, []).append(record)
+    if by_lane and cursor.tally is not None:
+        cursor.tally.closing(whole=False)
+        for lane, records in by_lane.items():
+            lane.taken -= len(records)
     for lane, records in by_lane.items():
         if lane is cursor.lane:
             cursor.put_back(records)

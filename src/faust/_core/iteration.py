@@ -20,7 +20,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from itertools import chain
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from faust._core.lanes import Inbox, Lane, PartitionTask
 from faust._core.offsets import AckTracker
@@ -28,13 +28,25 @@ from faust._core.places import mark
 from faust.exceptions import Skip
 from faust.messages import Slice
 
-__all__ = ["TURN", "Cursor", "current_cursor"]
+__all__ = ["TURN", "Cursor", "Tally", "current_cursor"]
 
 TURN = 0.002
 """Seconds after which a busy stream lets others run."""
 
 current_cursor: ContextVar[Cursor | None] = ContextVar("faust.current_cursor", default=None)
 """The cursor of the stream that the running task iterates; set once per iteration, not per event."""
+
+
+class Tally(Protocol):
+    """Who counts the events of a stream in runs: within one slice, and for no longer than `TURN`."""
+
+    def opened(self) -> None:
+        """A run begins: of a slice, or after others were let run."""
+        ...
+
+    def closing(self, *, whole: bool) -> None:
+        """The run ends; the lane is still known. *whole*: with its slice."""
+        ...
 
 
 class Cursor:
@@ -54,6 +66,9 @@ class Cursor:
         observe: Called with lane and record when a record is finished; None: nobody wants to know.
         on_end: Called when an iteration ends.
         count: Events handed out so far.
+        passed: Events taken that processors have dropped or failed at.
+        collected: Events of the list that `faust._core.batching` is filling.
+        tally: Told of each run of events; None: nobody counts.
     """
 
     __slots__ = (
@@ -67,6 +82,7 @@ class Cursor:
         "batch",
         "breathe",
         "clock",
+        "collected",
         "count",
         "decoded_key",
         "enable_acks",
@@ -78,11 +94,13 @@ class Cursor:
         "on_decode_error",
         "on_done",
         "on_end",
+        "passed",
         "process",
         "process_awaits",
         "record",
         "redeliver",
         "rest",
+        "tally",
         "value",
         "wait",
     )
@@ -115,6 +133,9 @@ class Cursor:
         self.enable_acks: bool = True
         self.redeliver: bool = False
         self.count: int = 0
+        self.passed: int = 0
+        self.collected: int = 0
+        self.tally: Tally | None = None
         self.lane: Lane | None = None
         self.record: Any = None
         self.value: Any = None
@@ -165,10 +186,14 @@ class Cursor:
         """Take the record in hand back: it is not finished, and the next iteration begins with it."""
         record, self.record, self.value = self.record, None, None
         if self.lane is not None and record is not None:
+            if self.tally is not None:
+                self.lane.taken -= 1
             self.put_back([record])
 
     def close_slice(self) -> None:
         """Count the whole slice as handed out, with what the log skips behind it."""
+        if self.tally is not None:
+            self.tally.closing(whole=True)
         lane, batch = self.lane, self._batch
         self._batch = None
         self._records = iter(())
@@ -187,6 +212,11 @@ class Cursor:
 
     # -- slices
 
+    def last_offset(self) -> int:
+        """Return the offset of the last record of the open slice; -1 where only an iterator over it is known."""
+        records = () if self._batch is None else self._batch.records
+        return records[-1].offset if hasattr(records, "__len__") and len(records) else -1
+
     @property
     def claims(self) -> int:
         """Number of the iteration that has the place now."""
@@ -200,6 +230,8 @@ class Cursor:
         self.lane, self._batch = work
         self._records = iter(self._batch.records)
         self.track_open_slice()
+        if self.tally is not None:
+            self.tally.opened()
         return True
 
     def rest_of_slice(self) -> Iterator[Any]:
@@ -218,6 +250,8 @@ class Cursor:
     def take_over(self, other: Cursor) -> None:
         """Go on where *other*, which reads the same inbox, has been left."""
         other.finish()
+        if other.tally is not None:
+            other.tally.closing(whole=False)
         other._claims += 1
         self.lane, self._batch, self._records = other.lane, other._batch, other._records
         other.lane, other._batch, other._records = None, None, iter(())
@@ -325,6 +359,7 @@ class Cursor:
                             self.skip(lane, record)
                             continue
                         except Exception as exc:
+                            self.passed += 1
                             mark(exc, lane, record)
                             if self.redeliver:
                                 self.retry()
@@ -349,9 +384,14 @@ class Cursor:
     async def _breathe(self, task: PartitionTask) -> None:
         """Let others run; and hand out nothing while the lease on the partition has run out."""
         self.finish()
+        tally = self.tally
+        if tally is not None:
+            tally.closing(whole=False)
         await self.breathe()
         while task.alive and self.lease_expired():
             await self.rest()
+        if tally is not None:
+            tally.opened()
 
     async def undecodable(self, lane: Lane, record: Any, exc: Exception) -> bool:
         """Let the channel decide what a bad message means; by default it is raised in the reader.
@@ -361,6 +401,7 @@ class Cursor:
         mark(exc, lane, record)
         await self.on_decode_error(lane, record, exc)
         self.skip(lane, record)
+        self.passed -= 1  # it has never been an event
         if self.inbox.errors:
             thrown = self.thrown()
             if thrown is None:
@@ -370,6 +411,7 @@ class Cursor:
 
     def skip(self, lane: Lane, record: Any) -> None:
         """A dropped event is finished, also where acknowledgement is by hand."""
+        self.passed += 1
         self.record = self.value = None
         if lane.tracker is not None:
             lane.tracker.ack(record.offset)

@@ -45,6 +45,7 @@ class PartitionTask:
         committed: Last offset the broker has accepted; None when there is none.
         lanes: Its readers.
         seen: Next offset after what sensors were told of (``on_message_in``).
+        taken: Messages that sensors were told of in runs (``on_stream_events``).
         full: Some lane has more than it can take for now.
         paused: The driver was asked to stop fetching it.
     """
@@ -61,6 +62,7 @@ class PartitionTask:
         "partition",
         "paused",
         "seen",
+        "taken",
         "tp",
     )
 
@@ -75,6 +77,7 @@ class PartitionTask:
         self.attached: dict[int, list[tuple[Callable[[], Any], Callable[[], Any]]]] = {}
         self.closed: bool = False
         self.seen: int = 0
+        self.taken: int = 0
         self.full: bool = False
         self.paused: bool = False
 
@@ -140,6 +143,7 @@ class Lane:
         limit: Records that may wait before the partition counts as full.
         closed: Next offset after the last slice that was handed out whole.
         acks: False for topics whose offsets are never committed.
+        taken: Events that its readers have taken, as far as anybody has counted them (sensors).
         dropped: Records that a tracker holds as unfinished, of a task that died before they were handed out.
     """
 
@@ -154,6 +158,7 @@ class Lane:
         "inbox",
         "limit",
         "queued",
+        "taken",
         "task",
         "tracker",
     )
@@ -179,6 +184,7 @@ class Lane:
         self.done: int = task.delivered
         self.closed: int = -1
         self.dropped: int = 0
+        self.taken: int = max((lane.taken for lane in task.lanes), default=0)
         self.tracker: AckTracker | None = None
         if not inbox.ordered:
             self.track()

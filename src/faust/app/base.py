@@ -20,7 +20,6 @@ from faust.app.discovery import discover, modules_of
 from faust.app.serving import ServingApp
 from faust.channels import Channel
 from faust.events import Event
-from faust.exceptions import ImproperlyConfigured
 from faust.messages import TP, HeadersArg, Message, RecordMetadata
 from faust.settings.settings import Settings as _Settings
 from faust.settings.settings import options_of
@@ -47,7 +46,7 @@ class App(ServingApp):
 
     Arguments:
         id: Name of the application; with setting ``version`` it names the consumer group and all generated topics.
-        monitor: Not supported yet.
+        monitor: Counts what happens; None: one of the class of setting ``Monitor``.
         config_source: Where settings are read from; as `config_from_object`.
         loop: Event loop; normally left out.
         beacon: Place in the tree of services; normally left out.
@@ -74,9 +73,9 @@ class App(ServingApp):
         beacon: Any = None,
         **options: Any,
     ) -> None:
-        if monitor is not None:
-            raise ImproperlyConfigured("App(monitor=...) is not supported yet: leave it out")
         super().__init__(id, config_source=config_source, loop=loop, beacon=beacon, options=options)
+        if monitor is not None:
+            self.monitor = monitor
 
     def __repr__(self) -> str:
         if not self.configured:

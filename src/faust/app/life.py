@@ -69,6 +69,7 @@ class LivingApp(AppWithParts):
 
     def on_init_dependencies(self) -> list[Any]:
         """Return the services to start, in order."""
+        self._add_monitor()
         boot = self.boot_strategy
         if self.producer_only:
             self._booted = list(boot.producer_only())

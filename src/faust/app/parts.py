@@ -65,6 +65,7 @@ class AppWithParts(ConfiguredApp):
         super().__init__(id, **kwargs)
         self.agents: AgentManager = AgentManager(beacon=self.beacon)
         self.sensors: SensorDelegate = SensorDelegate(self)
+        self._monitor: Any = None
         self.flow_control: FlowControl = FlowControl()
 
     def _lay_down_parts(self) -> None:
@@ -92,8 +93,27 @@ class AppWithParts(ConfiguredApp):
         """
         super().service_reset()
         self._lay_down_parts()
-        for service in (self, self.agents, self.tables, *self.agents.values()):
+        for service in (self, self.agents, self.tables, *self.agents.values(), *self.sensors):
             _unbind(service)
+
+    @property
+    def monitor(self) -> Any:
+        """Counts what happens (`faust.Monitor`); its class is setting ``Monitor``. Set it before the app is started."""
+        if self._monitor is None:
+            self._monitor = self.conf.Monitor(beacon=self.beacon)
+        return self._monitor
+
+    @monitor.setter
+    def monitor(self, monitor: Any) -> None:
+        if self._monitor is not None and self._monitor in self.sensors:
+            self.sensors.remove(self._monitor)
+            self.sensors.add(monitor)
+        self._monitor = monitor
+
+    def _add_monitor(self) -> None:
+        """Let the monitor be one of the sensors."""
+        if self.monitor not in self.sensors:
+            self.sensors.add(self.monitor)
 
     @property
     def transport(self) -> Transport:
@@ -121,6 +141,7 @@ class AppWithParts(ConfiguredApp):
             self._producer = Producer(
                 self.producer_transport.producer(clients.producer_options(self.conf)),
                 partitioner=self.conf.producer_partitioner,
+                sensors=self.sensors,
                 beacon=self.beacon,
             )
         return self._producer
@@ -133,6 +154,7 @@ class AppWithParts(ConfiguredApp):
             self._threaded_producer = Producer(
                 transport.producer(clients.producer_options(self.conf)),
                 partitioner=self.conf.producer_partitioner,
+                sensors=self.sensors,
                 beacon=self.beacon,
             )
         return self._threaded_producer
@@ -151,9 +173,9 @@ class AppWithParts(ConfiguredApp):
                 self.transport.consumer(clients.consumer_options(conf)),
                 before_commit=self._before_commit,
                 after_commit=self.tables.on_commit,
+                sensors=self.sensors,
                 commit_interval=conf.broker_commit_interval,
                 commit_every=conf.broker_commit_every,
-                sensors=self.sensors,
                 beacon=self.beacon,
             )
         return self._consumer
@@ -241,6 +263,7 @@ class AppWithParts(ConfiguredApp):
             changelog_topics=lambda: frozenset(self.tables.changelog_topics),
             global_topics=lambda: frozenset(self.tables.global_topics),
             is_warm=self.tables.is_warm,
+            sensors=self.sensors,
         )
 
     @property

@@ -44,6 +44,7 @@ from faust.assignor.wire import (
     encode_subscription,
 )
 from faust.messages import TP
+from faust.sensors.base import SensorDelegate
 from faust.transport.base import MemberAssignment, MemberSubscription
 
 __all__ = ["PartitionAssignor"]
@@ -64,6 +65,7 @@ class PartitionAssignor:
         synchronized_topics: Gives the global ones of which also the own partitions are followed.
         is_warm: Says whether a standby of this worker is near the end of its changelog. It may be asked in
             the client's thread.
+        sensors: Told when this worker, as the leader, divides the partitions; in the client's thread, too.
 
     Attributes:
         missing_topics: Subscribed topics that had no partitions when this worker last led an
@@ -82,6 +84,7 @@ class PartitionAssignor:
         global_topics: TopicNames = frozenset,
         synchronized_topics: TopicNames = frozenset,
         is_warm: Callable[[TP], bool] = lambda _tp: True,
+        sensors: SensorDelegate | None = None,
     ) -> None:
         if replicas < 0:
             raise ValueError(f"replicas: expected 0 or more standbys, got {replicas}")
@@ -92,6 +95,7 @@ class PartitionAssignor:
         self._global_topics = global_topics
         self._synchronized_topics = synchronized_topics
         self._is_warm = is_warm
+        self._sensors = SensorDelegate() if sensors is None else sensors
         self._given = _Given.nothing()
 
     def __repr__(self) -> str:
@@ -163,6 +167,18 @@ class PartitionAssignor:
 
         Subscribed topics that *partitions* does not know are left out with a warning.
         """
+        state = self._sensors.on_assignment_start(self)
+        try:
+            answer = self._assign(members, partitions)
+        except Exception as exc:
+            self._sensors.on_assignment_error(self, state, exc)
+            raise
+        self._sensors.on_assignment_completed(self, state)
+        return answer
+
+    def _assign(
+        self, members: Mapping[str, MemberSubscription], partitions: Mapping[str, int]
+    ) -> Mapping[str, MemberAssignment]:
         sent = {member: _read(member, said) for member, said in members.items()}
         order = sorted(members, key=lambda member: (sent[member].url, member))
         _warn_of_shared_urls(data.url for data in sent.values())

@@ -11,6 +11,12 @@ same one as sensors come and go) and does this::
     if hook is not None:
         hook(table, key, value)
 
+Even so a function call per event is a price, and who only counts need not pay it: the moments of events, of table operations and
+of sends are also told in *runs* (`Sensor.on_stream_events`, `Sensor.on_table_operations`, `Sensor.on_messages_sent` with
+`Sensor.on_batch_answered`). A sensor that overrides one of these is not told of the single moments behind it, unless
+a subclass of it overrides one of those. Whoever counts is a *meter*; before a figure is read, `SensorDelegate.settle`
+makes all meters tell what they have.
+
 Everything else calls the method of the delegate: ``app.sensors.on_rebalance_start(app)``.
 
 Moments come in pairs where something lasts. What a sensor returns at the beginning is its state; the delegate keeps
@@ -21,16 +27,47 @@ loop that the moment happens on, and must not block; what they raise is raised w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple, Protocol
+from weakref import WeakValueDictionary
 
 from mode import Service
 
 from faust.messages import TP, Message, RecordMetadata
 
-__all__ = ["Hooks", "Sensor", "SensorDelegate"]
+__all__ = ["Hooks", "Meter", "Run", "Sensor", "SensorDelegate"]
 
 State = Mapping[Any, Any] | None
 """What a beginning has returned, by sensor."""
+
+
+class Run(NamedTuple):
+    """What has happened in a stream, within one partition, since it was last told.
+
+    Attributes:
+        tp: The partition.
+        events: Events that were taken.
+        finished: Events that were finished.
+        seconds: Mean time an event took; None: not measured this time.
+        messages: Messages that were taken for the first time by any stream.
+        unfinished: Messages of the partition that some stream has taken and not all have finished.
+        offset: Offset of the last message that was taken; -1: unknown.
+    """
+
+    tp: TP
+    events: int
+    finished: int
+    seconds: float | None
+    messages: int
+    unfinished: int
+    offset: int
+
+
+class Meter(Protocol):
+    """Somebody who counts, and tells sensors now and then."""
+
+    def settle(self) -> None:
+        """Tell what has not been told yet."""
+        ...
 
 
 class Sensor(Service):
@@ -122,6 +159,26 @@ class Sensor(Service):
     def on_threaded_producer_buffer_processed(self, app: Any, size: int) -> None:
         """The threaded producer has taken a message; *size* is what still waits."""
 
+    def on_stream_events(self, stream: Any, run: Run) -> None:
+        """A stream has taken and finished events: instead of the four moments of single events."""
+
+    def on_table_operations(self, table: Any, read: int, written: int, deleted: int) -> None:
+        """So many operations on keys of a table: instead of the three moments of single operations."""
+
+    def on_messages_sent(self, producer: Any, topic: str, count: int) -> None:
+        """So many messages were sent: instead of `on_send_initiated`, with `on_batch_answered`."""
+
+    def on_batch_answered(
+        self, producer: Any, topic: str, count: int, seconds: float, error: BaseException | None
+    ) -> None:
+        """The broker has a batch of *count* messages *seconds* after its first; or not: *error*."""
+
+    def on_tp_commit(self, tp_offsets: Mapping[TP, int]) -> None:
+        """Offsets were committed."""
+
+    def track_tp_end_offset(self, tp: TP, offset: int) -> None:
+        """The next message that is written to *tp* will have this *offset*."""
+
     def on_agent_error(self, agent: Any, exc: BaseException, tp: TP | None) -> None:
         """An agent has raised; *tp* is where its message comes from, None outside of processing one."""
 
@@ -138,10 +195,12 @@ class Hooks:
         "on_assignment_completed",
         "on_assignment_error",
         "on_assignment_start",
+        "on_batch_answered",
         "on_commit_completed",
         "on_commit_initiated",
         "on_message_in",
         "on_message_out",
+        "on_messages_sent",
         "on_rebalance_end",
         "on_rebalance_return",
         "on_rebalance_start",
@@ -150,14 +209,18 @@ class Hooks:
         "on_send_initiated",
         "on_stream_event_in",
         "on_stream_event_out",
+        "on_stream_events",
         "on_table_del",
         "on_table_get",
         "on_table_late",
+        "on_table_operations",
         "on_table_set",
         "on_threaded_producer_buffer_processed",
         "on_topic_buffer_full",
+        "on_tp_commit",
         "on_web_request_end",
         "on_web_request_start",
+        "track_tp_end_offset",
     )
 
     on_message_in: Callable[[TP, int, Message], None] | None
@@ -184,11 +247,26 @@ class Hooks:
     on_web_request_end: Callable[..., None] | None
     on_threaded_producer_buffer_processed: Callable[[Any, int], None] | None
     on_agent_error: Callable[[Any, BaseException, TP | None], None] | None
+    on_stream_events: Callable[[Any, Run], None] | None
+    on_table_operations: Callable[[Any, int, int, int], None] | None
+    on_messages_sent: Callable[[Any, str, int], None] | None
+    on_batch_answered: Callable[[Any, str, int, float, BaseException | None], None] | None
+    on_tp_commit: Callable[[Mapping[TP, int]], None] | None
+    track_tp_end_offset: Callable[[TP, int], None] | None
 
     def __init__(self) -> None:
         for name in self.__slots__:
             setattr(self, name, None)
 
+
+_EVENTS = ("on_message_in", "on_stream_event_in", "on_stream_event_out", "on_message_out")
+_RUNS: dict[str, tuple[str, ...]] = {
+    "on_stream_events": _EVENTS,
+    "on_table_operations": ("on_table_get", "on_table_set", "on_table_del"),
+    "on_messages_sent": ("on_send_initiated", "on_send_completed", "on_send_error"),
+    "on_batch_answered": ("on_send_initiated", "on_send_completed", "on_send_error"),
+}
+"""Moments that are told in runs -> the single moments they stand for."""
 
 _BEGINNINGS = frozenset(
     {
@@ -222,12 +300,16 @@ class SensorDelegate:
 
     Attributes:
         hooks: For what runs once per event: one function per moment, or None.
+        single: The same, where nobody counts and every moment is told singly.
     """
 
     def __init__(self, app: Any = None) -> None:
         self.app = app
         self.hooks: Hooks = Hooks()
+        self.single: Hooks = Hooks()
+        self._meters: WeakValueDictionary[int, Meter] = WeakValueDictionary()
         self._sensors: dict[Any, None] = {}
+        self._settling = False
 
     def add(self, sensor: Any) -> None:
         """Tell *sensor* of everything from now on; it is started with the app."""
@@ -235,6 +317,8 @@ class SensorDelegate:
         if beacon is not None:
             sensor.beacon.reattach(beacon)
         self._sensors[sensor] = None
+        if hasattr(sensor, "settle"):
+            sensor.settle = self.settle
         self._bind()
 
     def remove(self, sensor: Any) -> None:
@@ -259,13 +343,31 @@ class SensorDelegate:
         return f"<{type(self).__name__}: {list(self._sensors)!r}>"
 
     def _bind(self) -> None:
+        passed_over = {sensor: _not_told(sensor) for sensor in self._sensors}
         for name in Hooks.__slots__:
             listeners = [
                 (sensor, method)
                 for sensor in self._sensors
                 if (method := _overridden(sensor, name))
             ]
-            setattr(self.hooks, name, _join(name, listeners))
+            setattr(self.single, name, _join(name, listeners))
+            wanted = [one for one in listeners if name not in passed_over[one[0]]]
+            setattr(self.hooks, name, _join(name, wanted))
+
+    def add_meter(self, meter: Meter) -> None:
+        """Ask *meter* for what it has counted, before figures are read, as long as it lives."""
+        self._meters[id(meter)] = meter
+
+    def settle(self) -> None:
+        """Let everybody who counts tell what has not been told yet."""
+        if self._settling:  # a sensor looks at its figures while it is told
+            return
+        self._settling = True
+        try:
+            for meter in list(self._meters.values()):
+                meter.settle()
+        finally:
+            self._settling = False
 
     # -- the moments, one by one
 
@@ -413,8 +515,75 @@ class SensorDelegate:
         if hook is not None:
             hook(agent, exc, tp)
 
+    # -- the moments in runs
+
+    def on_stream_events(self, stream: Any, run: Run) -> None:
+        """Pass on `Sensor.on_stream_events`."""
+        hook = self.hooks.on_stream_events
+        if hook is not None:
+            hook(stream, run)
+
+    def on_table_operations(self, table: Any, read: int, written: int, deleted: int) -> None:
+        """Pass on `Sensor.on_table_operations`."""
+        hook = self.hooks.on_table_operations
+        if hook is not None:
+            hook(table, read, written, deleted)
+
+    def on_messages_sent(self, producer: Any, topic: str, count: int) -> None:
+        """Pass on `Sensor.on_messages_sent`."""
+        hook = self.hooks.on_messages_sent
+        if hook is not None:
+            hook(producer, topic, count)
+
+    def on_batch_answered(
+        self, producer: Any, topic: str, count: int, seconds: float, error: BaseException | None
+    ) -> None:
+        """Pass on `Sensor.on_batch_answered`."""
+        hook = self.hooks.on_batch_answered
+        if hook is not None:
+            hook(producer, topic, count, seconds, error)
+
+    def on_tp_commit(self, tp_offsets: Mapping[TP, int]) -> None:
+        """Pass on `Sensor.on_tp_commit`."""
+        hook = self.hooks.on_tp_commit
+        if hook is not None:
+            hook(tp_offsets)
+
+    def track_tp_end_offset(self, tp: TP, offset: int) -> None:
+        """Pass on `Sensor.track_tp_end_offset`."""
+        hook = self.hooks.track_tp_end_offset
+        if hook is not None:
+            hook(tp, offset)
+
 
 # -- helpers
+
+
+def _not_told(sensor: Any) -> set[str]:
+    """Return the moments of which *sensor* is not told: single ones behind its runs, or runs behind its single ones."""
+    names: set[str] = set()
+    for run, singles in _RUNS.items():
+        place = _place(sensor, run)
+        if place is None:
+            continue
+        single = min(
+            (at for name in singles if (at := _place(sensor, name)) is not None), default=None
+        )
+        if single is None or place <= single:
+            names.update(singles)
+        else:
+            names.add(run)
+    return names
+
+
+def _place(sensor: Any, name: str) -> int | None:
+    """Return how far up the classes of *sensor* a moment is overridden; None: nowhere."""
+    for place, cls in enumerate(type(sensor).__mro__):
+        if cls is Sensor:
+            return None
+        if name in vars(cls):
+            return place
+    return None
 
 
 def _overridden(sensor: Any, name: str) -> Callable[..., Any] | None:

@@ -59,5 +59,5 @@ class ExtensionSettings(SettingsTable, section=SectionType.EXTENSION):
     HttpClient: _Symbol = _Symbol(default="aiohttp.client:ClientSession")
     """Class of the HTTP client of the application."""
 
-    Monitor: _Symbol = _Symbol(default="faust.sensors:Monitor", not_built="sensors")
+    Monitor: _Symbol = _Symbol(default="faust.sensors:Monitor")
     """Class of the sensor that gathers statistics."""

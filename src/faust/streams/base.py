@@ -34,7 +34,8 @@ from faust.exceptions import Skip
 from faust.joins import Join
 from faust.mailbox import Mailbox
 from faust.ports import AppT, Source
-from faust.streams.observing import Observer, wanted
+from faust.sensors.base import Hooks
+from faust.streams.observing import Observer, Tally, wanted
 from faust.streams.processors import Processor, compose, drop_none
 
 __all__ = ["StreamBase"]
@@ -56,6 +57,7 @@ class StreamBase(Service, Generic[T]):
     mundane_level = "debug"
 
     _observer: Observer | None = None
+    _tally: Tally | None = None
 
     def __init__(
         self,
@@ -238,6 +240,8 @@ class StreamBase(Service, Generic[T]):
 
     def _on_end(self) -> None:
         """An iteration has ended: one that had started the stream leaves it as it was."""
+        if self._tally is not None:
+            self._tally.settle()
         self.task_owner = None
         if self._started_by_iteration:
             self._started_by_iteration = False
@@ -268,12 +272,28 @@ class StreamBase(Service, Generic[T]):
         if not self._started.is_set():
             self._started_by_iteration = True
             self._started.set()
-        hooks = self.app.sensors.hooks
+        sensors = self.app.sensors
+        in_runs = self._source is None or bool(self.combined) or hasattr(self._source, "topics")
+        hooks = sensors.hooks if in_runs else sensors.single
         observer = Observer(self, cursor, hooks, singly=singly) if wanted(hooks) else None
         cursor.observe = None if observer is None else observer.end
         self._observer = observer
+        self._count(sensors.hooks, singly=singly, wanted=in_runs)
         self._bind()
         self.reading.set()
+
+    def _count(self, hooks: Hooks, *, singly: bool, wanted: bool) -> None:
+        """Count events in runs, if a sensor wants to know."""
+        if hooks.on_stream_events is None or not wanted or self.combined or self._source is None:
+            self.cursor.tally = self._tally = None
+            return
+        if self._tally is None:
+            self._tally = Tally(self, self.cursor, hooks)
+            self.app.sensors.add_meter(self._tally)
+        else:
+            self._tally.settle()
+        self._tally.singly = singly
+        self.cursor.tally = self._tally
 
     def _bind(self) -> None:
         """Compose the processors, with what comes before and after them."""

@@ -1,6 +1,11 @@
-"""Telling sensors of every event of a stream; built only when a sensor listens to one of these moments.
+"""Telling sensors of the events of a stream, one by one or in runs; built only when a sensor listens.
 
-The loop has no place for it: it is the first processor of the stream, and it is told when a record is finished.
+One by one (`Observer`): the loop has no place for it: it is the first processor of the stream, and it is told when a
+record is finished.
+
+In runs (`Tally`): the loop counts what it hands out anyway. A run ends with its slice, or when the loop lets others run
+(every 2 ms), or when somebody looks at a counter, so that what a `faust.Monitor` shows is exact whenever it is read,
+and costs nothing per event.
 """
 
 from __future__ import annotations
@@ -9,9 +14,9 @@ from typing import Any
 
 from faust._core.iteration import Cursor
 from faust._core.lanes import Lane
-from faust.sensors.base import Hooks
+from faust.sensors.base import Hooks, Run
 
-__all__ = ["Observer", "wanted"]
+__all__ = ["Observer", "Tally", "wanted"]
 
 
 def wanted(hooks: Hooks) -> bool:
@@ -74,6 +79,107 @@ class Observer:
             hooks.on_stream_event_out(tp, offset, self._stream, event, state)
         if hooks.on_message_out is not None and lane.acks and lane.task.finished(offset):
             hooks.on_message_out(tp, offset, event.message)
+
+
+class Tally:
+    """How many events a stream has taken and finished, told in runs.
+
+    Arguments:
+        stream: The stream, for the sensors.
+        cursor: Its place.
+        hooks: The functions of the sensors.
+    """
+
+    def __init__(self, stream: Any, cursor: Cursor, hooks: Hooks) -> None:
+        self._stream = stream
+        self._cursor = cursor
+        self._hooks = hooks
+        self.singly = True
+        """The stream finishes each event before it takes the next."""
+        self._lanes: dict[Lane, None] = {}
+        self._taken = cursor.count + cursor.passed
+        self._finished = self._taken - self._in_hand()
+        self._timed = self._finished
+        self._since = cursor.clock()
+        self._lane: Lane | None = cursor.lane
+
+    def opened(self) -> None:
+        """A run begins: time is measured from here."""
+        cursor = self._cursor
+        if cursor.lane is not None:
+            self._lane = cursor.lane
+            self._lanes[cursor.lane] = None
+        self._since = cursor.clock()
+        self._timed = self._finished
+
+    def closing(self, *, whole: bool) -> None:
+        """A run ends; the lane of its events is still known. *whole*: with its slice."""
+        cursor, lane = self._cursor, self._cursor.lane
+        if lane is None:
+            lane = self._lane
+        if lane is None:
+            return
+        taken = cursor.count + cursor.passed
+        finished = max(self._finished, taken - self._in_hand())
+        seconds = None
+        if finished > self._timed and (self.singly or not whole):
+            seconds = (cursor.clock() - self._since) / (finished - self._timed)
+            self._timed = finished
+        offset = cursor.last_offset() if whole else -1
+        self._tell(lane, taken, finished, seconds, _last_of(lane) if offset < 0 else offset)
+
+    def settle(self) -> None:
+        """Somebody wants to know now."""
+        cursor = self._cursor
+        lane = self._lane if cursor.lane is None else cursor.lane
+        if lane is None:
+            return
+        taken = cursor.count + cursor.passed
+        finished = max(self._finished, taken - self._in_hand())
+        self._tell(lane, taken, finished, None, _last_of(lane))
+        for other in [one for one in self._lanes if one is not lane]:
+            self._tell(other, taken, finished, None, -1)
+
+    def _tell(
+        self, lane: Lane, taken: int, finished: int, seconds: float | None, offset: int
+    ) -> None:
+        events, ends = taken - self._taken, finished - self._finished
+        self._taken, self._finished = taken, finished
+        lane.taken += events
+        task = lane.task
+        messages = unfinished = 0
+        if task.alive:
+            self._lanes[lane] = None
+            readers = [one for one in task.lanes if one.acks]
+            if readers:
+                messages = max(one.taken for one in readers) - task.taken
+                messages = max(messages, 0)
+                task.taken += messages
+                unfinished = task.taken - min(one.taken - one.in_hand() for one in readers)
+                held = len(self._cursor.batch)
+                if held > unfinished and lane is self._lane:
+                    unfinished = held
+        else:
+            self._lanes.pop(lane, None)
+            messages = events if lane.acks else 0
+        hook = self._hooks.on_stream_events
+        if hook is not None:
+            run = Run(task.tp, events, ends, seconds, messages, unfinished, offset)
+            hook(self._stream, run)
+
+    def _in_hand(self) -> int:
+        """Return how many events were taken and are not finished."""
+        cursor = self._cursor
+        if not cursor.enable_acks:
+            return sum(lane.in_hand() for lane in self._lanes if lane.task.alive)
+        return len(cursor.batch) + cursor.collected + (cursor.record is not None)
+
+
+def _last_of(lane: Lane) -> int:
+    """Return the offset of the last record that was taken; -1: none."""
+    if lane.tracker is not None:
+        return lane.tracker.high - 1
+    return lane.done - 1 if lane.current is None else int(lane.current.offset)
 
 
 def _key(lane: Lane, record: Any) -> tuple[int, int]:

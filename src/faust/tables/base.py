@@ -110,6 +110,15 @@ class Collection(Generic[K, V]):
 
     kind: ClassVar[str] = "Table"
 
+    keys_retrieved: int = 0
+    """Operations that have read a key; a `faust.Monitor` is told of them in runs."""
+
+    keys_updated: int = 0
+    """Operations that have written a key."""
+
+    keys_deleted: int = 0
+    """Operations that have deleted a key."""
+
     def __init__(
         self,
         app: AppT,

@@ -198,6 +198,7 @@ def _delete(table: Collection[Any, Any], partition: TablePartition, raws: list[b
             if partition.expiry is not None:
                 partition.expiry.deleted(key)
             continue
+        table.keys_deleted += 1
         if hook is not None:
             hook(table, key)
     if partition.dirty:

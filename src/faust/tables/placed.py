@@ -43,6 +43,8 @@ class PlacedCollection(Collection[K, V], Generic[K, V]):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._hooks: Hooks = self.app.sensors.hooks
+        self._told = (0, 0, 0)
+        self.app.sensors.add_meter(self)
         self._read_task: PartitionTask = NOWHERE
         self._read_from: TablePartition | None = None
         self._read_live: dict[Any, Any] = {}
@@ -52,6 +54,16 @@ class PlacedCollection(Collection[K, V], Generic[K, V]):
         self._write_dirty: dict[Any, bytes | None] = {}
         self._smallest: int = LARGEST
         self._warned = False
+
+    def settle(self) -> None:
+        """Tell sensors how many operations there were since they were last told."""
+        counts = (self.keys_retrieved, self.keys_updated, self.keys_deleted)
+        if counts != self._told:
+            read, written, deleted = self._told
+            self._told = counts
+            hook = self._hooks.on_table_operations
+            if hook is not None:
+                hook(self, counts[0] - read, counts[1] - written, counts[2] - deleted)
 
     def partition_for_key(self, key: K) -> int | None:  # noqa: ARG002 - documented signature
         """Return the partition that a write would go to now: that of the event in hand, whatever the key is.

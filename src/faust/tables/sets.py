@@ -261,6 +261,10 @@ class SetTable(
     """
 
     kind = "SetTable"
+
+    keys_retrieved: int
+    keys_updated: int
+    keys_deleted: int
     Wrapper: ClassVar[type[WindowWrapper]] = SetWindowWrapper
     ValueType: ClassVar[type[ChangeloggedSet[Any]]] = ChangeloggedSet
 
@@ -330,11 +334,14 @@ class SetTable(
     def note_change(self, partition: SetPartition, key: Any, value: Any, *, there: bool) -> None:
         """A member was added or removed."""
         if there:
+            self.keys_updated += 1
             hook = self._hooks.on_table_set
             if hook is not None:
                 hook(self, key, value)
-        elif self._hooks.on_table_del is not None:
-            self._hooks.on_table_del(self, key)
+        else:
+            self.keys_deleted += 1
+            if self._hooks.on_table_del is not None:
+                self._hooks.on_table_del(self, key)
         if len(partition.dirty) >= self.max_dirty:
             self.on_full()
 
@@ -349,6 +356,7 @@ class SetTable(
     # -- a mapping
 
     def __getitem__(self, key: K) -> ChangeloggedSet[V]:
+        self.keys_retrieved += 1
         hook = self._hooks.on_table_get
         if hook is not None:
             hook(self, key)

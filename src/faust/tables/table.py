@@ -40,6 +40,10 @@ class Table(WindowableCollection[K, V], MutableMapping[K, V], Generic[K, V]):
                 totals[user] += amount
     """
 
+    keys_retrieved: int
+    keys_updated: int
+    keys_deleted: int
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for hook, method, hooked in _HOOKS:
@@ -50,6 +54,7 @@ class Table(WindowableCollection[K, V], MutableMapping[K, V], Generic[K, V]):
     # -- one key
 
     def __getitem__(self, key: K) -> V:
+        self.keys_retrieved += 1
         hook = self._hooks.on_table_get
         if hook is not None:
             hook(self, key)
@@ -86,6 +91,7 @@ class Table(WindowableCollection[K, V], MutableMapping[K, V], Generic[K, V]):
             dirty[key] = None
         else:  # a key is checked when it is new; its bytes are kept for the flush, which is likely to come first
             key = self._write_to.new_key(key)  # type: ignore[union-attr]  # set on entering
+        self.keys_updated += 1
         hook = self._hooks.on_table_set
         if hook is not None:
             hook(self, key, value)
@@ -104,6 +110,7 @@ class Table(WindowableCollection[K, V], MutableMapping[K, V], Generic[K, V]):
             dirty[key] = None
         else:  # a key is checked when it is new; its bytes are kept for the flush, which is likely to come first
             key = partition.new_key(key)
+        self.keys_updated += 1
         hook = self._hooks.on_table_set
         if hook is not None:
             hook(self, key, value)
@@ -117,6 +124,7 @@ class Table(WindowableCollection[K, V], MutableMapping[K, V], Generic[K, V]):
         Raises:
             KeyError: There is neither.
         """
+        self.keys_retrieved += 1
         hook = self._hooks.on_table_get
         if hook is not None:
             hook(self, key)
@@ -132,6 +140,7 @@ class Table(WindowableCollection[K, V], MutableMapping[K, V], Generic[K, V]):
     def __delitem__(self, key: K) -> None:
         partition = self.place_to_write(current_cursor.get(), key)
         partition.delete(key)
+        self.keys_deleted += 1
         hook = self._hooks.on_table_del
         if hook is not None:
             hook(self, key)

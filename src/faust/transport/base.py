@@ -313,6 +313,10 @@ class Delivery:
         raise NotImplementedError
 
 
+BatchWatcher = Callable[[str, int, float, Exception | None], None]
+"""Called with topic, number of records, seconds since the first of them was appended, and what went wrong."""
+
+
 class ProducerDriver(abc.ABC):
     """Writes records in batches per partition (C8)."""
 
@@ -364,6 +368,14 @@ class ProducerDriver(abc.ABC):
     @abc.abstractmethod
     async def load_partitions(self, topic: str) -> Sequence[int]:
         """Ask the broker; a topic that does not exist is created when the broker does so by itself, else `UnknownTopic`."""
+
+    @abc.abstractmethod
+    def watch(self, told: BatchWatcher) -> None:
+        """Call *told* on the caller's loop for each batch that is answered or given up, from now on."""
+
+    @abc.abstractmethod
+    def unanswered(self) -> Mapping[str, int]:
+        """Return how many records of each topic were appended and are not answered."""
 
     @abc.abstractmethod
     def available_partitions(self, topic: str) -> Sequence[int]:

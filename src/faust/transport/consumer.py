@@ -25,7 +25,7 @@ from typing import Any
 from mode import Service
 
 from faust._core.lanes import PartitionTask
-from faust.exceptions import CommitRefused
+from faust.exceptions import BrokerError, CommitRefused
 from faust.messages import TP, Slice
 from faust.sensors.base import SensorDelegate
 from faust.transport.base import ConsumerDriver
@@ -57,7 +57,7 @@ class Consumer(Service):
         after_commit: Called with the offsets the broker has accepted.
         commit_interval: Seconds between commits.
         commit_every: Finished events after which a commit is made earlier.
-        sensors: Told of commits and of full partitions; None: nobody.
+        sensors: Told of commits, of full buffers, and where partitions end.
     """
 
     def __init__(
@@ -305,6 +305,20 @@ class Consumer(Service):
         while not self.should_stop:
             await asyncio.sleep(self.commit_interval)
             await self.commit()
+            if self._sensors.hooks.track_tp_end_offset is not None:
+                await self._tell_ends()
+
+    async def _tell_ends(self) -> None:
+        """Tell sensors where the partitions end that we read; what cannot be asked now is asked again."""
+        try:
+            async with asyncio.timeout(self.commit_interval):
+                ends = await self.driver.end_offsets(list(self.tasks))
+        except (OSError, TimeoutError, BrokerError) as exc:
+            logger.debug("Cannot ask for the ends of partitions: %s", exc)
+            return
+        for tp, end in ends.items():
+            if tp in self.tasks:
+                self._sensors.track_tp_end_offset(tp, end)
 
     def _maybe_commit_early(self) -> None:
         now = monotonic()
@@ -396,4 +410,6 @@ class Consumer(Service):
                 task.committed = offset
         if self._after_commit is not None:
             self._after_commit(accepted)
+        if accepted:
+            self._sensors.on_tp_commit(accepted)
         return bool(accepted)

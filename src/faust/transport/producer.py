@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from mode import Service
 
 from faust.messages import TP, Headers, RecordMetadata
+from faust.sensors.base import SensorDelegate
 from faust.transport.base import Delivery, ProducerDriver
 from faust.utils.murmur import KeyPartitioner
 
@@ -58,6 +60,7 @@ class Producer(Service):
 
     Arguments:
         driver: The transport's producer.
+        sensors: Told of what is sent.
         partitioner: Chooses a partition; None: murmur2 of the key as in Kafka's Java client; without a key a random
             one for up to `RUN` records that are sent together.
 
@@ -66,7 +69,12 @@ class Producer(Service):
     """
 
     def __init__(
-        self, driver: ProducerDriver, *, partitioner: Partitioner | None = None, **kwargs: Any
+        self,
+        driver: ProducerDriver,
+        *,
+        partitioner: Partitioner | None = None,
+        sensors: SensorDelegate | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.driver = driver
@@ -78,6 +86,31 @@ class Producer(Service):
         self._runs: dict[str, _Run] = {}
         self._waiting: dict[str, list[_Waiting]] = {}
         self._loaders: dict[str, asyncio.Task[None]] = {}
+        self._answered: Counter[str] = Counter()
+        self._told: Counter[str] = Counter()
+        self._sensors = SensorDelegate() if sensors is None else sensors
+        self._sensors.add_meter(self)
+        driver.watch(self._on_batch)
+
+    # -- sensors
+
+    def _on_batch(self, topic: str, count: int, seconds: float, error: Exception | None) -> None:
+        """A batch of records was answered or given up."""
+        self._answered[topic] += count
+        hook = self._sensors.hooks.on_batch_answered
+        if hook is not None:
+            hook(self, topic, count, seconds, error)
+
+    def settle(self) -> None:
+        """Tell sensors how many records were appended since they were last told."""
+        hook = self._sensors.hooks.on_messages_sent
+        total = self._answered + Counter(self.driver.unanswered())
+        told, self._told = self._told, total
+        if hook is not None:
+            for topic, count in (total - told).items():
+                hook(self, topic, count)
+
+    # -- life
 
     async def on_start(self) -> None:
         """Connect."""

@@ -318,6 +318,8 @@ class Accumulator:
         self._unfinished: dict[Batch, None] = {}
         self._failure: Exception | None = None
         self._room: list[asyncio.Future[None]] = []
+        self.told: Callable[[str, int, float, Exception | None], None] | None = None
+        """Who is told of answered batches; see `ProducerDriver.watch`."""
 
     # -- appending
 
@@ -461,6 +463,8 @@ class Accumulator:
         self.pending_bytes -= batch.size
         if error is not None:
             self._note_failure(batch, error)
+        if self.told is not None:
+            self.told(batch.tp.topic, batch.count, self._clock() - batch.born, error)
         for delivery, callback in batch._callbacks:
             delivery._call(callback)
         batch._callbacks.clear()
@@ -525,6 +529,14 @@ class Accumulator:
         return flush.error
 
     # -- giving up
+
+    def unanswered(self) -> dict[str, int]:
+        """Return how many records of each topic have no answer."""
+        found: dict[str, int] = {}
+        for batch in self._unfinished:
+            topic = batch.tp.topic
+            found[topic] = found.get(topic, 0) + batch.count
+        return found
 
     @property
     def unfinished(self) -> int:

@@ -24,6 +24,7 @@ from faust.exceptions import (
 )
 from faust.messages import TP, Headers
 from faust.transport.base import (
+    BatchWatcher,
     ConsumerDriver,
     Delivery,
     DriverState,
@@ -267,6 +268,14 @@ class Producer(ProducerDriver):
     async def load_partitions(self, topic: str) -> Sequence[int]:
         """Ask the broker."""
         return await self._thread.call(self._started().load(topic))
+
+    def watch(self, told: BatchWatcher) -> None:
+        """Call *told* for each batch that is answered or given up."""
+        self._accumulator.told = told
+
+    def unanswered(self) -> dict[str, int]:
+        """Return how many records of each topic have no answer."""
+        return self._accumulator.unanswered()
 
     def available_partitions(self, topic: str) -> Sequence[int]:
         """Return the partitions that have a leader now."""

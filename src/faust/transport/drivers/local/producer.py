@@ -30,6 +30,7 @@ from faust.exceptions import (
 )
 from faust.messages import TP, Headers
 from faust.transport.base import (
+    BatchWatcher,
     ConsumerDriver,
     Delivery,
     DriverState,
@@ -282,6 +283,14 @@ class Producer(ProducerDriver):
             count = await engine.call(make, writes=True)
         found = self._partitions[topic] = tuple(range(count))
         return found
+
+    def watch(self, told: BatchWatcher) -> None:
+        """Call *told* for each batch that is answered or given up."""
+        self._accumulator.told = told
+
+    def unanswered(self) -> dict[str, int]:
+        """Return how many records of each topic have no answer."""
+        return self._accumulator.unanswered()
 
     def available_partitions(self, topic: str) -> Sequence[int]:
         """Return all partitions: each has a leader."""
