@@ -98,19 +98,19 @@ class Monitor(Sensor):
         TypeError: *initial* names no attribute of a monitor.
     """
 
-    messages_active = _Settled[int]()
-    messages_received_total = _Settled[int]()
-    messages_received_by_topic = _Settled["Counter[str]"]()
-    messages_sent = _Settled[int]()
-    messages_sent_by_topic = _Settled["Counter[str]"]()
-    events_active = _Settled[int]()
-    events_total = _Settled[int]()
-    events_by_stream = _Settled["Counter[str]"]()
-    events_by_task = _Settled["Counter[str]"]()
-    events_runtime = _Settled["deque[float]"]()
-    tables = _Settled["dict[str, TableState]"]()
-    tp_read_offsets = _Settled["dict[TP, int]"]()
-    stream_inbound_time = _Settled["dict[TP, float]"]()
+    messages_active: _Settled[int] = _Settled()
+    messages_received_total: _Settled[int] = _Settled()
+    messages_received_by_topic: _Settled[Counter[str]] = _Settled()
+    messages_sent: _Settled[int] = _Settled()
+    messages_sent_by_topic: _Settled[Counter[str]] = _Settled()
+    events_active: _Settled[int] = _Settled()
+    events_total: _Settled[int] = _Settled()
+    events_by_stream: _Settled[Counter[str]] = _Settled()
+    events_by_task: _Settled[Counter[str]] = _Settled()
+    events_runtime: _Settled[deque[float]] = _Settled()
+    tables: _Settled[dict[str, TableState]] = _Settled()
+    tp_read_offsets: _Settled[dict[TP, int]] = _Settled()
+    stream_inbound_time: _Settled[dict[TP, float]] = _Settled()
 
     def __init__(
         self,
