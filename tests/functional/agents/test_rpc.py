@@ -19,7 +19,7 @@ from tests.support.apps import eventually, make_app, running
 Name = Callable[..., str]
 
 
-class Order(faust.Record, namespace="shop.Order"):
+class Order(faust.Record, namespace="shop.asked.Order"):
     """What a model value travels as."""
 
     acc: str
@@ -108,7 +108,7 @@ async def raw_records(app: faust.App, topic: str) -> list[Any]:
         (
             Order("a", 1),
             (
-                b'{"value":{"acc":"a","n":1,"__faust":{"ns":"shop.Order"}},"reply_to":"rt",'
+                b'{"value":{"acc":"a","n":1,"__faust":{"ns":"shop.asked.Order"}},"reply_to":"rt",'
                 b'"correlation_id":"c-1","__faust":{"ns":"faust.agents.models.ModelReqRepRequest"}}'
             ),
         ),
@@ -171,7 +171,7 @@ async def test_requests_with_headers(memory_url: str, topic_name: Name) -> None:
             None,
             Order("a", 1),
             (
-                b'{"key":null,"value":{"acc":"a","n":1,"__faust":{"ns":"shop.Order"}},'
+                b'{"key":null,"value":{"acc":"a","n":1,"__faust":{"ns":"shop.asked.Order"}},'
                 b'"correlation_id":"c-1",'
                 b'"__faust":{"ns":"faust.agents.models.ModelReqRepResponse"}}'
             ),

@@ -66,7 +66,7 @@ records_topic = app.topic(f"{ID}-records", key_type=str, partitions=2, internal=
 
 async def answered(ask: Any) -> Any:
     """Wait for an answer; faust-streaming loses one that comes before it has noted its question, so ask again."""
-    for _ in range(5):
+    for _ in range(4):
         try:
             return await asyncio.wait_for(ask(), 10)
         except TimeoutError:

@@ -19,7 +19,7 @@ import pytest
 from tests.support.kafka import KafkaCluster
 from tests.support.processes import PythonProcess, start_python
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = Path(__file__).with_name("program.py")
@@ -60,20 +60,37 @@ def wait_ready(process: PythonProcess) -> None:
         pass
 
 
+def answers(asker: str, url: str, id: str, mode: str) -> Any:
+    """Run a client, and return what it shows.
+
+    faust-streaming never hears an answer when the answer itself has created the reply topic (it then has several
+    partitions, of which only one is read); that depends on who is faster, so it gets three tries, each with a topic of
+    its own.
+    """
+    for _ in range(2 if asker == REFERENCE else 0):
+        with playing(asker, "client", url, id, mode) as client:
+            try:
+                return last_line(client)
+            except EOFError as ended:
+                if "never answered" not in str(ended):
+                    raise
+    with playing(asker, "client", url, id, mode) as client:
+        return last_line(client)
+
+
 @pytest.mark.parametrize("mode", ["headers", "envelope"])
 @pytest.mark.parametrize(
-    ("asks", "answers"),
+    ("asker", "answerer"),
     [(REFERENCE, OURS), (OURS, REFERENCE), (OURS, OURS)],
     ids=["reference-asks-us", "we-ask-reference", "we-ask-us"],
 )
-def test_asking_across(kafka_cluster: KafkaCluster, asks: str, answers: str, mode: str) -> None:
+def test_asking_across(kafka_cluster: KafkaCluster, asker: str, answerer: str, mode: str) -> None:
     """agents.md 5.2 and 5.3: either side asks, either answers, in both modes; models arrive as models."""
     id = f"interop-{uuid.uuid4().hex[:8]}"
     url = kafka_cluster.url
-    with playing(answers, "worker", url, id, mode) as worker:
+    with playing(answerer, "worker", url, id, mode) as worker:
         wait_ready(worker)
-        with playing(asks, "client", url, id, mode) as client:
-            shown = last_line(client)
+        shown = answers(asker, url, id, mode)
     assert shown == [
         *(2 * number for number in range(5)),
         ["Order", "a", 8],

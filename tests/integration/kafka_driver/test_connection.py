@@ -66,8 +66,19 @@ async def test_no_broker_at_start_is_an_error_that_helps(closed_port: int) -> No
     await until(lambda: not _client_threads(), "the client thread has ended")
 
 
+_others: set[threading.Thread] = set()
+"""Threads of clients that were there before the test; what they are waiting for is their tests' business."""
+
+
+@pytest.fixture(autouse=True)
+def _only_our_threads() -> None:
+    _others.clear()
+    _others.update(threading.enumerate())
+
+
 def _client_threads() -> list[str]:
-    return [each.name for each in threading.enumerate() if each.name.startswith("kafka ")]
+    running = set(threading.enumerate()) - _others
+    return [each.name for each in running if each.name.startswith("kafka ")]
 
 
 async def test_without_a_limit_the_start_waits_for_the_broker(
