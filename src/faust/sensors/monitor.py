@@ -17,6 +17,7 @@ from http import HTTPStatus
 from statistics import median
 from time import monotonic
 from typing import Any, Generic, TypeVar, cast, overload
+from weakref import ref
 
 from faust.messages import TP, Message, RecordMetadata
 from faust.sensors.base import Run, Sensor
@@ -27,6 +28,9 @@ T = TypeVar("T")
 
 MAX_AVG_HISTORY = 100
 MAX_LATENCY_HISTORY = 30
+MAX_NAMES = 1000
+"""Streams whose texts are kept at the same time."""
+
 SAMPLE_INTERVAL = 1.0
 """Seconds between two samples."""
 
@@ -135,6 +139,7 @@ class Monitor(Sensor):
         self._begin_latencies()
         self._unfinished: dict[TP, int] = {}
         self._sampled = (0, 0)
+        self._names: dict[int, tuple[ref[Any], int, str, str]] = {}
         for name, value in initial.items():
             if name.startswith("_") or name not in _INITIAL:
                 raise TypeError(f"Monitor: unexpected argument {name!r}")
@@ -222,8 +227,9 @@ class Monitor(Sensor):
         tp, events = run.tp, run.events
         if events:
             self._events_total += events
-            self._events_by_stream[str(stream)] += events
-            self._events_by_task[str(stream.task_owner)] += events
+            label, task = self._names_of(stream)
+            self._events_by_stream[label] += events
+            self._events_by_task[task] += events
             self._stream_inbound_time[tp] = monotonic()
         self._events_active += events - run.finished
         if run.seconds is not None:
@@ -235,6 +241,17 @@ class Monitor(Sensor):
                 self._tp_read_offsets[tp] = run.offset
         self._messages_active += run.unfinished - self._unfinished.get(tp, 0)
         self._unfinished[tp] = run.unfinished
+
+    def _names_of(self, stream: Any) -> tuple[str, str]:
+        """Return the texts of *stream* and its task; made once, since that of a task is costly, and changes as it waits."""
+        owner = stream.task_owner
+        known = self._names.get(id(stream))
+        if known is None or known[0]() is not stream or known[1] != id(owner):
+            if len(self._names) > MAX_NAMES:
+                self._names.clear()
+            known = (ref(stream), id(owner), str(stream), str(owner))
+            self._names[id(stream)] = known
+        return known[2], known[3]
 
     def on_table_operations(self, table: Any, read: int, written: int, deleted: int) -> None:
         """Count operations on a table."""
@@ -276,8 +293,9 @@ class Monitor(Sensor):
         """Count an event; returns ``{"time_in": seconds}``."""
         self._events_total += 1
         self._events_active += 1
-        self._events_by_stream[str(stream)] += 1
-        self._events_by_task[str(stream.task_owner)] += 1
+        label, task = self._names_of(stream)
+        self._events_by_stream[label] += 1
+        self._events_by_task[task] += 1
         self._stream_inbound_time[tp] = monotonic()
         return {"time_in": self.time(), "time_out": None, "time_total": None}
 

@@ -61,6 +61,12 @@ class Clock:
         return self.now
 
 
+class Reader:
+    """Stands where a stream would: it belongs to nobody."""
+
+    task_owner = None
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -93,7 +99,7 @@ def test_asdict_has_the_documented_keys(monitor: faust.Monitor) -> None:
 def test_single_events(monitor: faust.Monitor, clock: Clock) -> None:
     """livecheck-sensors.md 2: an event in and out, with its times in the state and in the message."""
     message: Any = SimpleNamespace(time_in=None, time_out=None, time_total=None)
-    stream = SimpleNamespace(task_owner=None)
+    stream = Reader()
     monitor.on_message_in(TP0, 7, message)
     state = monitor.on_stream_event_in(TP0, 7, stream, None)
     assert (monitor.messages_active, monitor.events_active) == (1, 1)
@@ -185,7 +191,7 @@ def test_web_requests(monitor: faust.Monitor, clock: Clock) -> None:
 
 def test_samples(monitor: faust.Monitor) -> None:
     """livecheck-sensors.md 2: averages are medians, unchanged without samples; rates are differences of totals."""
-    stream = SimpleNamespace(task_owner=None)
+    stream = Reader()
     monitor.on_stream_events(stream, Run(TP0, 5, 5, 0.1, 5, 0, 4))
     monitor.on_stream_events(stream, Run(TP0, 2, 2, 0.2, 1, 0, 5))
     monitor.on_stream_events(stream, Run(TP0, 1, 1, 9.0, 0, 0, 5))
@@ -202,7 +208,7 @@ async def test_the_sampler_samples_every_second() -> None:
     """livecheck-sensors.md 2: while the monitor runs it samples once a second."""
     monitor = faust.Monitor()
     async with monitor:
-        monitor.on_stream_events(SimpleNamespace(task_owner=None), Run(TP0, 5, 5, None, 5, 0, 4))
+        monitor.on_stream_events(Reader(), Run(TP0, 5, 5, None, 5, 0, 4))
         await monitor.sleep(1.3)
         assert monitor.events_s == 5
 
