@@ -168,6 +168,41 @@ async def test_two_workers_share_the_work() -> None:
         assert dict(mine.items()) == everything
 
 
+async def test_pain_44_tables_windows_time_and_rebalances_are_tested_without_a_broker() -> None:
+    """Pain row 44: the example of Kafka Streams' TopologyTestDriver, the highest value per key, and windows beside it."""
+    highest = faust.App("testing-highest", broker="kafka://not-asked", topic_partitions=2)
+    numbers = highest.topic("numbers", key_type=str, value_type=int, internal=True)
+    result = highest.topic("result", key_type=str, value_type=int, internal=True)
+    best = highest.Table("best", default=int)
+    minutes = highest.Table("minutes", default=int).tumbling(60.0).relative_to_stream()
+
+    @highest.agent(numbers)
+    async def aggregate(stream: Any) -> None:
+        async for key, value in stream.items():
+            minutes[key] += 1
+            if value > best[key]:
+                best[key] = value
+                await result.send(key=key, value=value)
+
+    async with faust.testing.run(highest) as t:
+        for second, value in [(0.0, 5), (10.0, 3), (59.0, 9), (61.0, 2)]:
+            await t.send(numbers, value, key="a", timestamp=1_700_000_040.0 + second)
+        await t.idle()
+        assert [(event.key, event.value) for event in t.messages(result)] == [("a", 5), ("a", 9)]
+        await t.restart()
+        assert best["a"] == 9
+        async with t.rebalance():
+            pass
+        await t.send(numbers, 21, key="a", timestamp=1_700_000_040.0 + 62.0)
+        await t.idle()
+        assert best["a"] == 21
+        counted = [
+            (event.key[1], event.value) for event in t.messages(minutes.table.changelog_topic)
+        ]
+        assert [count for (start, _), count in counted if start == 1_700_000_040.0][-1] == 3
+        assert [count for (start, _), count in counted if start == 1_700_000_100.0][-1] == 2
+
+
 def test_the_pytest_plugin(tmp_path: Path) -> None:
     """``faust_run`` is the application of the fixture ``faust_app``, running; without one, a sentence says so."""
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["faust.testing.plugin"]\n')
