@@ -21,8 +21,8 @@ class Reading(faust.Record):
     celsius: float
 
 
-readings = sensors.topic("readings", key_type=str, value_type=Reading, internal=True)
-heard = alarms.topic("readings", key_type=str, value_type=Reading)
+readings = sensors.topic("temperatures", key_type=str, value_type=Reading, internal=True)
+heard = alarms.topic("temperatures", key_type=str, value_type=Reading)
 hottest = alarms.Table("hottest", default=float)
 measured = 0
 
