@@ -206,6 +206,14 @@ class Asked(Generic[R]):
         )
         if isinstance(sent, Delivery):
             sent.add_failure_callback(promise.fail)
+        elif isinstance(sent, asyncio.Future):  # somebody watches what is sent
+
+            def told(future: asyncio.Future[RecordMetadata]) -> None:
+                error = None if future.cancelled() else future.exception()
+                if isinstance(error, Exception):
+                    promise.fail(error)
+
+            sent.add_done_callback(told)
 
     # -- many answers
 

@@ -13,7 +13,7 @@ import pytest
 import faust
 from faust.agents.calling import new_correlation_id
 from faust.agents.promises import BarrierState, ReplyPromise
-from faust.exceptions import ReplyLost
+from faust.exceptions import ReplyLost, UnknownTopic
 from tests.support.apps import eventually, make_app, running
 
 Name = Callable[..., str]
@@ -466,3 +466,35 @@ def test_correlation_ids_are_random_uuids() -> None:
     for one in ids:
         made = uuid.UUID(one)
         assert (made.version, made.variant, str(made)) == (4, uuid.RFC_4122, one)
+
+
+class Watcher(faust.Sensor):
+    """Asks to be told of every single send."""
+
+    def on_send_initiated(
+        self, producer: Any, topic: str, message: Any, keysize: int, valsize: int
+    ) -> Any:
+        """Have no state."""
+
+
+@pytest.mark.parametrize("watched", [False, True], ids=["alone", "watched"])
+async def test_a_question_that_cannot_be_sent_is_an_error(watched: bool) -> None:
+    """agents.md 5.1: when the broker refuses the question `ask` raises instead of waiting for ever."""
+    app = make_app(f"memory://{uuid.uuid4().hex}?auto_create=no", "refused", topic_partitions=1)
+    asked = app.topic("asked", value_type=int, internal=True)
+
+    @app.agent(asked)
+    async def double(numbers: Any) -> AsyncIterator[Any]:
+        async for number in numbers:
+            yield number * 2
+
+    if watched:
+        app.sensors.add(Watcher())
+    async with running(app):
+        assert await asyncio.wait_for(double.ask(4), 30) == 8
+        admin = app.transport.admin()
+        await admin.start()
+        await admin.delete_topics(["asked"])
+        await admin.close()
+        with pytest.raises(UnknownTopic):
+            await asyncio.wait_for(double.ask(5), 30)
