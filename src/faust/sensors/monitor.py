@@ -166,7 +166,7 @@ class Monitor(Sensor):
         self.rebalances: int = 0
         self.topic_buffer_full: Counter[TP] = Counter()
         self.metric_counts: Counter[str] = Counter()
-        self.http_response_codes: Counter[HTTPStatus] = Counter()
+        self.http_response_codes: Counter[int] = Counter()
         self.tp_committed_offsets: dict[TP, int] = {}
         self.tp_end_offsets: dict[TP, int] = {}
 
@@ -457,9 +457,7 @@ class Monitor(Sensor):
         view: Any = None,
     ) -> None:
         """Count the status, and remember how long it took."""
-        status = HTTPStatus.INTERNAL_SERVER_ERROR
-        if response is not None:
-            status = HTTPStatus(response.status)
+        status = _status(500 if response is None else response.status)
         self.http_response_codes[status] += 1
         if state is not None:
             now = self.time()
@@ -560,3 +558,11 @@ def _by_topic(offsets: Mapping[TP, int]) -> dict[str, dict[int, int]]:
 
 def _nothing() -> None:
     return None
+
+
+def _status(code: int) -> int:
+    """Return the member of `HTTPStatus` for a code; applications may use codes of their own, which stay numbers."""
+    try:
+        return HTTPStatus(code)
+    except ValueError:
+        return code
