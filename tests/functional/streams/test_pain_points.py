@@ -322,12 +322,13 @@ async def test_pain_26_a_slow_agent_starves_nobody(make: Callable[..., faust.App
                 fast.send_soon(value=number)
             await eventually(lambda: got >= start + count)
             held = sum(lane.queued for t in app.consumer.tasks.values() for lane in t.lanes)
-            assert held < 8_000
+            assert held < 12_000  # of 20,000 for the slow one alone
             return loop.time() - began
 
     filler = make()
     await filler.maybe_start_producer()
     for number in range(10_000):
+        filler.topic("slow").send_soon(value=number)
         filler.topic("slow").send_soon(value=number)
         filler.topic("fast").send_soon(value=number)
     await filler.producer.flush()
