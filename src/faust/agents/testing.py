@@ -12,13 +12,12 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any
-from uuid import uuid4
 
 from mode.utils.trees import Node
 
 from faust.agents.actor import Actor, AsyncIterableActor
 from faust.agents.agent import Agent
-from faust.agents.calling import topic_name
+from faust.agents.calling import new_correlation_id, topic_name
 from faust.agents.models import Request, request_headers
 from faust.events import Event
 from faust.messages import HeadersArg, Message, header_pairs
@@ -124,7 +123,7 @@ class AgentTestWrapper(Agent[Any, Any]):
                 " key_serializer and value_serializer out"
             )
         if reply_to is not None:
-            request = Request(topic_name(reply_to), correlation_id or str(uuid4()))
+            request = Request(topic_name(reply_to), correlation_id or new_correlation_id())
             headers = [*header_pairs(headers), *request_headers(request)]
         self._raise_crash()
         message = self.to_message(

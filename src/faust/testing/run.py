@@ -288,10 +288,7 @@ async def run(
         finally:
             await app.stop()
             await tail.close()
-            crash = app.crash_reason
-            app.service_reset()
-        if crash is not None:
-            raise crash
+        test._raise_crash()
 
 
 @contextlib.contextmanager
