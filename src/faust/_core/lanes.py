@@ -43,6 +43,7 @@ class PartitionTask:
         closed: Nothing more of it is committed.
         delivered: Next offset after everything that was given to the lanes; -1 before the first slice.
         committed: Last offset the broker has accepted; None when there is none.
+        committed_at: When that was, in monotonic seconds; when it was opened if nothing has been committed yet.
         lanes: Its readers.
         seen: Next offset after what sensors were told of (``on_message_in``).
         taken: Messages that sensors were told of in runs (``on_stream_events``).
@@ -55,6 +56,7 @@ class PartitionTask:
         "attached",
         "closed",
         "committed",
+        "committed_at",
         "delivered",
         "full",
         "generation",
@@ -73,6 +75,7 @@ class PartitionTask:
         self.alive: bool = True
         self.delivered: int = -1
         self.committed: int | None = None
+        self.committed_at: float = 0.0
         self.lanes: list[Lane] = []
         self.attached: dict[int, list[tuple[Callable[[], Any], Callable[[], Any]]]] = {}
         self.closed: bool = False

@@ -58,15 +58,18 @@ class Progress:
         seen: The last look; None before the first.
         still_since: Since when (monotonic seconds) it stands still; the time of the last look if it does not.
         commits_still_since: The same of commits.
+        in_hand_since: Since when the oldest record in hand is in hand, as far as looks can tell; the time of the last look if
+            none is.
     """
 
-    __slots__ = ("commits_still_since", "seen", "still_since", "tp")
+    __slots__ = ("commits_still_since", "in_hand_since", "seen", "still_since", "tp")
 
     def __init__(self, tp: TP, now: float) -> None:
         self.tp: TP = tp
         self.seen: Seen | None = None
         self.still_since: float = now
         self.commits_still_since: float = now
+        self.in_hand_since: float = now
 
     def look(self, seen: Seen, now: float) -> None:
         """Note what is seen now."""
@@ -81,4 +84,6 @@ class Progress:
             self.still_since = now
         if before is None or before.committed != seen.committed or not seen.uncommitted:
             self.commits_still_since = now
+        if before is None or before.finished != seen.finished or not seen.in_hand:
+            self.in_hand_since = now
         self.seen = seen

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from time import monotonic
 from typing import Any
 
@@ -54,6 +54,7 @@ class HealthWatch(Service):
         self._ends: dict[TP, int] = {}
         self._asked_at = 0.0
         self._told: set[TP] = set()
+        self._complained: dict[str, set[TP]] = {}
         self._watching: asyncio.Task[None] | None = None
         super().__init__(**kwargs)
 
@@ -203,7 +204,38 @@ class HealthWatch(Service):
             )
         return rows
 
+    def _complain(self) -> None:
+        """Log an error for each event that takes too long and each commit that does not come, once."""
+        conf = self.app.conf
+        slow, unmoved = conf.stream_processing_timeout, conf.broker_commit_livelock_soft_timeout
+        for tp in self._news("slow", slow, lambda progress: progress.in_hand_since):
+            seen = self.partitions[tp].seen
+            where = "; ".join(self._places(tp.topic)) or "nobody reads it any more"
+            logger.error(
+                "%s[%d]: the event at offset %s has been processed for more than %g s (setting stream_processing_timeout): %s",
+                *tp,
+                seen.finished if seen is not None else "?",
+                slow,
+                where,
+            )
+        for tp in self._news("unmoved", unmoved, lambda progress: progress.commits_still_since):
+            logger.error(
+                "%s[%d]: the committed offset has not moved for more than %g s although events are finished (setting"
+                " broker_commit_livelock_soft_timeout): %s",
+                *tp,
+                unmoved,
+                self._why_uncommitted(),
+            )
+
+    def _news(self, kind: str, limit: float, since: Callable[[Progress], float]) -> Collection[TP]:
+        """Return the partitions for which *since* lies more than *limit* seconds back, and did not at the last look."""
+        late = {tp for tp, it in self.partitions.items() if 0 < limit < self.looked_at - since(it)}
+        news = late - self._complained.get(kind, set())
+        self._complained[kind] = late
+        return sorted(news)
+
     async def _judge(self) -> None:
+        self._complain()
         stalled = self.stalled()
         for tp in stalled.keys() - self._told:
             logger.warning("%s[%d] is stalled: %s", *tp, stalled[tp])

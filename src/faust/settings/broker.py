@@ -47,11 +47,9 @@ class BrokerSettings(SettingsTable, section=SectionType.BROKER):
     """Commit this often. Longer means fewer commits, and more to do again after a crash."""
 
     broker_commit_livelock_soft_timeout: Seconds = Seconds(
-        not_built="watching for offsets that do not move",
-        default=300.0,
-        env="BROKER_COMMIT_LIVELOCK_SOFT_TIMEOUT",
+        default=300.0, env="BROKER_COMMIT_LIVELOCK_SOFT_TIMEOUT"
     )
-    """Warn when the committed offset of a partition with work has not moved for this long."""
+    """Log an error when the committed offset of a partition with finished work has not moved for this long; 0: never."""
 
     broker_heartbeat_interval: Seconds = Seconds(
         default=3.0, env="BROKER_HEARTBEAT_INTERVAL", since="1.0.11"

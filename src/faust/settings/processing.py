@@ -58,12 +58,9 @@ class StreamSettings(SettingsTable, section=SectionType.STREAM):
     """Events that may wait in front of a stream before the worker stops fetching for it."""
 
     stream_processing_timeout: Seconds = Seconds(
-        not_built="watching for events that take long",
-        default=300.0,
-        env="STREAM_PROCESSING_TIMEOUT",
-        since="1.10",
+        default=300.0, env="STREAM_PROCESSING_TIMEOUT", since="1.10"
     )
-    """Log an error when one event takes longer than this. Nothing is cancelled."""
+    """Log an error when one event takes longer than this; 0: never. Nothing is cancelled."""
 
     stream_recovery_delay: Seconds = Seconds(default=0.0, env="STREAM_RECOVERY_DELAY", since="1.3")
     """How long to wait after a rebalance before tables are recovered."""

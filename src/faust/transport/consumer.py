@@ -41,6 +41,9 @@ MIN_COMMIT_GAP = 0.25
 LOOK_GAP = 0.02
 """Seconds between two looks at how many events are finished: it counts those of all partitions."""
 
+RENEW_INTERVAL = 600.0
+"""Seconds after which the offset of an idle partition is committed once more, so that it does not expire."""
+
 LAST_COMMIT = 3.0
 """Seconds that the commit before a revoke may take, beyond the time for events in hand."""
 
@@ -58,6 +61,8 @@ class Consumer(Service):
         commit_interval: Seconds between commits.
         commit_every: Finished events after which a commit is made earlier.
         sensors: Told of commits, of full buffers, and where partitions end.
+        renew_interval: Seconds after which what was committed is committed once more if nothing new was: brokers forget
+            offsets that nobody has committed for long (setting ``offsets.retention.minutes`` of Kafka).
     """
 
     def __init__(
@@ -69,6 +74,7 @@ class Consumer(Service):
         commit_interval: float = 2.8,
         commit_every: int | None = 10_000,
         sensors: SensorDelegate | None = None,
+        renew_interval: float = RENEW_INTERVAL,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -76,6 +82,7 @@ class Consumer(Service):
         self.tasks: dict[TP, PartitionTask] = {}
         self.commit_interval = commit_interval
         self.commit_every = commit_every
+        self.renew_interval = renew_interval
         self.last_commit: float = 0.0
         self._look_at = 0.0
         self._sensors = SensorDelegate() if sensors is None else sensors
@@ -185,6 +192,7 @@ class Consumer(Service):
         made = []
         for tp in tps:
             task = self.tasks[tp] = PartitionTask(tp, generation)
+            task.committed_at = monotonic()
             made.append(task)
         return made
 
@@ -305,8 +313,30 @@ class Consumer(Service):
         while not self.should_stop:
             await asyncio.sleep(self.commit_interval)
             await self.commit()
+            await self._renew()
             if self._sensors.hooks.track_tp_end_offset is not None:
                 await self._tell_ends()
+
+    async def _renew(self) -> None:
+        """Commit once more what was committed, of partitions of which nothing was for long."""
+        now = monotonic()
+        due = [
+            task
+            for task in self.tasks.values()
+            if task.alive and task.acking() and now - task.committed_at >= self.renew_interval
+        ]
+        if not due:
+            return
+        async with self._commit_lock:
+            found = await self.driver.committed([task.tp for task in due])
+            offsets = {}
+            for task in due:
+                task.committed_at = now
+                offset = found.get(task.tp) if task.committed is None else task.committed
+                if offset is not None and self.tasks.get(task.tp) is task and task.alive:
+                    offsets[task.tp] = offset
+            if offsets:
+                await self._commit_offsets(offsets)
 
     async def _tell_ends(self) -> None:
         """Tell sensors where the partitions end that we read; what cannot be asked now is asked again."""
@@ -408,6 +438,7 @@ class Consumer(Service):
             task = self.tasks.get(tp)
             if task is not None:
                 task.committed = offset
+                task.committed_at = self.last_commit
         if self._after_commit is not None:
             self._after_commit(accepted)
         if accepted:

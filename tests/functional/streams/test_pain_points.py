@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -140,6 +143,45 @@ async def test_pain_17_a_partition_that_comes_back_is_committed(
             await feed(turn * 20 + 10)
             await committed_everything(first)
     assert seen == Counter(range(100))
+
+
+async def test_pain_18_offsets_of_idle_partitions_do_not_expire(tmp_path: Path) -> None:
+    """Row 18: what a broker forgets of an idle partition is committed again, whether this worker has read of it or not."""
+    directory = tmp_path / "broker"
+
+    def build() -> tuple[faust.App, Any]:
+        app = make_app(f"local://{directory}", "idle", broker_commit_interval=0.1)
+        topic = app.topic("in", value_type=int, internal=True, partitions=1)
+
+        @app.agent(topic, name="read")
+        async def read(stream: Any) -> None:
+            async for _ in stream:
+                pass
+
+        app.consumer.renew_interval = 0.5
+        return app, topic
+
+    def forget() -> None:
+        with contextlib.closing(sqlite3.connect(directory / "broker.sqlite3", timeout=10)) as file:
+            assert file.execute("DELETE FROM offsets WHERE topic='in'").rowcount == 1
+            file.commit()
+
+    async def renewed(app: faust.App) -> None:
+        tp = faust.TP("in", 0)
+        async with asyncio.timeout(10.0):
+            while (await app.consumer.committed([tp]))[tp] != 3:
+                await asyncio.sleep(0.05)
+
+    app, topic = build()
+    async with running(app):
+        for number in range(3):
+            await topic.send(value=number, partition=0)
+        await committed_everything(app)
+        forget()
+        await renewed(app)
+    app, _ = build()
+    async with running(app):  # nothing comes any more: it only knows what the broker told it
+        await eventually(lambda: app.monitor.tp_committed_offsets.get(faust.TP("in", 0)) == 3)
 
 
 async def test_pain_19_noack_holds_the_offset(make: Callable[..., faust.App]) -> None:
