@@ -72,6 +72,9 @@ class Event(Generic[K, V]):
         newly = not message.acked if lane is None else lane.ack(message.offset)
         message.acked = lane is None or lane.task.finished(message.offset)
         self.acked = True
+        if lane is not None:
+            for watch in lane.watchers:
+                watch(lane, message)
         return newly and message.acked
 
     async def send(

@@ -148,6 +148,7 @@ class Lane:
         acks: False for topics whose offsets are never committed.
         taken: Events that its readers have taken, as far as anybody has counted them (sensors).
         dropped: Records that a tracker holds as unfinished, of a task that died before they were handed out.
+        watchers: Called with the lane and a message that was acknowledged by hand.
     """
 
     __slots__ = (
@@ -164,6 +165,7 @@ class Lane:
         "taken",
         "task",
         "tracker",
+        "watchers",
     )
 
     def __init__(
@@ -189,6 +191,7 @@ class Lane:
         self.dropped: int = 0
         self.taken: int = max((lane.taken for lane in task.lanes), default=0)
         self.tracker: AckTracker | None = None
+        self.watchers: tuple[Callable[[Lane, Any], None], ...] = ()
         if not inbox.ordered:
             self.track()
         task.lanes.append(self)

@@ -58,6 +58,7 @@ class LivingApp(AppWithParts):
         self.on_startup_finished: Callable[[], Awaitable[None]] | None = None
         self._client_lock: asyncio.Lock | None = None
         self._rebalance_state: Any = None
+        self._rebalance_span: Any = None
         self._booted: list[Any] = []
         self.clock: Clock = Clock()
         self.tracer: tracing.Tracer | None = None
@@ -228,17 +229,29 @@ class LivingApp(AppWithParts):
         await self.close_clients()
 
     def on_rebalance_start(self) -> None:
-        """Partitions are being taken away; override to be told, and call ``super()``."""
+        """Partitions are being taken away, or the first are coming; override to be told, and call ``super()``."""
         self.rebalancing = True
         self.rebalancing_count += 1
+        self._rebalance_span = tracing.start_span(
+            self.tracer, "rebalance", rebalancing_count=self.rebalancing_count
+        )
         self._rebalance_state = self.sensors.on_rebalance_start(self)
 
     def on_rebalance_return(self) -> None:
         """The new partitions are ours and their tables recover; override to be told, and call ``super()``."""
+        if not self.rebalancing:
+            logger.warning("on_rebalance_return: no rebalance has begun")
+            return
         self.sensors.on_rebalance_return(self, self._rebalance_state)
 
     def on_rebalance_end(self) -> None:
         """The new partitions flow; override to be told, and call ``super()``."""
+        if not self.rebalancing:
+            logger.warning("on_rebalance_end: no rebalance has begun")
+            return
         self.rebalancing = False
         state, self._rebalance_state = self._rebalance_state, None
+        span, self._rebalance_span = self._rebalance_span, None
+        if span is not None:
+            span.finish()
         self.sensors.on_rebalance_end(self, state)

@@ -70,6 +70,8 @@ class Rebalance:
                 app.flow_control.resume()
             if app.should_stop:  # the last commit is made: what is handed out now would come twice
                 return
+            if not app.rebalancing:  # a worker that joins has nothing to give back
+                app.on_rebalance_start()
             changelogs = app.tables.changelog_topics
             sources = frozenset(
                 tp for tp in assigned if tp.topic not in changelogs and tp.topic in app.topics

@@ -10,7 +10,10 @@ from typing import Any, Protocol, TypeVar
 
 from mode.utils.text import shorten_fqdn
 
-__all__ = ["Tracer", "name_of", "trace", "traced"]
+__all__ = ["Tracer", "name_of", "start_span", "trace", "traced"]
+
+OWN_SERVICE = "_faust"
+"""Name of the service under which what the library itself does is traced."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,6 +44,14 @@ def trace(
     if tracer is None or not enabled:
         return nullcontext()
     return tracer.trace(name=name, **context)
+
+
+def start_span(tracer: Tracer | None, name: str, **tags: Any) -> Any:
+    """Begin a span of something that ends elsewhere, by its ``finish()``; None without a tracer that makes spans."""
+    start = None
+    if tracer is not None:
+        start = getattr(tracer.get_tracer(OWN_SERVICE), "start_span", None)
+    return None if start is None else start(operation_name=name, tags=tags)
 
 
 def name_of(fun: Any) -> str:

@@ -7,13 +7,23 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from faust.messages import TP, Message, RecordMetadata
-from faust.sensors.exporting import SingleMonitor, needed, stream_label
-from faust.sensors.monitor import State
+from faust.sensors.exporting import SingleMonitor, needed
 
 __all__ = ["DatadogMonitor"]
 
 _ODD = re.compile(r"[^0-9a-zA-Z_]")
+
+_NAMES: Mapping[str, str] = {
+    "table_operations": "table_{operation}",
+    "http_requests": "http_status_code.{status_code}",
+    "custom": "{name}",
+}
+"""Figure -> its name, where it is not the figure's own."""
+
+_NOT_SENT = frozenset({"stream_events"})
+"""What is told by a tag of another figure."""
+
+_TAGS = frozenset({"topic", "partition", "stream", "table"})
 
 
 class DatadogMonitor(SingleMonitor):
@@ -66,161 +76,27 @@ class DatadogMonitor(SingleMonitor):
         if client is not None:
             client.close_socket()
 
-    def _incr(self, name: str, count: int = 1, **tags: Any) -> None:
-        self.client.increment(name, count, tags=_tags(tags), sample_rate=self.rate)
+    def add(self, figure: str, count: int = 1, **place: Any) -> None:
+        """Send a counter."""
+        if figure not in _NOT_SENT:
+            self.client.increment(
+                _name(figure, place), count, tags=_tags(place), sample_rate=self.rate
+            )
 
-    def _decr(self, name: str, **tags: Any) -> None:
-        self.client.decrement(name, 1, tags=_tags(tags), sample_rate=self.rate)
+    def hold(self, figure: str, value: int, **place: Any) -> None:
+        """Send a gauge."""
+        self.client.gauge(_name(figure, place), value, tags=_tags(place), sample_rate=self.rate)
 
-    def _timing(self, name: str, milliseconds: float, **tags: Any) -> None:
-        self.client.timing(name, milliseconds, tags=_tags(tags), sample_rate=self.rate)
-
-    def _gauge(self, name: str, value: float, **tags: Any) -> None:
-        self.client.gauge(name, value, tags=_tags(tags), sample_rate=self.rate)
-
-    # -- events
-
-    def on_message_in(self, tp: TP, offset: int, message: Message) -> None:
-        """Pass on a message."""
-        super().on_message_in(tp, offset, message)
-        place: dict[str, Any] = {"topic": tp.topic, "partition": tp.partition}
-        self._incr("messages_received", **place)
-        self._incr("messages_active", **place)
-        self._incr("topic_messages_received", topic=tp.topic)
-        self._gauge("read_offset", offset, **place)
-
-    def on_message_out(self, tp: TP, offset: int, message: Message) -> None:
-        """Pass on that a message is finished."""
-        super().on_message_out(tp, offset, message)
-        self._decr("messages_active", topic=tp.topic, partition=tp.partition)
-
-    def on_stream_event_in(self, tp: TP, offset: int, stream: Any, event: Any) -> State | None:
-        """Pass on an event."""
-        state = super().on_stream_event_in(tp, offset, stream, event)
-        place: dict[str, Any] = {
-            "topic": tp.topic,
-            "partition": tp.partition,
-            "stream": stream_label(stream),
-        }
-        self._incr("events", **place)
-        self._incr("events_active", **place)
-        return state
-
-    def on_stream_event_out(
-        self, tp: TP, offset: int, stream: Any, event: Any, state: State | None = None
-    ) -> None:
-        """Pass on that an event is finished."""
-        super().on_stream_event_out(tp, offset, stream, event, state)
-        place: dict[str, Any] = {
-            "topic": tp.topic,
-            "partition": tp.partition,
-            "stream": stream_label(stream),
-        }
-        self._decr("events_active", **place)
-        if state is not None:
-            self._timing("events_runtime", self.secs_to_ms(state["time_total"]), **place)
-
-    def on_key(self, table: Any, operation: str) -> None:
-        """Pass on an operation on a table."""
-        self._incr(f"table_{operation}", table=table.name)
-
-    # -- the broker
-
-    def on_commit_completed(self, consumer: Any, state: Any) -> None:
-        """Pass on how long a commit took."""
-        super().on_commit_completed(consumer, state)
-        self._timing("commit_latency", self.ms_since(state))
-
-    def on_send_initiated(
-        self, producer: Any, topic: str, message: Any, keysize: int, valsize: int
-    ) -> Any:
-        """Pass on a message that is sent."""
-        self._incr("topic_messages_sent", topic=topic)
-        return super().on_send_initiated(producer, topic, message, keysize, valsize)
-
-    def on_send_completed(self, producer: Any, state: Any, metadata: RecordMetadata) -> None:
-        """Pass on how long a send took."""
-        super().on_send_completed(producer, state, metadata)
-        self._incr("messages_sent")
-        self._timing("send_latency", self.ms_since(state))
-
-    def on_send_error(self, producer: Any, exc: BaseException, state: Any) -> None:
-        """Pass on that a message was not sent."""
-        super().on_send_error(producer, exc, state)
-        self._incr("messages_send_failed")
-        self._timing("send_latency_for_error", self.ms_since(state))
-
-    def on_tp_commit(self, tp_offsets: Mapping[TP, int]) -> None:
-        """Pass on committed offsets."""
-        super().on_tp_commit(tp_offsets)
-        for tp, offset in tp_offsets.items():
-            self._gauge("committed_offset", offset, topic=tp.topic, partition=tp.partition)
-
-    def track_tp_end_offset(self, tp: TP, offset: int) -> None:
-        """Pass on the end of a partition."""
-        super().track_tp_end_offset(tp, offset)
-        self._gauge("end_offset", offset, topic=tp.topic, partition=tp.partition)
-
-    def on_threaded_producer_buffer_processed(self, app: Any, size: int) -> None:
-        """Pass on what waits in the threaded producer."""
-        self._gauge("threaded_producer_buffer", size)
-
-    def on_assignment_completed(self, assignor: Any, state: State | None) -> None:
-        """Pass on an assignment."""
-        super().on_assignment_completed(assignor, state)
-        self._incr("assignments_complete")
-        if state is not None:
-            self._timing("assignment_latency", self.ms_since(state["time_start"]))
-
-    def on_assignment_error(self, assignor: Any, state: State | None, exc: BaseException) -> None:
-        """Pass on an assignment that failed."""
-        super().on_assignment_error(assignor, state, exc)
-        self._incr("assignments_error")
-        if state is not None:
-            self._timing("assignment_latency", self.ms_since(state["time_start"]))
-
-    def on_rebalance_start(self, app: Any) -> State:
-        """Pass on that a rebalance begins."""
-        self._incr("rebalances")
-        return super().on_rebalance_start(app)
-
-    def on_rebalance_return(self, app: Any, state: State | None) -> None:
-        """Pass on that tables recover."""
-        super().on_rebalance_return(app, state)
-        self._decr("rebalances")
-        self._incr("rebalances_recovering")
-        if state is not None:
-            self._timing("rebalance_return_latency", self.secs_to_ms(state["latency_return"]))
-
-    def on_rebalance_end(self, app: Any, state: State | None) -> None:
-        """Pass on that a rebalance is over."""
-        super().on_rebalance_end(app, state)
-        self._decr("rebalances_recovering")
-        if state is not None:
-            self._timing("rebalance_end_latency", self.secs_to_ms(state["latency_end"]))
-
-    # -- the rest
-
-    def count(self, metric_name: str, count: int = 1) -> None:
-        """Add to a figure of your own, and pass it on."""
-        super().count(metric_name, count)
-        self._incr(metric_name, count)
-
-    def on_web_request_end(
-        self,
-        app: Any,
-        request: Any,
-        response: Any,
-        state: State | None,
-        *,
-        view: Any = None,
-    ) -> None:
-        """Pass on a web request."""
-        super().on_web_request_end(app, request, response, state, view=view)
-        if state is not None:
-            self._incr(f"http_status_code.{int(state['status_code'])}")
-            self._timing("http_response_latency", self.secs_to_ms(state["latency_end"]))
+    def took(self, figure: str, milliseconds: float, **place: Any) -> None:
+        """Send a timing."""
+        self.client.timing(
+            _name(figure, place), milliseconds, tags=_tags(place), sample_rate=self.rate
+        )
 
 
-def _tags(tags: Mapping[str, Any]) -> list[str]:
-    return [f"{name}:{_ODD.sub('_', str(value))}" for name, value in tags.items()]
+def _name(figure: str, place: Mapping[str, Any]) -> str:
+    return _NAMES.get(figure, figure).format_map(place)
+
+
+def _tags(place: Mapping[str, Any]) -> list[str]:
+    return [f"{name}:{_ODD.sub('_', str(place[name]))}" for name in place if name in _TAGS]

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from faust.messages import TP
-from faust.sensors.base import Run
-from faust.sensors.exporting import needed, stream_label
+from faust.sensors.exporting import RunMonitor, needed
 from faust.sensors.metrics import lag_of
-from faust.sensors.monitor import Monitor, State
+from faust.sensors.monitor import State
 
 __all__ = ["BUCKETS", "PrometheusMetrics", "PrometheusMonitor", "setup_prometheus_sensors"]
 
@@ -56,6 +55,37 @@ _HISTOGRAMS = (
     "http_latency",
     "consumer_commit_latency",
 )
+_NAMES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "messages_received": ("messages_received", ()),
+    "topic_messages_received": ("messages_received_per_topic", ("{topic}",)),
+    "read_offset": ("messages_received_per_topics_partition", ("{topic}", "{partition}")),
+    "messages_active": ("active_messages", ()),
+    "events": ("total_events", ()),
+    "stream_events": ("total_events_per_stream", ("stream.{stream}.events",)),
+    "events_active": ("total_active_events", ()),
+    "events_runtime": ("events_runtime_ms", ()),
+    "table_operations": ("table_operations", ("table.{table}", "{operation}")),
+    "topic_messages_sent": ("topic_messages_sent", ("topic.{topic}",)),
+    "messages_sent": ("total_sent_messages", ()),
+    "messages_send_failed": ("total_error_messages_sent", ()),
+    "send_latency": ("producer_send_latency", ()),
+    "send_latency_for_error": ("producer_error_send_latency", ()),
+    "commit_latency": ("consumer_commit_latency", ()),
+    "committed_offset": ("topic_partition_offset_commited", ("{topic}", "{partition}")),
+    "end_offset": ("topic_partition_end_offset", ("{topic}", "{partition}")),
+    "assignments_complete": ("assignment_operations", ("completed",)),
+    "assignments_error": ("assignment_operations", ("error",)),
+    "assignment_latency": ("assign_latency", ()),
+    "rebalances": ("total_rebalances", ()),
+    "rebalances_recovering": ("total_rebalances_recovering", ()),
+    "rebalance_return_latency": ("rebalance_done_consumer_latency", ()),
+    "rebalance_end_latency": ("rebalance_done_latency", ()),
+    "http_requests": ("http_status_codes", ("{status_code}",)),
+    "http_response_latency": ("http_latency", ()),
+    "custom": ("metrics_by_name", ("{name}",)),
+}
+"""Figure (`faust.sensors.exporting`) -> metric and its labels."""
+
 _OF_PARTITIONS = (
     "messages_received_per_topic",
     "messages_received_per_topics_partition",
@@ -133,7 +163,7 @@ class PrometheusMetrics:
             self._metrics[name].clear()
 
 
-class PrometheusMonitor(Monitor):
+class PrometheusMonitor(RunMonitor):
     """Keeps Prometheus metrics; see `setup_prometheus_sensors`.
 
     Arguments:
@@ -166,136 +196,38 @@ class PrometheusMonitor(Monitor):
             if committed is not None:
                 yield tp, max(0, end - committed)
 
-    # -- in runs
+    # -- passing on
 
-    def on_stream_events(self, stream: Any, run: Run) -> None:
-        """Count a run of events."""
-        super().on_stream_events(stream, run)
-        metrics, tp = self.metrics, run.tp
-        if run.events:
-            metrics["total_events"].inc(run.events)
-            label = f"stream.{stream_label(stream)}.events"
-            metrics["total_events_per_stream"].labels(label).inc(run.events)
-        if run.messages:
-            metrics["messages_received"].inc(run.messages)
-            metrics["messages_received_per_topic"].labels(tp.topic).inc(run.messages)
-            if run.offset >= 0:
-                last = metrics["messages_received_per_topics_partition"]
-                last.labels(tp.topic, tp.partition).set(run.offset)
-        if run.seconds is not None:
-            metrics["events_runtime_ms"].observe(self.secs_to_ms(run.seconds))
-        metrics["total_active_events"].set(self._events_active)
-        metrics["active_messages"].set(self._messages_active)
+    def add(self, figure: str, count: int = 1, **place: Any) -> None:
+        """Add to a counter or a gauge."""
+        self._series(figure, place).inc(count)
 
-    def on_table_operations(self, table: Any, read: int, written: int, deleted: int) -> None:
-        """Count operations on a table."""
-        super().on_table_operations(table, read, written, deleted)
-        metric, name = self.metrics["table_operations"], f"table.{table.name}"
-        for operation, count in (
-            ("keys_retrieved", read),
-            ("keys_updated", written),
-            ("keys_deleted", deleted),
-        ):
-            if count:
-                metric.labels(name, operation).inc(count)
+    def hold(self, figure: str, value: int, **place: Any) -> None:
+        """Set a gauge."""
+        if figure in _NAMES:
+            self._series(figure, place).set(value)
 
-    def on_messages_sent(self, producer: Any, topic: str, count: int) -> None:
-        """Count messages."""
-        super().on_messages_sent(producer, topic, count)
-        self.metrics["topic_messages_sent"].labels(f"topic.{topic}").inc(count)
+    def took(self, figure: str, milliseconds: float, **place: Any) -> None:
+        """Observe how long something took."""
+        self._series(figure, place).observe(milliseconds)
 
-    def on_batch_answered(
-        self, producer: Any, topic: str, count: int, seconds: float, error: BaseException | None
-    ) -> None:
-        """Count what was delivered and what was not."""
-        super().on_batch_answered(producer, topic, count, seconds, error)
-        metrics, milliseconds = self.metrics, self.secs_to_ms(seconds)
-        if error is None:
-            metrics["total_sent_messages"].inc(count)
-            metrics["producer_send_latency"].observe(milliseconds)
-        else:
-            metrics["total_error_messages_sent"].inc(count)
-            metrics["producer_error_send_latency"].observe(milliseconds)
+    def _series(self, figure: str, place: Mapping[str, Any]) -> Any:
+        name, labels = _NAMES[figure]
+        metric = self.metrics[name]
+        return metric.labels(*(label.format_map(place) for label in labels)) if labels else metric
 
-    # -- one by one
-
-    def on_commit_completed(self, consumer: Any, state: Any) -> None:
-        """Observe how long a commit took."""
-        super().on_commit_completed(consumer, state)
-        self.metrics["consumer_commit_latency"].observe(self.ms_since(state))
-
-    def on_assignment_completed(self, assignor: Any, state: State | None) -> None:
-        """Count an assignment."""
-        super().on_assignment_completed(assignor, state)
-        self._observe_assignment("completed", state)
-
-    def on_assignment_error(self, assignor: Any, state: State | None, exc: BaseException) -> None:
-        """Count an assignment that failed."""
-        super().on_assignment_error(assignor, state, exc)
-        self._observe_assignment("error", state)
-
-    def _observe_assignment(self, operation: str, state: State | None) -> None:
-        self.metrics["assignment_operations"].labels(operation).inc()
-        if state is not None:
-            self.metrics["assign_latency"].observe(self.ms_since(state["time_start"]))
+    # -- partitions
 
     def on_rebalance_start(self, app: Any) -> State:
-        """A rebalance begins."""
+        """Forget partitions: they may not be ours any more."""
         state = super().on_rebalance_start(app)
         self.metrics.forget_partitions()
-        self.metrics["total_rebalances"].inc()
         return state
 
-    def on_rebalance_return(self, app: Any, state: State | None) -> None:
-        """Tables recover."""
-        super().on_rebalance_return(app, state)
-        self.metrics["total_rebalances_recovering"].inc()
-        if state is not None:
-            self.metrics["total_rebalances"].dec()
-            latency = self.secs_to_ms(state["latency_return"])
-            self.metrics["rebalance_done_consumer_latency"].observe(latency)
-
     def on_rebalance_end(self, app: Any, state: State | None) -> None:
-        """Everything flows."""
+        """Forget what was kept before the end."""
         super().on_rebalance_end(app, state)
         self.metrics.forget_partitions()
-        self.metrics["total_rebalances_recovering"].dec()
-        if state is not None:
-            latency = self.secs_to_ms(state["latency_end"])
-            self.metrics["rebalance_done_latency"].observe(latency)
-
-    def count(self, metric_name: str, count: int = 1) -> None:
-        """Add to a figure of your own."""
-        super().count(metric_name, count)
-        self.metrics["metrics_by_name"].labels(metric_name).inc(count)
-
-    def on_web_request_end(
-        self,
-        app: Any,
-        request: Any,
-        response: Any,
-        state: State | None,
-        *,
-        view: Any = None,
-    ) -> None:
-        """Count a web request."""
-        super().on_web_request_end(app, request, response, state, view=view)
-        if state is not None:
-            self.metrics["http_status_codes"].labels(int(state["status_code"])).inc()
-            self.metrics["http_latency"].observe(self.secs_to_ms(state["latency_end"]))
-
-    def on_tp_commit(self, tp_offsets: Mapping[TP, int]) -> None:
-        """Keep committed offsets."""
-        super().on_tp_commit(tp_offsets)
-        metric = self.metrics["topic_partition_offset_commited"]
-        for tp, offset in tp_offsets.items():
-            metric.labels(tp.topic, tp.partition).set(offset)
-
-    def track_tp_end_offset(self, tp: TP, offset: int) -> None:
-        """Keep the end of a partition."""
-        super().track_tp_end_offset(tp, offset)
-        metric = self.metrics["topic_partition_end_offset"]
-        metric.labels(tp.topic, tp.partition).set(offset)
 
 
 def _words(name: str) -> str:

@@ -275,9 +275,13 @@ class StreamBase(Service, Generic[T]):
         sensors = self.app.sensors
         in_runs = self._source is None or bool(self.combined) or hasattr(self._source, "topics")
         hooks = sensors.hooks if in_runs else sensors.single
-        observer = Observer(self, cursor, hooks, singly=singly) if wanted(hooks) else None
-        cursor.observe = None if observer is None else observer.end
-        self._observer = observer
+        if not wanted(hooks):
+            self._observer = None
+        elif self._observer is None:
+            self._observer = Observer(self, cursor, hooks)
+        if self._observer is not None:
+            self._observer.singly = singly
+        cursor.observe = None if self._observer is None else self._observer.end
         self._count(sensors.hooks, singly=singly, wanted=in_runs)
         self._bind()
         self.reading.set()
@@ -392,10 +396,7 @@ class StreamBase(Service, Generic[T]):
 
     async def ack(self, event: Event[Any, Any]) -> bool:
         """Acknowledge *event*; True when that was the last acknowledgement its message waited for."""
-        final = event.ack()
-        if self._observer is not None and event._lane is not None:
-            self._observer.end(event._lane, event.message)
-        return final
+        return event.ack()
 
     async def throw(self, exc: BaseException) -> None:
         """Raise *exc* in whoever iterates this stream."""

@@ -38,26 +38,36 @@ class Observer:
         stream: The stream, for the sensors.
         cursor: Its place.
         hooks: The functions of the sensors.
+
+    Attributes:
         singly: The stream finishes each event before it takes the next.
     """
 
-    def __init__(self, stream: Any, cursor: Cursor, hooks: Hooks, *, singly: bool) -> None:
+    def __init__(self, stream: Any, cursor: Cursor, hooks: Hooks) -> None:
         self._stream = stream
         self._cursor = cursor
         self._hooks = hooks
-        self._singly = singly
+        self.singly = True
+        self._lane: Lane | None = None
         self._states: dict[tuple[int, int], tuple[Lane, Any, Any, Any]] = {}
+
+    @property
+    def unfinished(self) -> int:
+        """Events that were begun and have not ended."""
+        return len(self._states)
 
     def begin(self, value: Any) -> Any:
         """As a processor: the record in hand is taken."""
         cursor, hooks = self._cursor, self._hooks
         lane, record = cursor.lane, cursor.record
         event = cursor.event()
-        if self._singly and cursor.enable_acks:
+        if self.singly and cursor.enable_acks:
             for known_lane, known, _, _ in list(self._states.values()):
                 self.end(known_lane, known)
         if lane is None or event is None or not hasattr(event, "message"):
             return value
+        if lane is not self._lane:
+            self._enter(lane)
         tp, offset = lane.task.tp, getattr(record, "offset", -1)
         if hooks.on_message_in is not None and lane.acks and offset >= lane.task.seen:
             lane.task.seen = offset + 1
@@ -66,6 +76,15 @@ class Observer:
         state = None if into is None else into(tp, offset, self._stream, event)
         self._states[_key(lane, record)] = (lane, record, event, state)
         return value
+
+    def _enter(self, lane: Lane) -> None:
+        """Hear what is acknowledged by hand, and give up what cannot be any more: its partition was given away."""
+        self._lane = lane
+        if self.end not in lane.watchers:
+            lane.watchers = (*lane.watchers, self.end)
+        for known_lane, known, _, _ in list(self._states.values()):
+            if not known_lane.task.alive:
+                self.end(known_lane, known)
 
     def end(self, lane: Lane, record: Any) -> None:
         """The record has been finished; *record* is the record, or the message that shows it."""
