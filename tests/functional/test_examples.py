@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import os
@@ -13,11 +14,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from examples.demo import wait_until_idle
 
 from tests.conftest import BROKERS
 from tests.support.processes import ROOT, unwatch, watch
+from tests.support.web import free_port
 
 EXAMPLES = ROOT / "examples"
 
@@ -275,3 +278,43 @@ def test_unique_visitors(surroundings: dict[str, str], tmp_path: Path) -> None:
 
 def _last_words(log: Path) -> set[str]:
     return {line.split("] ")[-1] for line in log.read_text().splitlines()}
+
+
+async def test_web(surroundings: dict[str, str], tmp_path: Path) -> None:
+    """Two workers share the keys of the web example, and each answers for every key."""
+    ports = [free_port(), free_port()]
+    env = {**surroundings, "APP_WEB_ENABLED": "yes"}
+    fruits = _imported("web").FRUITS
+    with contextlib.ExitStack() as stack:
+        for port in ports:
+            worker = ("worker", "-h", "127.0.0.1", "-p", str(port))
+            stack.enter_context(_program("web.py", *worker, env=env, log=tmp_path / str(port)))
+        async with aiohttp.ClientSession() as session:
+
+            async def answers() -> list[dict[str, Any]]:
+                """Ask every worker for every fruit; empty: some worker does not know yet."""
+                found = []
+                for port in ports:
+                    for fruit in fruits:
+                        url = f"http://127.0.0.1:{port}/count/{fruit}/"
+                        try:
+                            async with session.get(url) as response:
+                                response.raise_for_status()
+                                found.append(await response.json())
+                        except aiohttp.ClientError:
+                            return []
+                return found
+
+            async with asyncio.timeout(60):
+                while len({answer["by"] for answer in await answers()}) < 2:
+                    await asyncio.sleep(0.1)
+                given = [word for port in ports for word in ("--port", str(port))]
+                with _program("web.py", "visit", "--number", "300", *given, env=env) as visitor:
+                    assert await asyncio.to_thread(visitor.wait, 40) == 0
+                while sum(answer["count"] for answer in await answers()) < 2 * 300:
+                    await asyncio.sleep(0.1)
+            assert sum(answer["count"] for answer in await answers()) == 2 * 300
+            url = f"http://127.0.0.1:{ports[0]}/count/figs/?number=x"
+            async with session.post(url) as response:
+                assert response.status == 400
+                assert await response.json() == {"error": "number must be a number"}

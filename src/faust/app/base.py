@@ -141,10 +141,8 @@ class App(ServingApp):
         """Tell everybody that modules have been found; once, however often it is called."""
         if not self._worker_initialized:
             self._worker_initialized = True
-            if (
-                self._web is not None
-            ):  # else nobody has declared a page: the server does it when it starts
-                self._web.init_server()
+            if self._web is not None and not self.has_web_server:
+                self._web.init_server()  # without pages the server does it when it starts
             self.on_worker_init.send()
 
     def discover(self, *extra_modules: str, categories: Iterable[str] | None = None) -> None:

@@ -86,11 +86,15 @@ class BootStrategy:
         yield self.app.cache
 
     def web_server(self) -> Iterable[Any]:
-        """Return the web server, after what it needs."""
-        enabled = self.enable_web
-        if self.app.conf.web_enabled if enabled is None else enabled:
+        """Return the built-in web server, after what it needs; nothing when another one was declared."""
+        if self.serves_web and not self.app.has_web_server:
             yield from self.web_components()
             yield self.app.web
+
+    @property
+    def serves_web(self) -> bool:
+        """Whether HTTP is served, by the built-in server or another (`App.web_server`)."""
+        return bool(self.app.conf.web_enabled if self.enable_web is None else self.enable_web)
 
     def kafka_consumer(self) -> Iterable[Any]:
         """Return the consumer."""

@@ -12,9 +12,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, TypeVar
 
+from mode import Service
+
 from faust.app import clients, tracing
 from faust.app.boot import BootStrategy as _BootStrategy
-from faust.app.parts import AppWithParts
+from faust.app.parts import AppWithParts, _unbind
 from faust.app.tasks import Clock, Task
 from faust.transport.producer import Producer
 
@@ -85,6 +87,9 @@ class LivingApp(AppWithParts):
         super().service_reset()
         made = (*self._booted, *self._extra_services)
         self._children = [child for child in self._children if child not in made]
+        for service in self._extra_services:
+            if isinstance(service, Service):
+                _unbind(service)
         self._booted = []
         self._client_lock = None
         self.rebalancing = self.in_recovery = self.unassigned = False

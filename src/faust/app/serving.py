@@ -5,15 +5,19 @@ The library that speaks HTTP is loaded when the first page is declared, or when 
 
 from __future__ import annotations
 
+import inspect
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
+from mode import Service, ServiceT
 from yarl import URL
 
 from faust.app.declaring import DeclaringApp
 from faust.app.health import HealthWatch
 from faust.app.parts import _unbind
 from faust.drivers import caches, web_drivers
+from faust.exceptions import ImproperlyConfigured
 from faust.web.base import Web
 from faust.web.cache.base import CacheBackend
 from faust.web.keys import key_in
@@ -23,6 +27,9 @@ from faust.web.views import View
 __all__ = ["ServingApp"]
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
+Server = TypeVar("Server", bound=ServiceT | type[ServiceT])
+
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 class ServingApp(DeclaringApp):
@@ -33,6 +40,7 @@ class ServingApp(DeclaringApp):
         self._cache: CacheBackend | None = None
         self._http_client: Any = None
         self._health: HealthWatch | None = None
+        self._web_server: ServiceT | type[ServiceT] | None = None
         super().__init__(id, **kwargs)
 
     @property
@@ -162,22 +170,75 @@ class ServingApp(DeclaringApp):
     def on_webserver_init(self, web: Web) -> None:
         """The web server has mounted its blueprints; override to add more pages."""
 
+    # -- another server
+
+    def web_server(self, service: Server) -> Server:
+        """Serve HTTP by the decorated `mode.Service`, class or instance, instead of the built-in server.
+
+        It starts when the tables are recovered, after tasks and before the services of `service`, if the web server is
+        enabled, and stops with the app. The banner shows its ``get_web_url()`` or ``web_url``, and its ``driver_version``, if
+        it has them. What is declared with `page` is not served then, nor are the pages that workers bring along.
+
+        Raises:
+            ImproperlyConfigured: Another one is declared already.
+            TypeError: It is no service.
+        """
+        if not isinstance(service, Service) and not (
+            isinstance(service, type) and issubclass(service, Service)
+        ):
+            raise TypeError(
+                f"web_server: a mode.Service is needed, class or instance, got {service!r}"
+            )
+        if self._web_server not in (None, service):
+            raise ImproperlyConfigured(
+                f"app {self._given_id!r} has a web server already: {self._web_server!r}; {service!r} cannot be another"
+            )
+        self._web_server = service
+        return service
+
+    @property
+    def has_web_server(self) -> bool:
+        """Whether a server was declared with `web_server`."""
+        return self._web_server is not None
+
     @property
     def web_server_url(self) -> URL:
         """Where the web server is."""
-        return self.web.url
+        server: Any = self._web_server
+        if server is None:
+            return self.web.url
+        ask = getattr(server, "get_web_url", None)
+        bound = inspect.ismethod(ask)  # a class may only have it as a class method
+        url = ask() if ask is not None and bound else getattr(server, "web_url", None)
+        return URL(url) if isinstance(url, str | URL) and url else self.conf.canonical_url
 
     @property
     def web_server_driver_version(self) -> str:
         """Name and version of what speaks HTTP."""
-        return self.web.driver_version
+        server: Any = self._web_server
+        if server is None:
+            return self.web.driver_version
+        name = server.__name__ if isinstance(server, type) else type(server).__name__
+        return str(getattr(server, "driver_version", None) or name)
+
+    async def on_started_init_web_server(self) -> None:
+        """Start the server that was declared with `web_server`; override to start more, and call ``super()``."""
+        if self._web_server is None or not self.boot_strategy.serves_web:
+            return
+        if self._web is not None and self._web.views:
+            logger.warning(
+                "Pages are declared, and not served: app.web_server has replaced the built-in server"
+            )
+        self._web_server = await self.on_init_extra_service(self._web_server)
 
     def service_reset(self) -> None:
         """Let server and cache be started again, also in another event loop."""
         super().service_reset()
         self._http_client = self._cache = self._health = None
-        if self._web is not None:
-            _unbind(self._web)
+        for server in (self._web, self._web_server):
+            if isinstance(server, Service):
+                _unbind(server)
+        self._children = [child for child in self._children if child is not self._web_server]
 
     async def close_clients(self) -> None:
         """Close the HTTP client, too."""
