@@ -43,6 +43,7 @@ _GAUGES: dict[str, tuple[str, ...]] = {
     "topic_partition_offset_commited": ("topic", "partition"),
     "consumer_lag": ("topic", "partition"),
     "commit_lag": ("topic", "partition"),
+    "table_entries": ("table",),
     "in_recovery": (),
 }
 _HISTOGRAMS = (
@@ -168,7 +169,7 @@ class PrometheusMonitor(RunMonitor):
 
     Arguments:
         metrics: The metrics.
-        app: The application, to show whether its tables recover; None: that is not shown.
+        app: The application, to show the sizes of its tables, and whether they recover; None: that is not shown.
         options: As for `faust.Monitor`.
     """
 
@@ -185,6 +186,9 @@ class PrometheusMonitor(RunMonitor):
         for name, lags in (("consumer_lag", lag_of(self)), ("commit_lag", dict(self._behind()))):
             for tp, lag in lags.items():
                 metrics[name].labels(tp.topic, tp.partition).set(lag)
+        tables = {} if self._app is None else self._app.tables
+        for name, table in tables.items():
+            metrics["table_entries"].labels(name).set(table.about())
         metrics["in_recovery"].set(int(self._app is not None and self._app.in_recovery))
         page: bytes = client.generate_latest(metrics.registry)
         return page

@@ -101,11 +101,13 @@ class WebServerSettings(SettingsTable, section=SectionType.WEB_SERVER):
     """Serve at ``/router/`` which worker has which key."""
 
     web_tables_enabled: Bool = Bool(default=True, env="APP_WEB_TABLES_ENABLED", since="0.15.0")
-    """Serve the tables at ``/table/``."""
+    """Serve the tables at ``/table/``.
 
-    web_metrics_enabled: Bool = Bool(
-        default=False, env="APP_WEB_METRICS_ENABLED", not_built="the web server", since="0.15.0"
-    )
+    While this is the default, values are shown to clients on the same machine only. Given explicitly, True shows them to
+    everybody who can reach the port, and lets workers on several machines ask each other.
+    """
+
+    web_metrics_enabled: Bool = Bool(default=False, env="APP_WEB_METRICS_ENABLED", since="0.15.0")
     """Serve figures for monitoring at ``/performance/``."""
 
 

@@ -72,7 +72,14 @@ class PartitionStore(abc.ABC):
 
     @abc.abstractmethod
     def __len__(self) -> int:
-        """Return the number of keys; may have to scan."""
+        """Return the number of keys; may have to scan (then there is another `about`)."""
+
+    def about(self) -> int:
+        """Return about how many keys there are, without scanning.
+
+        A driver that has to scan to count returns an estimate: what was written several times may count several times.
+        """
+        return len(self)
 
     def is_empty(self) -> bool:
         """Say that there is certainly nothing in it. Cheap; False when that is not known."""

@@ -75,6 +75,18 @@ class StoreContract(abc.ABC):
 
         self.run_partition(scenario)
 
+    def test_counting_without_a_scan(self) -> None:
+        """`about` is right as long as every key was written once."""
+
+        def scenario(partition: PartitionStore) -> None:
+            assert partition.about() == 0
+            partition.write([(b"%d" % number, b"x") for number in range(100)], 100)
+            assert partition.about() == len(partition) == 100
+            partition.clear()
+            assert partition.about() == 0
+
+        self.run_partition(scenario)
+
     def test_keys_and_values_are_any_bytes(self) -> None:
         """No byte is special, in keys or in values."""
 

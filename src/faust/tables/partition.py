@@ -212,6 +212,11 @@ class TablePartition:
         cached = 0 if self.volatile else sum(key not in changed for key in self.live)
         return len(self.live) + len(self.store) - replaced - cached
 
+    def about(self) -> int:
+        """Return about how many entries there are, without scanning; see `PartitionStore.about`."""
+        stored = self.store.about()
+        return len(self.live) + stored if self.volatile else max(len(self.live), stored)
+
     # -- writing
 
     def new_key(self, key: Any) -> Any:

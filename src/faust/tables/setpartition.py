@@ -124,6 +124,12 @@ class SetPartition(TablePartition):
     def __len__(self) -> int:
         return sum(1 for _ in self.keys())
 
+    def about(self) -> int:
+        """Return about how many members all sets have together, without scanning."""
+        held = sum(len(members) for members in self.sets.values())
+        stored = self.store.about()
+        return held + stored if self.volatile else max(held, stored)
+
     # -- writing
 
     def add(self, key: Any, member: Any) -> bool:

@@ -3,12 +3,17 @@
 A client counts as local when its connection comes from the loopback interface or through a Unix socket, the request was not
 passed on by a proxy, and its ``Host`` is a name of this machine. The last is about browsers: a page of another site whose name
 its owner lets point to 127.0.0.1 sends requests from here, with that name (DNS rebinding).
+
+A request that another worker has passed on is judged as any other: it carries nothing that a stranger could not write as well,
+since workers share no secret. So what is for this machine only stays on it, until the setting is given explicitly.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from typing import Any
+
+from faust.web.routing import ROUTED_BY
 
 __all__ = ["is_local", "why_values_are_withheld"]
 
@@ -48,7 +53,14 @@ def why_values_are_withheld(request: Any, conf: Any) -> str | None:
     """Say why a client may not see what is in tables; None: it may."""
     if not conf.is_default("web_tables_enabled") or is_local(request, conf):
         return None
+    sender = request.headers.get(ROUTED_BY)
+    passed_on = (
+        ""
+        if sender is None
+        else f". This request was passed on by the worker {sender}, from another machine"
+    )
     return (
         "Values of tables are shown to clients on this machine only. To show them to everybody who can reach this port, "
-        "give setting web_tables_enabled=True explicitly (variable APP_WEB_TABLES_ENABLED)"
+        "give setting web_tables_enabled=True explicitly to every worker (variable APP_WEB_TABLES_ENABLED)"
+        f"{passed_on}"
     )

@@ -48,7 +48,9 @@ class Web(Service):
         ("/graph", "faust.web.apps.graph:blueprint"),
         ("", "faust.web.apps.stats:blueprint"),
     ]
-    optional_blueprints: ClassVar[Blueprints] = []
+    optional_blueprints: ClassVar[Blueprints] = [
+        ("/performance", "faust.web.apps.metrics:blueprint"),
+    ]
     production_blueprints: ClassVar[Blueprints] = [
         ("", "faust.web.apps.production_index:blueprint")
     ]
@@ -57,6 +59,7 @@ class Web(Service):
         "faust.web.apps.tables:blueprint": "web_tables_enabled",
         "faust.web.apps.graph:blueprint": "web_graph_enabled",
         "faust.web.apps.stats:blueprint": "web_stats_enabled",
+        "faust.web.apps.metrics:blueprint": "web_metrics_enabled",
     }
     """Blueprint -> setting that mounts it; what is not named here is always mounted."""
 

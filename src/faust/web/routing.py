@@ -15,10 +15,13 @@ from faust.exceptions import SameNode
 from faust.web.exceptions import ParseError, ServiceUnavailable
 from faust.web.views import View
 
-__all__ = ["RETRY_AFTER", "key_reader", "routed"]
+__all__ = ["RETRY_AFTER", "ROUTED_BY", "key_reader", "routed"]
 
 RETRY_AFTER = "1"
 """Seconds after which a client may ask again, when nobody has the key for now."""
+
+ROUTED_BY = "X-Faust-Routed-By"
+"""Header of a request that another worker has sent on: the URL of that worker."""
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 

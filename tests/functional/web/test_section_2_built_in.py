@@ -6,9 +6,13 @@ import socket
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
 
 import faust
+from faust.sensors.prometheus import setup_prometheus_sensors
 from faust.web import View
+from faust.web.routing import ROUTED_BY
 from tests.support.apps import eventually
 from tests.support.web import Client, served, web_app
 
@@ -120,6 +124,43 @@ async def test_tables() -> None:
         assert (await client.json("/table/nothing/7/"))[0] == 503
 
 
+async def test_performance() -> None:
+    """web.md 2, livecheck-sensors.md 6: with web_metrics_enabled `/performance/` shows the figures of this worker."""
+    app = with_table(web_metrics_enabled=True)
+    async with served(app) as client:
+        await eventually(lambda: not app.rebalancing and app.router.tables_metadata())
+        await (await numbers(app).send(key=7, value=5))
+        await eventually(lambda: app.monitor.events_total == 1)
+        status, shown = await client.json("/performance/")
+        assert status == 200
+        assert shown["app"] == {"id": app.conf.id, "web_port": app.conf.web_port}
+        assert shown["throughput"]["events_total"] == 1
+        assert shown["tables"]["counts"]["keys_updated"] == 1
+        assert set(shown["latency"]["send_latency"]) == {"count", "p50", "p95", "max"}
+        assert app.web.url_for("metrics:index") == "/performance/"
+
+
+async def test_metrics() -> None:
+    """livecheck-sensors.md 5, pain row 54: `/metrics` is read by Prometheus' parser, with the sizes of tables."""
+    app = with_table()
+    setup_prometheus_sensors(app, registry=CollectorRegistry(), name_prefix="shop")
+    async with served(app) as client:
+        await eventually(lambda: not app.rebalancing and app.router.tables_metadata())
+        for key in range(3):
+            await (await numbers(app).send(key=key, value=5))
+        await eventually(lambda: len(app.tables["counts"]) == 3)  # type: ignore[arg-type]
+        response, body = await client("/metrics")
+        assert (response.status, response.content_type) == (200, "text/plain")
+        found = {
+            (sample.name, sample.labels.get("table")): sample.value
+            for family in text_string_to_metric_families(body.decode())
+            for sample in family.samples
+        }
+        assert found["shop_table_entries", "counts"] == 3
+        assert found["shop_table_entries", "plain"] == 0
+        assert found["shop_total_events_total", None] == 3
+
+
 async def test_switches() -> None:
     """web.md 2: router and tables can be switched off."""
     async with served(with_table(web_router_enabled=False, web_tables_enabled=False)) as client:
@@ -141,6 +182,10 @@ async def test_values_are_for_this_machine() -> None:
                 status, said = await client.json("/table/counts/7/", headers=headers)
                 assert status == (404 if explicit else 403)
                 assert explicit or "web_tables_enabled=True" in said["error"]
+            passed_on = {ROUTED_BY: "http://other:6066", "Host": "shop.example"}
+            status, said = await client.json("/table/counts/7/", headers=passed_on)
+            assert status == (404 if explicit else 403)
+            assert explicit or "passed on by the worker http://other:6066" in said["error"]
             outside = Client(app, client.session, f"http://{address()}:{app.conf.web_port}")
             if address() != "127.0.0.1":
                 assert (await outside.json("/table/counts/7/"))[0] == (404 if explicit else 403)

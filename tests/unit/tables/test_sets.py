@@ -52,6 +52,7 @@ async def test_8_one_record_per_member(app: App, world: World) -> None:
         online.add("a")
         online.add("a")
         online.add("b")
+        assert members.about() == 2
         await app.tables.flush()
         online.discard("a")
         online.discard("x")

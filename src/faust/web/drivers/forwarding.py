@@ -15,12 +15,9 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from faust.web.exceptions import ServiceUnavailable, WebError
-from faust.web.routing import unavailable
+from faust.web.routing import ROUTED_BY, unavailable
 
 __all__ = ["ROUTED_BY", "forward", "new_session"]
-
-ROUTED_BY = "X-Faust-Routed-By"
-"""Header of a request that another worker has sent on: the URL of that worker."""
 
 CHUNK = 64 * 1024
 
