@@ -17,7 +17,9 @@ from faust.auth import OAuthCredentials as OAuthCredentials
 from faust.auth import SASLCredentials as SASLCredentials
 from faust.auth import SSLCredentials as SSLCredentials
 from faust.channels import Channel as Channel
+from faust.channels import Channel as ChannelT
 from faust.events import Event as Event
+from faust.events import Event as EventT
 from faust.events import current_event as current_event
 from faust.exceptions import ImproperlyConfigured as ImproperlyConfigured
 from faust.exceptions import ValidationError as ValidationError
@@ -31,12 +33,14 @@ from faust.serializers.codecs import Codec as Codec
 from faust.serializers.schemas import Schema as Schema
 from faust.settings.settings import Settings as Settings
 from faust.streams.stream import Stream as Stream
+from faust.streams.stream import Stream as StreamT
 from faust.tables.manager import TableManager as TableManager
 from faust.tables.sets import SetGlobalTable as SetGlobalTable
 from faust.tables.sets import SetTable as SetTable
 from faust.tables.table import GlobalTable as GlobalTable
 from faust.tables.table import Table as Table
 from faust.topics.topic import Topic as Topic
+from faust.topics.topic import Topic as TopicT
 from faust.utils.ids import uuid as uuid
 from faust.windows import HoppingWindow as HoppingWindow
 from faust.windows import SlidingWindow as SlidingWindow
@@ -50,8 +54,10 @@ __all__ = [
     "App",
     "BootStrategy",
     "Channel",
+    "ChannelT",
     "Codec",
     "Event",
+    "EventT",
     "GSSAPICredentials",
     "GlobalTable",
     "HoppingWindow",
@@ -72,9 +78,11 @@ __all__ = [
     "Settings",
     "SlidingWindow",
     "Stream",
+    "StreamT",
     "Table",
     "TableManager",
     "Topic",
+    "TopicT",
     "TumblingWindow",
     "ValidationError",
     "Window",

@@ -18,6 +18,7 @@ from faust.events import Event
 from faust.mailbox import Mailbox
 from faust.messages import TP, Headers, HeadersArg, Message, RecordMetadata, Slice, header_pairs
 from faust.ports import AppT
+from faust.serializers.codecs import CodecArg
 from faust.streams.stream import Stream
 
 __all__ = ["Channel", "FutureMessage", "PendingMessage"]
@@ -104,6 +105,8 @@ class Channel(Generic[T]):
         schema: How keys and values are read and written.
         key_type: Type of keys.
         value_type: Type of values.
+        key_serializer: Codec of keys, for whoever makes a topic like this channel: here objects stay what they are.
+        value_serializer: Codec of values, likewise.
         maxsize: Records that may wait per iterator; None: setting ``stream_buffer_maxsize``.
     """
 
@@ -116,6 +119,8 @@ class Channel(Generic[T]):
         schema: Any = None,
         key_type: Any = None,
         value_type: Any = None,
+        key_serializer: CodecArg = None,
+        value_serializer: CodecArg = None,
         is_iterator: bool = False,
         maxsize: int | None = None,
         root: Channel[T] | None = None,
@@ -127,6 +132,8 @@ class Channel(Generic[T]):
         self.schema = schema
         self.key_type = key_type
         self.value_type = value_type
+        self.key_serializer = key_serializer
+        self.value_serializer = value_serializer
         self.is_iterator = is_iterator
         self.maxsize = maxsize
         self.active_partitions = active_partitions
@@ -166,6 +173,8 @@ class Channel(Generic[T]):
             "schema": self.schema,
             "key_type": self.key_type,
             "value_type": self.value_type,
+            "key_serializer": self.key_serializer,
+            "value_serializer": self.value_serializer,
             "maxsize": self.maxsize,
             "active_partitions": self.active_partitions,
             "loop": self.loop,

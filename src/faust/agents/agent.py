@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeAlias, cast
 
 import mode
 from mode import Service
+from mode.utils.futures import maybe_async
 from mode.utils.imports import symbol_by_name
 from typing_extensions import TypeVar
 
@@ -37,8 +38,8 @@ logger: logging.Logger = logging.getLogger(__name__)
 AgentFun: TypeAlias = Callable[[Stream[T]], Awaitable[Any] | AsyncIterable[Any]]
 """What becomes an agent; with ``yield`` in it, it is an async generator."""
 
-OnError: TypeAlias = Callable[[Any, BaseException], Awaitable[None]]
-"""``async def on_error(agent, exc)``."""
+OnError: TypeAlias = Callable[[Any, BaseException], Awaitable[None] | None]
+"""``on_error(agent, exc)``, a function or a coroutine function."""
 
 SinkT: TypeAlias = "Agent[Any, Any] | Channel[Any] | Callable[[Any], Any]"
 """Where what an agent yields may go: an agent, a channel or topic, a function (sync or async)."""
@@ -67,7 +68,7 @@ class Agent(Service, Asked[R], Generic[T, R]):
         channel: A channel or topic, or a topic's name; None: topic ``{app id}-{name}``.
         concurrency: Number of actors in each worker; each message goes to one of them.
         sink: Where yielded values go: functions, agents, channels or topics.
-        on_error: ``async def on_error(agent, exc)``, awaited when the function raises.
+        on_error: ``on_error(agent, exc)``, called when the function raises, and awaited if it is a coroutine function.
         supervisor_strategy: Class of the supervisor, see `mode.supervisors`; None: setting ``agent_supervisor``.
         help: Words for people; None: the docstring of the function.
         schema: How keys and values of the topic made from a name are read and written.
@@ -234,7 +235,7 @@ class Agent(Service, Asked[R], Generic[T, R]):
         Arguments:
             channel: What the copy reads; None: a new in-memory channel.
             supervisor_strategy: None: `mode.CrashingSupervisor`, so that the first error ends the test.
-            on_error: ``async def on_error(agent, exc)``, awaited before the copy counts as crashed.
+            on_error: ``on_error(agent, exc)``, called (and awaited) before the copy counts as crashed.
             overrides: Other arguments of `Agent`.
 
         Returns:
@@ -433,7 +434,7 @@ class Agent(Service, Asked[R], Generic[T, R]):
             self.app.sensors.on_agent_error(self, exc, tp)
         finally:
             if self._on_error is not None:
-                await self._on_error(self, exc)
+                await maybe_async(self._on_error(self, exc))
 
     @property
     def label(self) -> str:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
 from mode.utils.imports import symbol_by_name
 
-from faust.app.discovery import discover, modules_of
+from faust.app.discovery import IGNORED, discover, modules_of
 from faust.app.serving import ServingApp
 from faust.channels import Channel
 from faust.events import Event
@@ -145,10 +145,25 @@ class App(ServingApp):
                 self._web.init_server()  # without pages the server does it when it starts
             self.on_worker_init.send()
 
-    def discover(self, *extra_modules: str, categories: Iterable[str] | None = None) -> None:
-        """Import the modules that setting ``autodiscover`` names, and *extra_modules*."""
+    def discover(
+        self,
+        *extra_modules: str,
+        categories: Iterable[str] | None = None,
+        ignore: Iterable[Any] = IGNORED,
+    ) -> None:
+        """Import the modules that setting ``autodiscover`` names, and *extra_modules*.
+
+        Arguments:
+            extra_modules: Names of further modules and packages.
+            categories: Kinds of decorated things to look for; None: `SCAN_CATEGORIES`.
+            ignore: What is not imported below a package: names, and functions that say so of a name.
+        """
         modules = modules_of(self.conf.autodiscover, self.conf.origin)
-        discover([*modules, *extra_modules], categories=categories or self.SCAN_CATEGORIES)
+        discover(
+            [*modules, *extra_modules],
+            categories=categories or self.SCAN_CATEGORIES,
+            ignore=ignore,
+        )
 
     def main(self) -> NoReturn:
         """Run the command line for this app; ends the process."""

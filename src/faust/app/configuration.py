@@ -15,6 +15,7 @@ import warnings
 from typing import Any, ClassVar
 
 from mode import Service
+from yarl import URL
 
 from faust.app.signals import AppSignal, SyncAppSignal
 from faust.exceptions import AlreadyConfiguredWarning, ImproperlyConfigured
@@ -150,6 +151,16 @@ class ConfiguredApp(Service):
         if not self.conf.name:
             raise ImproperlyConfigured("App requires an id!")
         self.finalized = True
+
+    @property
+    def id(self) -> str:
+        """Name of the application, with its version if that is not 1: ``conf.id``."""
+        return self.conf.id
+
+    @property
+    def broker(self) -> list[URL]:
+        """Where the broker is: setting ``broker``."""
+        return self.conf.broker
 
     @property
     def label(self) -> str:

@@ -16,7 +16,7 @@ from faust.exceptions import ImproperlyConfigured
 from faust.messages import K, V
 from faust.ports import AppT
 from faust.streams.stream import Stream
-from faust.tables.base import TableOptions
+from faust.tables.base import Collection, TableOptions
 from faust.tables.sets import SetGlobalTable as _SetGlobalTable
 from faust.tables.sets import SetTable as _SetTable
 from faust.tables.setwindows import SetWindowWrapper
@@ -24,6 +24,7 @@ from faust.tables.table import GlobalTable as _GlobalTable
 from faust.tables.table import Table as _Table
 from faust.tables.windowed import WindowWrapper
 from faust.topics.topic import Topic, TopicOptions
+from faust.utils.signatures import show_options
 from faust.windows import Window
 
 __all__ = ["DeclaringApp"]
@@ -41,6 +42,12 @@ class AgentDecorator(Protocol[T]):
     def __call__(self, fun: Callable[[Stream[T]], Awaitable[Any]], /) -> Agent[T]: ...
 
 
+class DeclaredTopicOptions(TopicOptions, total=False):
+    """What `faust.App.topic` takes beside the options of `Topic`."""
+
+    delivery_guarantee: str | None
+
+
 class DeclaringApp(SchedulingApp):
     """The storey of `faust.App` where the parts of a program are made."""
 
@@ -50,7 +57,7 @@ class DeclaringApp(SchedulingApp):
         *topics: str,
         key_type: type[K],
         value_type: type[V],
-        **options: Unpack[TopicOptions],
+        **options: Unpack[DeclaredTopicOptions],
     ) -> Topic[K, V]: ...
     @overload
     def topic(
@@ -58,7 +65,7 @@ class DeclaringApp(SchedulingApp):
         *topics: str,
         key_type: None = None,
         value_type: type[V],
-        **options: Unpack[TopicOptions],
+        **options: Unpack[DeclaredTopicOptions],
     ) -> Topic[Any, V]: ...
     @overload
     def topic(
@@ -66,7 +73,7 @@ class DeclaringApp(SchedulingApp):
         *topics: str,
         key_type: type[K],
         value_type: None = None,
-        **options: Unpack[TopicOptions],
+        **options: Unpack[DeclaredTopicOptions],
     ) -> Topic[K, Any]: ...
     @overload
     def topic(
@@ -74,11 +81,23 @@ class DeclaringApp(SchedulingApp):
         *topics: str,
         key_type: Any = None,
         value_type: Any = None,
-        **options: Unpack[TopicOptions],
+        **options: Unpack[DeclaredTopicOptions],
     ) -> Topic[Any, Any]: ...
-    def topic(self, *topics: str, **options: Any) -> Topic[Any, Any]:
-        """Describe a topic; see `faust.Topic` for the options. Nothing is declared on the broker."""
+    def topic(
+        self, *topics: str, delivery_guarantee: str | None = None, **options: Any
+    ) -> Topic[Any, Any]:
+        """Describe a topic; see `faust.Topic` for the options. Nothing is declared on the broker.
+
+        Raises:
+            ImproperlyConfigured: *delivery_guarantee* is not what setting ``processing_guarantee`` gives all topics.
+        """
         app = cast("AppT", self)
+        guarantee = app.conf.processing_guarantee.value
+        if delivery_guarantee not in {None, guarantee}:
+            raise ImproperlyConfigured(
+                f"topic {','.join(topics)}: delivery_guarantee={delivery_guarantee!r}: a topic has the guarantee of its "
+                f"app, which is {guarantee!r}; see setting processing_guarantee"
+            )
         return app.conf.Topic(app, topics=topics, **options)  # type: ignore[no-any-return]
 
     @overload
@@ -227,6 +246,8 @@ class DeclaringApp(SchedulingApp):
         """Make a table; see `faust.Table` for the options. With a window: the table seen through it."""
         return self._add_table(self.conf.Table, name, options)
 
+    table = Table
+
     @overload
     def GlobalTable(
         self,
@@ -365,3 +386,15 @@ class DeclaringApp(SchedulingApp):
         table = cls(cast("AppT", self), name=name, **options)
         self.tables.add(table)
         return table if window is None else table.using_window(window)
+
+
+_SURROUNDINGS = ("app", "topics", "is_iterator", "active_partitions", "beacon", "is_global", "fun")
+
+show_options(DeclaringApp.topic, Topic, hidden=_SURROUNDINGS)
+show_options(DeclaringApp.channel, Channel, hidden=(*_SURROUNDINGS, "root"))
+show_options(DeclaringApp.stream, Stream, hidden=_SURROUNDINGS)
+show_options(DeclaringApp.agent, Agent, hidden=_SURROUNDINGS)
+show_options(DeclaringApp.Table, Collection, hidden=_SURROUNDINGS)
+show_options(DeclaringApp.GlobalTable, Collection, hidden=_SURROUNDINGS)
+show_options(DeclaringApp.SetTable, _SetTable, Collection, hidden=_SURROUNDINGS)
+show_options(DeclaringApp.SetGlobalTable, _SetTable, Collection, hidden=_SURROUNDINGS)

@@ -50,6 +50,7 @@ class LivingApp(AppWithParts):
 
     client_only: bool = False
     producer_only: bool = False
+    tracer: tracing.Tracer | None = None
 
     def __init__(self, id: str, **kwargs: Any) -> None:
         self.in_worker = False
@@ -63,7 +64,6 @@ class LivingApp(AppWithParts):
         self._rebalance_span: Any = None
         self._booted: list[Any] = []
         self.clock: Clock = Clock()
-        self.tracer: tracing.Tracer | None = None
         self._declared_tasks: list[Task] = []
         self._extra_services: list[Any] = []
         self._running_tasks: list[asyncio.Task[Any]] = []

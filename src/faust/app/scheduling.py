@@ -6,8 +6,10 @@ import functools
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta, tzinfo
 from typing import Any, Protocol, Self, TypeAlias, TypeVar, cast, overload
+from zoneinfo import ZoneInfo
 
 from mode import ServiceT
+from mode.utils.futures import maybe_async
 
 from faust.app.life import LivingApp
 from faust.app.tasks import Job, Task, as_task, run_crontab, run_timer
@@ -16,6 +18,9 @@ __all__ = ["SchedulingApp"]
 
 A_co = TypeVar("A_co", covariant=True)
 S = TypeVar("S", bound="ServiceT | type[ServiceT]")
+
+OnTaskError: TypeAlias = Callable[[Any, Exception], Any]
+"""``on_error(fun, exc)``, a function or a coroutine function; *fun* is what was decorated."""
 
 Started: TypeAlias = Callable[[], Coroutine[Any, Any, Any]]
 """What the decorators return: awaiting it runs the function (for timers and cron jobs: for ever)."""
@@ -77,6 +82,7 @@ class SchedulingApp(LivingApp):
         traced: bool = True,
         name: str | None = None,
         max_drift_correction: float = 0.1,
+        on_error: OnTaskError | None = None,
     ) -> TaskDecorator[Self]:
         """Run the decorated coroutine function every *interval* seconds, the first time after one interval.
 
@@ -88,10 +94,12 @@ class SchedulingApp(LivingApp):
             traced: Run each call inside `trace`.
             name: Name in log lines; None: the function's.
             max_drift_correction: Seconds by which a sleep may be corrected for the drift of the last.
+            on_error: ``on_error(fun, exc)``, called (and awaited) when a call has raised; the timer then goes on. None: the
+                exception crashes the worker.
         """
 
         def decorate(fun: Callable[..., Awaitable[Any]]) -> Task:
-            job = self._job(fun, name=name, on_leader=on_leader, traced=traced)
+            job = self._job(fun, name=name, on_leader=on_leader, traced=traced, on_error=on_error)
 
             @functools.wraps(fun)
             async def timer() -> None:
@@ -105,9 +113,10 @@ class SchedulingApp(LivingApp):
         self,
         cron_format: str,
         *,
-        timezone: tzinfo | None = None,
+        timezone: tzinfo | str | None = None,
         on_leader: bool = False,
         traced: bool = True,
+        on_error: OnTaskError | None = None,
     ) -> TaskDecorator[Self]:
         """Run the decorated coroutine function whenever the time of day matches. See `task` for the function.
 
@@ -115,17 +124,23 @@ class SchedulingApp(LivingApp):
 
         Arguments:
             cron_format: Minute, hour, day, month, day of week; a sixth field is seconds, a seventh years.
-            timezone: Where the time of day is told; None: setting ``timezone``.
+            timezone: Where the time of day is told, as an object or by its name (IANA); None: setting ``timezone``.
             on_leader: Only on the worker that is the leader, asked before each call.
             traced: Run each call inside `trace`.
+            on_error: ``on_error(fun, exc)``, called (and awaited) when a call has raised; the job then goes on. None: the
+                exception crashes the worker.
+
+        Raises:
+            ZoneInfoNotFoundError: (a `KeyError`) there is no time zone of that name.
         """
+        zone = ZoneInfo(timezone) if isinstance(timezone, str) else timezone
 
         def decorate(fun: Callable[..., Awaitable[Any]]) -> Task:
-            job = self._job(fun, name=None, on_leader=on_leader, traced=traced)
+            job = self._job(fun, name=None, on_leader=on_leader, traced=traced, on_error=on_error)
 
             @functools.wraps(fun)
             async def crontab() -> None:
-                where = self.conf.timezone if timezone is None else timezone
+                where = self.conf.timezone if zone is None else zone
                 await run_crontab(job, cron_format, where)
 
             return self._declare(crontab)
@@ -144,10 +159,17 @@ class SchedulingApp(LivingApp):
         return cast("Task", task)
 
     def _job(
-        self, fun: Callable[..., Awaitable[Any]], *, name: str | None, on_leader: bool, traced: bool
+        self,
+        fun: Callable[..., Awaitable[Any]],
+        *,
+        name: str | None,
+        on_leader: bool,
+        traced: bool,
+        on_error: OnTaskError | None,
     ) -> Job:
+        call = self._traced_task(fun, traced=traced)
         return Job(
-            self._traced_task(fun, traced=traced),
+            call if on_error is None else _forgiving(call, fun, on_error),
             name=name or str(getattr(fun, "__qualname__", fun)),
             should_stop=lambda: self.should_stop,
             may_call=lambda: self._may_run(on_leader),
@@ -161,3 +183,16 @@ class SchedulingApp(LivingApp):
     def _may_run(self, on_leader: bool) -> bool:
         consumer = self.consumer_or_none()
         return not on_leader or (consumer is not None and consumer.started and self.is_leader())
+
+
+def _forgiving(call: Task, fun: Any, on_error: OnTaskError) -> Task:
+    """Wrap *call* so that *on_error* takes its exceptions; what *on_error* raises counts."""
+
+    @functools.wraps(call)
+    async def task() -> Any:
+        try:
+            return await call()
+        except Exception as exc:
+            return await maybe_async(on_error(fun, exc))
+
+    return task

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from faust.events import current_event as current_event
 from faust.streams.stream import Stream as Stream
 
-__all__ = ["Stream"]
+__all__ = ["Stream", "current_event"]

@@ -18,6 +18,7 @@ from faust.serializers.codecs import CodecArg
 from faust.serializers.schemas import Schema, locate
 from faust.topics.sending import SendingTopic
 from faust.transport.base import TopicSpec
+from faust.utils.signatures import show_options
 
 __all__ = ["Topic", "TopicOptions"]
 
@@ -122,6 +123,8 @@ class Topic(SendingTopic[K, V]):
             schema=schema,
             key_type=schema.key_type,
             value_type=schema.value_type,
+            key_serializer=schema.key_serializer,
+            value_serializer=schema.value_serializer,
             is_iterator=is_iterator,
             maxsize=maxsize,
             root=root,
@@ -132,8 +135,6 @@ class Topic(SendingTopic[K, V]):
         self.pattern: re.Pattern[str] | None = (
             re.compile(pattern) if isinstance(pattern, str) else pattern
         )
-        self.key_serializer: CodecArg = schema.key_serializer
-        self.value_serializer: CodecArg = schema.value_serializer
         self.partitions = partitions
         self.replicas = replicas
         self.retention = retention
@@ -152,8 +153,6 @@ class Topic(SendingTopic[K, V]):
             **super().clone_arguments(),
             "topics": self.topics,
             "pattern": self.pattern,
-            "key_serializer": self.key_serializer,
-            "value_serializer": self.value_serializer,
             "partitions": self.partitions,
             "replicas": self.replicas,
             "retention": self.retention,
@@ -371,3 +370,10 @@ def _schema(
         allow_empty=allow_empty,
     )
     return cast("Schema", made)
+
+
+show_options(
+    Topic.derive_topic,
+    Topic,
+    hidden=("app", "pattern", "is_iterator", "root", "active_partitions", "has_prefix"),
+)

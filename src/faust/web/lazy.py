@@ -12,6 +12,7 @@ __all__ = ["__getattr__"]
 
 
 def __getattr__(name: str) -> Any:
+    """Return aiohttp's class of that name."""
     if name not in ("Request", "Response"):
         raise AttributeError(f"module 'faust.web' has no attribute {name!r}")
     from aiohttp import web

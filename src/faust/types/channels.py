@@ -1,0 +1,7 @@
+"""Types of channels; names only."""
+
+from __future__ import annotations
+
+from faust.channels import Channel as ChannelT
+
+__all__ = ["ChannelT"]

@@ -1,0 +1,7 @@
+"""Sections of settings; names only."""
+
+from __future__ import annotations
+
+from faust.settings.params import SectionType
+
+__all__ = ["SectionType"]
