@@ -8,7 +8,8 @@ dotted path (``my.package:Transport``) is accepted wherever a name is.
 table          built-in schemes                  entry points          contract
 =============  ================================  ====================  =========================
 `transports`   kafka, aiokafka, memory, local    ``faust.transports``  `faust.transport.base`
-`stores`       memory                            ``faust.stores``      `faust.stores.base`
+`stores`       memory, rocksdb                   ``faust.stores``      `faust.stores.base`
+`fixups`       django                            ``faust.fixups``      `faust.fixups.base`
 =============  ================================  ====================  =========================
 """
 
@@ -25,7 +26,7 @@ from yarl import URL
 
 from faust.exceptions import ImproperlyConfigured
 
-__all__ = ["Drivers", "caches", "stores", "transports", "web_drivers"]
+__all__ = ["Drivers", "caches", "fixups", "stores", "transports", "web_drivers"]
 
 
 class Drivers:
@@ -158,3 +159,6 @@ caches: Drivers = Drivers(
     install={"redis": "faust[redis]", "rediscluster": "faust[redis]"},
 )
 """Where answers of views are cached."""
+
+fixups: Drivers = Drivers("fixup", "faust.fixups", {"django": "faust.fixups.django:DjangoFixup"})
+"""What makes an app get along with other frameworks."""

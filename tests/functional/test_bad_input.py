@@ -1,7 +1,7 @@
 """Bad input: one clear message each, a non-zero exit where the worker cannot go on, and nothing lost.
 
 Undecodable messages are in ``test_agents_and_streams.py``, a forbidden data directory in
-``test_worker_process.py``, wrong options of the command line in ``test_cli.py``.
+``worker/test_process.py``, wrong options of the command line in ``cli/test_cli.py``.
 """
 
 from __future__ import annotations

@@ -20,6 +20,8 @@ from faust.app.discovery import IGNORED, discover, modules_of
 from faust.app.serving import ServingApp
 from faust.channels import Channel
 from faust.events import Event
+from faust.fixups.base import Fixup
+from faust.fixups.finding import fixups
 from faust.messages import TP, HeadersArg, Message, RecordMetadata
 from faust.settings.settings import Settings as _Settings
 from faust.settings.settings import options_of
@@ -60,7 +62,7 @@ class App(ServingApp):
         "faust.service",
         "faust.task",
     ]
-    _worker_initialized = False
+    _fixups_initialized = _discovered = _worker_initialized = False
 
     @options_of(_AppOptions)
     def __init__(
@@ -74,6 +76,7 @@ class App(ServingApp):
         **options: Any,
     ) -> None:
         super().__init__(id, config_source=config_source, loop=loop, beacon=beacon, options=options)
+        self.fixups: list[Fixup] = list(fixups(self))
         if monitor is not None:
             self.monitor = monitor
 
@@ -134,8 +137,30 @@ class App(ServingApp):
 
     # -- command line
 
+    def prepare(self, origin: str | None = None) -> None:
+        """Get ready for a command or a worker: settings, fixups, modules, signals; once, however often it is called.
+
+        Arguments:
+            origin: Import path of the app, taken where setting ``origin`` is not given.
+        """
+        self.finalize()
+        if origin is not None and self.conf.origin is None:
+            self.conf.assign("origin", origin, "the command line")
+        self.worker_init()
+        self.maybe_discover()
+        self.worker_init_post_autodiscover()
+
+    def maybe_discover(self) -> None:
+        """Import the modules that setting ``autodiscover`` names, if that has not been done yet."""
+        if self.conf.autodiscover and not self._discovered:
+            self.discover()
+
     def worker_init(self) -> None:
-        """Prepare to run in a worker; once, however often it is called."""
+        """Let fixups prepare for a command or a worker; once, however often it is called."""
+        if not self._fixups_initialized:
+            self._fixups_initialized = True
+            for fixup in self.fixups:
+                fixup.on_worker_init()
 
     def worker_init_post_autodiscover(self) -> None:
         """Tell everybody that modules have been found; once, however often it is called."""
@@ -151,27 +176,29 @@ class App(ServingApp):
         categories: Iterable[str] | None = None,
         ignore: Iterable[Any] = IGNORED,
     ) -> None:
-        """Import the modules that setting ``autodiscover`` names, and *extra_modules*.
+        """Import the modules that setting ``autodiscover`` names, those of fixups (``True``), and *extra_modules*.
+
+        Packages are imported with everything below them; what cannot be imported there is logged and skipped.
 
         Arguments:
-            extra_modules: Names of further modules and packages.
-            categories: Kinds of decorated things to look for; None: `SCAN_CATEGORIES`.
-            ignore: What is not imported below a package: names, and functions that say so of a name.
+            extra_modules: Further modules or packages.
+            categories: Kinds of decorated things; None: `SCAN_CATEGORIES`.
+            ignore: Names below packages that are left out: text, or functions of a name.
+
+        Raises:
+            ImproperlyConfigured: ``autodiscover`` is True, and the app has no ``origin``.
+            UnknownModule: One of the modules does not exist (a `ModuleNotFoundError`).
         """
-        modules = modules_of(self.conf.autodiscover, self.conf.origin)
-        discover(
-            [*modules, *extra_modules],
-            categories=categories or self.SCAN_CATEGORIES,
-            ignore=ignore,
-        )
+        setting, origin = self.conf.autodiscover, self.conf.origin
+        modules = modules_of(setting, origin)
+        if setting is True:
+            modules += [name for fixup in self.fixups for name in fixup.autodiscover_modules()]
+        self._discovered = bool(setting)
+        wanted = dict.fromkeys([*modules, *extra_modules])
+        discover(wanted, categories=categories or self.SCAN_CATEGORIES, ignore=ignore)
 
     def main(self) -> NoReturn:
         """Run the command line for this app; ends the process."""
-        self.finalize()
-        self.worker_init()
-        if self.conf.autodiscover:
-            self.discover()
-        self.worker_init_post_autodiscover()
         symbol_by_name("faust.cli.main:main")(app=self)
         raise SystemExit(0)
 

@@ -19,13 +19,20 @@ logger: logging.Logger = logging.getLogger(__name__)
 IGNORED: tuple[Any, ...] = (re.compile(r"test_.*").search, re.compile(r".*\.__main__$").search)
 
 
+class UnknownModule(ImproperlyConfigured, ModuleNotFoundError):
+    """Setting ``autodiscover`` names a module that does not exist."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Unknown module {name} in App.conf.autodiscover list", name=name)
+
+
 def discover(
     modules: Iterable[str], *, categories: Iterable[str], ignore: Iterable[Any] = IGNORED
 ) -> None:
     """Import *modules* and, where they are packages, everything below them.
 
     Raises:
-        ModuleNotFoundError: A module of the list does not exist. What cannot be imported below it is logged and skipped.
+        UnknownModule: A module of the list does not exist. What cannot be imported below it is logged and skipped.
     """
     scanner = venusian.Scanner()
     for name in modules:
@@ -34,9 +41,7 @@ def discover(
         except ModuleNotFoundError as exc:
             if exc.name != name:
                 raise
-            raise ModuleNotFoundError(
-                f"Unknown module {name} in App.conf.autodiscover list", name=name
-            ) from exc
+            raise UnknownModule(name) from exc
         scanner.scan(
             module, ignore=list(ignore), categories=tuple(categories), onerror=_log_import_error
         )

@@ -26,8 +26,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-SHUTDOWN_DRAIN = 5.0
-"""Seconds that events in hand may take to finish when the worker stops."""
+STOP_RESERVE = 2.0
+"""Seconds of the time for a stop (setting ``worker_stop_timeout``) that are left for everything but events in hand."""
 
 
 class LivingApp(AppWithParts):
@@ -209,7 +209,9 @@ class LivingApp(AppWithParts):
         await self._rebalance.stop_recovery()
         consumer = self._consumer
         if consumer is not None and consumer.started:
-            timeout = SHUTDOWN_DRAIN if self.conf.stream_wait_empty else 0.0
+            timeout = max(0.0, self.conf.worker_stop_timeout - STOP_RESERVE)
+            if not self.conf.stream_wait_empty:
+                timeout = 0.0
             try:
                 stuck = await consumer.close_tasks(
                     list(consumer.tasks), lost=False, timeout=timeout

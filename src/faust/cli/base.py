@@ -25,6 +25,7 @@ from mode.utils.imports import cwd_in_path, symbol_by_name
 
 from faust.app.base import App
 from faust.cli.finding import find_app, friendly
+from faust.cli.progress import Progress
 from faust.cli.state import State, cli, new_loop, option, state_of
 from faust.exceptions import FaustError
 from faust.utils import json
@@ -227,6 +228,10 @@ class Command:
         """Print what is of interest only with ``--debug``."""
         if self.debug:
             self.say(f"#-- {text}")
+
+    def progress(self, title: str, total: int | None = None) -> Progress:
+        """Return a context in which ``advance()`` shows on standard error how far the work is."""
+        return Progress(title, total, self.stderr, quiet=self.quiet)
 
     def dumps(self, obj: Any) -> str:
         """Return *obj* as JSON."""

@@ -130,9 +130,11 @@ class reset(AppCommand):  # noqa: N801
 
     async def run(self) -> None:
         """Delete it table by table, one line each."""
-        for table in self.app.tables.values():
-            self.say(f"Removing database for table {table.name}...")
-            await table.reset_state()
+        with self.progress("resetting", len(self.app.tables)) as progress:
+            for table in self.app.tables.values():
+                self.say(f"Removing database for table {table.name}...")
+                await table.reset_state()
+                progress.advance()
 
 
 class clean_versions(AppCommand):  # noqa: N801
@@ -140,9 +142,12 @@ class clean_versions(AppCommand):  # noqa: N801
 
     async def run(self) -> None:
         """Delete the directories, one line each."""
-        for directory in self.app.conf.find_old_versiondirs():
-            self.say(f"Removing old version directory {directory}...")
-            shutil.rmtree(directory)
+        old = list(self.app.conf.find_old_versiondirs())
+        with self.progress("cleaning", len(old)) as progress:
+            for directory in old:
+                self.say(f"Removing old version directory {directory}...")
+                shutil.rmtree(directory)
+                progress.advance()
 
 
 class completion(Command):  # noqa: N801
@@ -211,19 +216,21 @@ class send(AppCommand):  # noqa: N801
             )
         the_key, key_codec = self._meant(key_type, key, self._key_codec, key=True)
         the_value, value_codec = self._meant(value_type, value, self._value_codec)
-        for number in range(repeat):
-            if number and max_latency:
-                await asyncio.sleep(random.uniform(min_latency, max_latency))
-            self.carp(f"k={the_key!r} v={the_value!r} -> {topic}...")
-            delivery = await topic.send(
-                key=the_key,
-                value=the_value,
-                partition=partition,
-                key_serializer=key_codec,
-                value_serializer=value_codec,
-            )
-            metadata = await delivery
-            self.say(self.dumps(metadata._asdict()))
+        with self.progress("sending", repeat) as progress:
+            for number in range(repeat):
+                if number and max_latency:
+                    await asyncio.sleep(random.uniform(min_latency, max_latency))
+                self.carp(f"k={the_key!r} v={the_value!r} -> {topic}...")
+                delivery = await topic.send(
+                    key=the_key,
+                    value=the_value,
+                    partition=partition,
+                    key_serializer=key_codec,
+                    value_serializer=value_codec,
+                )
+                metadata = await delivery
+                self.say(self.dumps(metadata._asdict()))
+                progress.advance()
 
     def _meant(
         self, typ: str | None, text: str | None, codec: str | None, *, key: bool = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import sysconfig
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +16,10 @@ from mode.utils.imports import cwd_in_path
 
 from faust.app.base import App
 from faust.exceptions import ImproperlyConfigured
+from faust.utils.stacks import LIBRARIES
 from faust.worker.process import explain
 
-__all__ = ["AppMissing", "ModuleMissing", "find_app", "friendly", "prepare_app"]
+__all__ = ["AppMissing", "ModuleMissing", "find_app", "friendly"]
 
 
 class ModuleMissing(ImproperlyConfigured, ModuleNotFoundError):
@@ -52,19 +52,8 @@ def find_app(app: str, *, attr_name: str = "app") -> App:
         if not isinstance(found, App):
             kind = type(found).__name__
             raise AppMissing(f"-A {app} is not an app: it is of type {kind}, not faust.App")
-        prepare_app(found, app)
+        found.prepare(app)
     return found
-
-
-def prepare_app(app: App, origin: str) -> None:
-    """Make *app* ready for a command: settings, modules, signals."""
-    app.finalize()
-    if app.conf.origin is None:
-        app.conf.assign("origin", origin, "the command line")
-    app.worker_init()
-    if app.conf.autodiscover:
-        app.discover()
-    app.worker_init_post_autodiscover()
 
 
 def _resolve(text: str) -> Any:
@@ -124,19 +113,10 @@ def friendly() -> Iterator[None]:
         raise click.ClickException(sentence + _place(exc)) from exc
 
 
-_NOT_THE_USERS = (
-    str(Path(__file__).parent.parent),
-    sysconfig.get_path("stdlib"),
-    sysconfig.get_path("purelib"),
-    sysconfig.get_path("platlib"),
-    "<",
-)
-
-
 def _place(exc: BaseException) -> str:
     """Say in which line of the user's program *exc* was raised, if in any."""
     frames = traceback.extract_tb(exc.__traceback__)
     for frame in reversed(frames):
-        if not frame.filename.startswith(_NOT_THE_USERS):
+        if not frame.filename.startswith(LIBRARIES):
             return f" ({os.path.relpath(frame.filename)}, line {frame.lineno})"
     return ""

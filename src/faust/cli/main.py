@@ -14,8 +14,10 @@ import click
 # Importing these registers the built-in commands.
 import faust.cli.broker
 import faust.cli.commands
+import faust.cli.livecheck
 import faust.cli.worker  # noqa: F401
 from faust.app.base import App
+from faust.cli.finding import friendly
 from faust.cli.state import State, cli
 from faust.utils.names import module_name
 
@@ -34,10 +36,15 @@ def main(app: App | None = None) -> NoReturn:
     if os.getcwd() not in sys.path:  # noqa: PTH109 - as the entries of sys.path are written
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
     state = State(application=app)
-    if app is not None and app.conf.origin is None:
-        app.conf.assign("origin", module_name("__main__"), "the running script")
     try:
+        if app is not None:
+            with friendly():
+                app.prepare(module_name("__main__"))
         cli.main(obj=state)
+    except click.ClickException as exc:
+        exc.show()
+        _leave_soon(exc.exit_code)
+        raise SystemExit(exc.exit_code) from None
     except SystemExit as exc:
         _leave_soon(exc.code if isinstance(exc.code, int) else int(exc.code is not None))
         raise

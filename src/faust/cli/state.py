@@ -14,6 +14,7 @@ import click
 from faust._version import __version__
 from faust.app.base import App
 from faust.cli.finding import find_app, friendly
+from faust.worker.worker import CONSOLE_PORT, is_debug
 
 __all__ = ["LOG_LEVEL_NAMES", "State", "cli", "new_loop", "option", "state_of", "worker_options"]
 
@@ -21,7 +22,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 LOG_LEVEL_NAMES = ["crit", "error", "warn", "info", "debug"]
 DEFAULT_LOG_LEVEL = "WARN"
-DEFAULT_CONSOLE_PORT = 50101
 
 
 def option(*names: str, show_default: bool = True, **attributes: Any) -> Callable[[F], F]:
@@ -32,11 +32,6 @@ def option(*names: str, show_default: bool = True, **attributes: Any) -> Callabl
 def _variables(name: str) -> list[str]:
     """Return the variables that set the default of an option, the first one first."""
     return [f"FAUST_{name}", f"F_{name}"]
-
-
-def _debug_default() -> bool:
-    """Any text in the variable counts as on, even ``0``."""
-    return any(os.environ.get(name) for name in _variables("DEBUG"))
 
 
 def worker_options(function: F) -> F:
@@ -58,7 +53,7 @@ def worker_options(function: F) -> F:
         option(
             "--console-port",
             type=click.IntRange(1, 65535),
-            default=DEFAULT_CONSOLE_PORT,
+            default=CONSOLE_PORT,
             envvar=_variables("CONSOLE_PORT"),
             help="Port of the console that --debug opens.",
         ),
@@ -84,11 +79,12 @@ class State:
     workdir: str | None = None
     datadir: str | None = None
     json: bool = False
+    no_color: bool = False
     loop: str = "aio"
     logfile: str | None = None
     loglevel: str = DEFAULT_LOG_LEVEL
     blocking_timeout: float | None = None
-    console_port: int = DEFAULT_CONSOLE_PORT
+    console_port: int = CONSOLE_PORT
 
     application: App | None = None
     side_effects: bool = True
@@ -102,10 +98,14 @@ class State:
         for name, value in {**params, **self.overrides}.items():
             if name in names:
                 setattr(self, name, value)
-        if self.loop == "uvloop":
-            new_loop("uvloop").close()  # complain now when it is not installed
+        if self.loop != "aio":
+            new_loop(self.loop).close()  # complain now when it cannot be had
         if not self.side_effects:
             return
+        if self.no_color:
+            os.environ["NO_COLOR"] = (
+                "1"  # https://no-color.org: also for rich, and whatever the app uses
+            )
         if self.workdir is not None:
             os.environ["F_WORKDIR"] = self.workdir
             os.chdir(self.workdir)
@@ -131,8 +131,12 @@ def new_loop(name: str) -> asyncio.AbstractEventLoop:
     """Make an event loop: ``aio`` or ``uvloop``.
 
     Raises:
-        click.UsageError: uvloop is not installed.
+        click.UsageError: uvloop is not installed, or it is that of eventlet.
     """
+    if name == "eventlet":
+        raise click.UsageError(
+            "--loop eventlet is not supported: eventlet is no longer developed; use aio or uvloop"
+        )
     if name == "uvloop":
         try:
             import uvloop
@@ -180,7 +184,7 @@ class _Group(click.Group):
 @option("--quiet/--no-quiet", "-q", default=False, help="Print nothing but log lines.")
 @option(
     "--debug/--no-debug",
-    default=_debug_default,
+    default=is_debug,
     show_default=False,
     help="Open the console (needs aiomonitor), and print more.",
 )
@@ -199,13 +203,14 @@ class _Group(click.Group):
     type=click.Path(file_okay=False),
     help="Directory for local data.  [default: <name of the app>-data]",
 )
+@option("--no-color", is_flag=True, default=False, help="Print no colours.  [env: NO_COLOR]")
 @option("--json", is_flag=True, default=False, help="Print tables as JSON.")
 @option(
     "--loop",
     "-L",
     default="aio",
     envvar=_variables("LOOP"),
-    type=click.Choice(["aio", "uvloop"]),
+    type=click.Choice(["aio", "uvloop", "eventlet"]),
     help="Event loop.",
 )
 @worker_options

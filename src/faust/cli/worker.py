@@ -8,11 +8,14 @@ import socket
 from typing import Any, ClassVar
 
 import click
+from click.core import ParameterSource
+from yarl import URL
 
 from faust._version import __version__
 from faust.cli.base import AppCommand, option
-from faust.cli.state import DEFAULT_CONSOLE_PORT, DEFAULT_LOG_LEVEL, new_loop, worker_options
+from faust.cli.state import DEFAULT_LOG_LEVEL, new_loop, worker_options
 from faust.utils.terminal import table
+from faust.worker.worker import CONSOLE_PORT
 
 __all__ = ["worker"]
 
@@ -38,6 +41,11 @@ class worker(AppCommand):  # noqa: N801 - the documented name
             help="Where it listens: tcp:// or unix:///path.  [default: setting web_transport]",
         ),
         option("--web-bind", "-b", help="Address of the web server.  [default: setting web_bind]"),
+        option(
+            "--log-format",
+            type=click.Choice(["text", "json"]),
+            help="Lines for people, or JSON objects.  [default: setting worker_log_format]",
+        ),
         option("--web-host", "-h", help="Name of this host.  [default: setting web_host]"),
         worker_options,
     ]
@@ -50,12 +58,15 @@ class worker(AppCommand):  # noqa: N801 - the documented name
         web_transport: str | None = None,
         web_bind: str | None = None,
         web_host: str | None = None,
+        log_format: str | None = None,
         **own: Any,
     ) -> None:
         """Print the banner and run the worker; ends in `SystemExit`."""
         self._configure_web(with_web, web_port, web_bind, web_host)
         if web_transport is not None:
             self.app.conf.assign("web_transport", web_transport, "option --web-transport")
+        if log_format is not None:
+            self.app.conf.assign("worker_log_format", log_format, "option --log-format")
         self._prefer_global(**own)
         app = self.app
         app.transport  # noqa: B018 - an unknown scheme is told before the banner, not after it
@@ -104,8 +115,12 @@ class worker(AppCommand):  # noqa: N801 - the documented name
             self.loglevel = loglevel
         if self.state.blocking_timeout is None and blocking_timeout is not None:
             self.blocking_timeout: float | None = blocking_timeout
-        if self.console_port == DEFAULT_CONSOLE_PORT:
+        if self.console_port == CONSOLE_PORT:
             self.console_port = console_port
+        contexts = (self.ctx, self.ctx.find_root())
+        given = {ctx.get_parameter_source("console_port") for ctx in contexts}
+        if ParameterSource.COMMANDLINE in given and not self.debug:
+            self.say("--console-port: no console without --debug", file=self.stderr)
 
     def banner(self) -> str:
         """Return the box that tells what is being started."""
@@ -114,8 +129,8 @@ class worker(AppCommand):  # noqa: N801 - the documented name
         loop = "+uvloop" if self.state.loop == "uvloop" else ""
         rows = [
             ("id", conf.id),
-            ("transport", f"{conf.shown('broker')} {loop}".strip()),
-            ("store", conf.shown("store")),
+            ("transport", f"{', '.join(map(_address, conf.shown('broker')))} {loop}".strip()),
+            ("store", _address(conf.shown("store"))),
             *([("web", app.web_server_url)] if conf.web_enabled else []),
             ("log", f"{self.logfile or '-stderr-'} ({self.loglevel.lower()})"),
             ("pid", os.getpid()),
@@ -129,6 +144,12 @@ class worker(AppCommand):  # noqa: N801 - the documented name
         ]
         title = f"ƒaµS† v{__version__}"
         return str(table(rows, title=title, file=self.stdout, inner_border=False))
+
+
+def _address(url: URL) -> str:
+    """Return a URL as one writes it: ``memory://``, which yarl shows as ``memory:``."""
+    text = str(url)
+    return f"{text}//" if text.endswith(":") else text
 
 
 def _platform() -> str:

@@ -133,3 +133,14 @@ class WorkerSettings(SettingsTable, section=SectionType.WORKER):
         default="WARN", env="WORKER_REDIRECT_STDOUTS_LEVEL"
     )
     """Log level of what is printed."""
+
+    worker_log_format: Str = Str(default="text", env="WORKER_LOG_FORMAT", choices=("text", "json"))
+    """Lines of the log for people (``text``), or one JSON object per line for machines (``json``)."""
+
+    worker_stop_timeout: Seconds = Seconds(default=7.0, env="WORKER_STOP_TIMEOUT")
+    """How long a worker may take to stop when it is told to.
+
+    Events in hand have all of it but 2 seconds to finish. What still runs in the end is named in the log, and
+    cancelled, and the worker ends with status 1; the events are processed again. Set it a few seconds below the
+    time after which whoever sends the signal (systemd, Kubernetes) kills the process.
+    """

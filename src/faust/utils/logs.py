@@ -5,21 +5,25 @@ A library adds no handlers; the worker does, because the process is its own. One
     [2026-01-31 12:00:00,123] [4711] [INFO] [^-App]: Starting...
 
 to standard error, coloured when that is a terminal (and ``NO_COLOR`` is not set, see
-https://no-color.org), or to a file. The handlers that the root logger had are removed; other
-loggers are left alone.
+https://no-color.org), or to a file. For machines each record is a JSON object on a line of its own. The
+handlers that the root logger had are removed; other loggers are left alone.
 """
 
 from __future__ import annotations
 
+import copy
 import logging
 import logging.config
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["LineFormatter", "create_config", "set_up"]
+from faust.utils import json, logtables
+
+__all__ = ["JSONFormatter", "LineFormatter", "create_config", "set_up"]
 
 STREAM_FORMAT = "[%(asctime)s] [%(process)s] [%(levelname)s] %(message)s"
 FILE_FORMAT = "[%(asctime)s] [%(process)s] [%(levelname)s]: %(message)s"
@@ -47,6 +51,13 @@ class LineFormatter(logging.Formatter):
         super().__init__(format)
         self.colour = colour
 
+    def format(self, record: logging.LogRecord) -> str:
+        """Lay out the record, with partitions as tables."""
+        if record.args and (args := logtables.shown(record.args)) is not record.args:
+            record = copy.copy(record)  # other handlers want the arguments
+            record.args = args
+        return super().format(record)
+
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - of the base class
         """Lay out the line."""
         data = getattr(record, "data", None)
@@ -58,10 +69,53 @@ class LineFormatter(logging.Formatter):
         return super().formatMessage(record)
 
 
+class JSONFormatter(logging.Formatter):
+    """One JSON object per record.
+
+    Members: ``timestamp`` (ISO 8601, UTC), ``level``, ``logger``, ``message``, ``process``, ``thread``; with an
+    exception ``exception`` (its traceback); and what was given as ``extra={"data": {...}}`` as ``data``.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        shown: dict[str, Any] = {
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(
+                timespec="milliseconds"
+            ),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            "process": record.process,
+            "thread": record.threadName,
+        }
+        if record.exc_info:
+            shown["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            shown["stack"] = self.formatStack(record.stack_info)
+        if data := getattr(record, "data", None):
+            shown["data"] = {str(key): value for key, value in data.items()}
+        try:
+            return json.dumps(shown).decode()
+        except Exception:  # whatever a program logs, the line must come out
+            plain = {key: str(value).encode(errors="replace") for key, value in shown.items()}
+            return json.dumps({key: text.decode() for key, text in plain.items()}).decode()
+
+
 def create_config(
-    level: int, *, stream: IO[str] | None = None, filename: str | Path | None = None
+    level: int,
+    *,
+    stream: IO[str] | None = None,
+    filename: str | Path | None = None,
+    format: str = "text",
 ) -> dict[str, Any]:
-    """Return what `logging.config.dictConfig` takes: one handler, for the stream or the file."""
+    """Return what `logging.config.dictConfig` takes: one handler, for the stream or the file.
+
+    Arguments:
+        level: Level of the root logger and of the handler.
+        stream: Where lines go; None: standard error.
+        filename: File to append to instead.
+        format: ``text`` or ``json``.
+    """
     handler: dict[str, Any] = {"level": level, "formatter": "default"}
     if filename is not None:
         layout, colour = FILE_FORMAT, False
@@ -69,7 +123,9 @@ def create_config(
     else:
         layout, colour = STREAM_FORMAT, _is_terminal(stream) and not os.environ.get("NO_COLOR")
         handler |= {"class": "logging.StreamHandler", "stream": stream}
-    formatter = {"()": f"{__name__}.{LineFormatter.__name__}", "format": layout, "colour": colour}
+    formatter: dict[str, Any] = {"()": f"{__name__}.JSONFormatter"}
+    if format != "json":
+        formatter = {"()": f"{__name__}.LineFormatter", "format": layout, "colour": colour}
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -86,6 +142,7 @@ def set_up(
     filename: str | Path | None = None,
     config: Mapping[str, Any] | None = None,
     handlers: Iterable[logging.Handler] = (),
+    format: str = "text",
 ) -> None:
     """Configure the root logger.
 
@@ -96,6 +153,7 @@ def set_up(
         config: Mapping for `logging.config.dictConfig` to take instead of ours; with a true item
             ``merge`` it is laid over ours.
         handlers: Further handlers of the root logger.
+        format: ``text`` or ``json``.
 
     Raises:
         OSError: the file cannot be opened.
@@ -103,7 +161,7 @@ def set_up(
     """
     if filename is not None:
         Path(filename).open("a", encoding="utf-8").close()  # dictConfig would hide the reason
-    ours = create_config(level, stream=stream, filename=filename)
+    ours = create_config(level, stream=stream, filename=filename, format=format)
     logging.root.handlers.clear()
     logging.config.dictConfig(ours if config is None else _merged(ours, config))
     for handler in handlers:

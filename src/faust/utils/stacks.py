@@ -1,15 +1,21 @@
-"""Where a suspended coroutine waits."""
+"""Where code is: a coroutine that waits, a thread that does not go on."""
 
 from __future__ import annotations
 
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-__all__ = ["frames_of", "place_of"]
+__all__ = ["LIBRARIES", "frames_of", "innermost", "place_of"]
 
-LIBRARIES = (str(Path(__file__).resolve().parents[1]), sysconfig.get_path("stdlib"))
+LIBRARIES = (
+    str(Path(__file__).resolve().parents[1]),
+    *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+    "<frozen",
+)
+"""How the file names of code begin that is not the user's."""
 
 
 def frames_of(coroutine: Any) -> list[FrameType | Any]:
@@ -31,6 +37,13 @@ def place_of(coroutine: Any) -> str | None:
     frames = frames_of(coroutine)
     if not frames:
         return None
-    users = [frame for frame in frames if not frame.f_code.co_filename.startswith(LIBRARIES)]
-    frame = (users or frames)[-1]
-    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+    return innermost(
+        [(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name) for frame in frames]
+    )
+
+
+def innermost(places: Sequence[tuple[str, int | None, str]]) -> str:
+    """Return the last of the places that is in the user's code, or else the last one, as ``file:line in function``."""
+    users = [place for place in places if not place[0].startswith(LIBRARIES)]
+    filename, line, function = (users or places)[-1]
+    return f"{filename}:{line} in {function}"

@@ -25,6 +25,7 @@ import io
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import traceback
@@ -96,6 +97,9 @@ class Process(mode.Worker):
     stop_timeout: float = 7.0
     """Seconds that a graceful stop may take."""
 
+    log_format: str = "text"
+    """``text`` or ``json``."""
+
     def __init__(
         self,
         *services: mode.ServiceT,
@@ -143,10 +147,40 @@ class Process(mode.Worker):
             filename=filename,
             config=self.logging_config,
             handlers=self.loghandlers,
+            format=self.log_format,
         )
         self.on_setup_root_logger(logging.root, level)
         if self.redirect_stdouts:
             self.add_context(_redirect_stdouts(self.redirect_stdouts_level))
+
+    # -- console
+
+    async def _add_monitor(self) -> None:
+        """Open the console of aiomonitor: a shell with the tasks of the loop, for ``telnet localhost PORT``.
+
+        Its pages for browsers and its Python shell have the two ports after that.
+        """
+        try:
+            import aiomonitor
+        except ImportError:
+            self.log.warning(
+                "Cannot start console: aiomonitor is not installed, try: pip install 'faust[debug]'"
+            )
+            return
+        port = self.console_port
+        for number in range(port, port + 3):  # aiomonitor would die of it in a thread of its own
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", number))
+                except (OSError, OverflowError) as exc:
+                    self.log.warning("Cannot start console: port %s: %s", number, exc)
+                    return
+        console = aiomonitor.start_monitor(
+            self.loop, port=port, webui_port=port + 1, console_port=port + 2
+        )
+        self.add_context(console)
+        self.log.info("The console listens: telnet 127.0.0.1 %s", port)
 
     # -- signals
 
@@ -219,7 +253,8 @@ class Process(mode.Worker):
         pdb.Pdb(stdout=self.stdout).set_trace(frame)
 
     def _on_cont(self, _number: int, _frame: FrameType | None) -> None:
-        self._in_loop(self.on_process_resumed)
+        if not self._signals:  # systemd and timeout(1) send CONT after TERM, to whoever it may help
+            self._in_loop(self.on_process_resumed)
 
     def on_process_resumed(self) -> None:
         """The process was stopped by a signal and goes on; called on the loop."""

@@ -22,9 +22,13 @@ class RecoveryBar:
     Arguments:
         recovery: Returns the recovery under way (with ``records`` and ``remaining``), or None.
         console: Where it is drawn.
+        before: Called before anything is drawn.
     """
 
-    def __init__(self, recovery: Callable[[], Any], console: Console) -> None:
+    def __init__(
+        self, recovery: Callable[[], Any], console: Console, before: Callable[[], None]
+    ) -> None:
+        self._before = before
         self._recovery = recovery
         self._console = console
 
@@ -34,6 +38,7 @@ class RecoveryBar:
             await asyncio.sleep(LOOK)
             recovery = self._recovery()
             if recovery is not None and recovery.remaining:
+                self._before()
                 await self._draw(recovery)
 
     async def _draw(self, recovery: Any) -> None:

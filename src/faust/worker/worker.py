@@ -18,10 +18,16 @@ import mode
 from mode.utils.times import want_seconds
 
 from faust.app.base import App
+from faust.exceptions import ImproperlyConfigured
 from faust.utils.terminal import is_terminal
-from faust.worker.process import Process
+from faust.worker.blocking import BlockingDetector
+from faust.worker.process import Process, level_number
+from faust.worker.spinner import Spinner, SpinnerHandler
 
-__all__ = ["GC_THRESHOLDS", "Worker"]
+__all__ = ["CONSOLE_PORT", "GC_THRESHOLDS", "Worker", "default_console_port", "is_debug"]
+
+CONSOLE_PORT = 50101
+"""Where ``telnet`` finds the console of a worker."""
 
 GC_THRESHOLDS = (50_000, 20, 100)
 """Thresholds of the garbage collector while the worker runs (`gc.set_threshold`).
@@ -31,6 +37,27 @@ the young ones thousands of times a second for nothing (10 to 20 % of a busy wor
 """
 
 
+def is_debug() -> bool:
+    """Say whether variable ``FAUST_DEBUG`` or ``F_DEBUG`` has any text, even ``0``."""
+    return any(os.environ.get(name) for name in ("FAUST_DEBUG", "F_DEBUG"))
+
+
+def default_console_port() -> int:
+    """Return the port in variable ``FAUST_CONSOLE_PORT`` or ``F_CONSOLE_PORT``, else 50101.
+
+    Raises:
+        ImproperlyConfigured: That is no number.
+    """
+    for name in ("FAUST_CONSOLE_PORT", "F_CONSOLE_PORT"):
+        if text := os.environ.get(name):
+            if not text.isdigit():
+                raise ImproperlyConfigured(
+                    f"environment variable {name}: expected a port, got {text!r}"
+                )
+            return int(text)
+    return CONSOLE_PORT
+
+
 class Worker(Process):
     """Run an application in this process.
 
@@ -38,7 +65,7 @@ class Worker(Process):
         app: The application; started last, stopped first.
         *services: Further services or apps, started before it in this order.
         sensors: Given to the app.
-        debug: Start the console of aiomonitor.
+        debug: Open the console of aiomonitor (extra ``debug``); None: variable ``FAUST_DEBUG``.
         quiet: Print nothing but log lines.
         loglevel: Name or number; None: WARNING.
         logfile: Path or stream for log lines; None: standard error.
@@ -47,13 +74,21 @@ class Worker(Process):
         blocking_timeout: Seconds (or timedelta) after which blocking code is interrupted; None or
             0: nobody watches.
         workdir: Directory to change to at start; None: stay.
-        console_port: Port of the console.
+        console_port: Port of the console; None: variable ``FAUST_CONSOLE_PORT``, else 50101.
         loop: Event loop; None: the current one, or a new one.
         redirect_stdouts: Send prints to the log; None: setting ``worker_redirect_stdouts``.
         redirect_stdouts_level: Their level; None: setting ``worker_redirect_stdouts_level``.
         logging_config: For `logging.config.dictConfig`; None: setting ``logging_config``.
         options: For `mode.Worker`: ``daemon``, ``override_logging``, ``beacon``.
+
+    Attributes:
+        sensors: Those that were given.
+        workdir: Directory of the worker.
+        spinner: Turns on a terminal until the worker is ready; None: there is none.
     """
+
+    logger: logging.Logger = logging.getLogger("faust.worker")
+    BLOCK_DETECTOR = "faust.worker.blocking:BlockingDetector"
 
     app: App
 
@@ -62,7 +97,7 @@ class Worker(Process):
         app: App,
         *services: mode.ServiceT,
         sensors: Iterable[Any] | None = None,
-        debug: bool = False,
+        debug: bool | None = None,
         quiet: bool = False,
         loglevel: str | int | None = None,
         logfile: str | Path | IO[str] | None = None,
@@ -70,7 +105,7 @@ class Worker(Process):
         stderr: IO[str] | None = None,
         blocking_timeout: mode.Seconds | None = None,
         workdir: str | Path | None = None,
-        console_port: int = 50101,
+        console_port: int | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         redirect_stdouts: bool | None = None,
         redirect_stdouts_level: str | int | None = None,
@@ -84,20 +119,25 @@ class Worker(Process):
             redirect_stdouts_level = conf.worker_redirect_stdouts_level
         config = conf.logging_config if logging_config is None else logging_config
         self.app = app
-        self.workdir: Path | None = None if workdir is None else Path(workdir)
+        self.sensors: list[Any] = list(sensors or ())
+        self.workdir: Path = Path(workdir or Path.cwd())
+        self.spinner: Spinner | None = None
+        self.stop_timeout = conf.worker_stop_timeout
+        self.log_format = conf.worker_log_format
         self._tuned_gc: tuple[int, int, int] | None = None
         self._title: str | None = None
+        self._spinner_handler: SpinnerHandler | None = None
         super().__init__(
             *services,
             app,
-            debug=debug,
+            debug=is_debug() if debug is None else debug,
             quiet=quiet,
             loglevel=loglevel,
             logfile=logfile,
             stdout=stdout,
             stderr=stderr,
             blocking_timeout=want_seconds(blocking_timeout or 0.0),
-            console_port=console_port,
+            console_port=default_console_port() if console_port is None else console_port,
             loop=loop,
             redirect_stdouts=redirect_stdouts,
             redirect_stdouts_level=redirect_stdouts_level,
@@ -105,24 +145,55 @@ class Worker(Process):
             loghandlers=list(conf.loghandlers),
             **options,
         )
-        for sensor in sensors or ():
-            app.sensors.add(sensor)
         app.on_startup_finished = self.on_startup_finished
 
     # -- start
 
+    def on_init_dependencies(self) -> Iterable[mode.ServiceT]:
+        """Return the services to start, the app last; the app gets the sensors."""
+        for sensor in self.sensors:
+            self.app.sensors.add(sensor)
+        return super().on_init_dependencies()
+
     async def on_first_start(self) -> None:
         """Prepare the process."""
-        if self.workdir is not None:
-            os.chdir(self.workdir)
+        if self.workdir != Path.cwd():
+            self.change_workdir(self.workdir)
         if self.override_logging:
             self._setup_logging()
         await self.on_execute()
         if self.debug:
             await self._add_monitor()
         self.install_signal_handlers()
-        if self.app.conf.autodiscover:
-            self.app.discover()
+        self.autodiscover()
+
+    def change_workdir(self, path: str | Path) -> None:
+        """Change the directory of the process, for good."""
+        os.chdir(path)
+
+    def autodiscover(self) -> None:
+        """Let fixups prepare, and import what setting ``autodiscover`` names, unless the command line has."""
+        self.app.worker_init()
+        self.app.maybe_discover()
+
+    def on_setup_root_logger(self, logger: logging.Logger, level: int) -> None:
+        """The log is set up: let its records turn the spinner, on a terminal where they are not shown."""
+        if self.quiet or level < logging.WARNING or not is_terminal(self.stdout):
+            return
+        if logger.handlers:  # what is shown stays as it is
+            logger.handlers[0].setLevel(level)
+        self.spinner = Spinner(self.stdout)
+        self._spinner_handler = SpinnerHandler(self.spinner)
+        logger.addHandler(self._spinner_handler)
+        logger.setLevel(logging.DEBUG)
+
+    def stop_spinner(self) -> None:
+        """Wipe the spinner away, and set the root logger back to its level."""
+        if self._spinner_handler is not None:
+            self._spinner_handler.spinner.stop()
+            logging.root.removeHandler(self._spinner_handler)
+            logging.root.setLevel(level_number(self.loglevel))
+            self._spinner_handler = None
 
     async def on_execute(self) -> None:
         """Tell the outside that the worker starts."""
@@ -142,11 +213,20 @@ class Worker(Process):
 
         from faust.worker.progress import RecoveryBar
 
-        bar = RecoveryBar(lambda: self.app.tables.recovery, Console(file=self.stdout))
+        bar = RecoveryBar(
+            lambda: self.app.tables.recovery, Console(file=self.stdout), before=self._make_room
+        )
         await bar.run()
+
+    def _make_room(self) -> None:
+        """End the line that the spinner stands in."""
+        if self._spinner_handler is not None:
+            self.stop_spinner()
+            self._say("")
 
     async def on_startup_finished(self) -> None:
         """The app is fully started: tune the process and say so."""
+        self.stop_spinner()
         if self.should_stop or self._signals:
             if self._chatty and is_terminal(self.stdout):
                 self._say("")
@@ -164,8 +244,14 @@ class Worker(Process):
 
     async def maybe_start_blockdetection(self) -> None:
         """Watch for code that blocks the loop, when a timeout is given."""
-        if self.blocking_timeout:
+        if not self.blocking_timeout:
+            return
+        if BlockingDetector.is_possible():
             await self.add_runtime_dependency(self.blocking_detector)
+        else:
+            self.log.warning(
+                "Nobody watches for blocking code (blocking_timeout): that takes the main thread, and a Unix"
+            )
 
     def _tune_gc(self) -> None:
         self._tuned_gc = gc.get_threshold()
@@ -189,6 +275,7 @@ class Worker(Process):
 
     def on_stopping(self) -> None:
         """Tell the outside that the worker stops."""
+        self.stop_spinner()
         self._set_title("stopping")
         if self._chatty and is_terminal(self.stdout):
             self._say("stopping➢ ", flush=True)

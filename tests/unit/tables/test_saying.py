@@ -76,7 +76,9 @@ async def test_a_terminal_shows_a_bar_with_rate_and_rest(
     app.consumer_driver.slice_size = 5
     screen = StringIO()
     console = Console(file=screen, force_terminal=True, width=120)
-    drawing = asyncio.create_task(RecoveryBar(lambda: app.tables.recovery, console).run())
+    drawing = asyncio.create_task(
+        RecoveryBar(lambda: app.tables.recovery, console, before=lambda: None).run()
+    )
     await (await start_recovery(app))
     drawing.cancel()
     await asyncio.gather(drawing, return_exceptions=True)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from faust.messages import TP
 from faust.utils import logs
 
 
@@ -94,3 +98,60 @@ def test_further_handlers_are_added() -> None:
     logs.set_up(logging.INFO, stream=io.StringIO(), handlers=[mine])
     assert mine in logging.root.handlers
     assert before not in logging.root.handlers
+
+
+def test_json_lines_are_for_machines() -> None:
+    """worker-cli.md 1 (issue 7): each record is one JSON object, with data and traceback, also with bad text."""
+    stream = io.StringIO()
+    logs.set_up(logging.INFO, stream=stream, format="json")
+    logger = logging.getLogger("somewhere")
+    logger.info("hello %s", "world\n", extra={"data": {"a": {1, 2}, 3: "x"}})
+    try:
+        raise KeyError("broken")
+    except KeyError:
+        logger.exception("oh")
+    logger.warning("lone \ud800", extra={"data": {"thing": object()}})
+    first, second, third = map(json.loads, stream.getvalue().splitlines())
+    assert first["message"] == "hello world\n"
+    assert first["data"] == {"a": [1, 2], "3": "x"}
+    assert (first["level"], first["logger"], first["process"]) == ("INFO", "somewhere", os.getpid())
+    assert datetime.fromisoformat(first["timestamp"]).tzinfo is not None
+    assert "KeyError: 'broken'" in second["exception"]
+    assert (third["message"], third["level"]) == ("lone ?", "WARNING")
+    assert "object" in third["data"]
+
+
+POSTS = [TP("posts", number) for number in (1, 2, 3, 7, 9, 10)]
+
+
+@pytest.mark.parametrize("kind", [set, frozenset, list, tuple])
+def test_partitions_are_shown_as_tables(kind: type[Any]) -> None:
+    """worker-cli.md 1: a set of partitions is a table, neighbours are ranges."""
+    stream = io.StringIO()
+    logs.set_up(logging.INFO, stream=stream)
+    logging.getLogger("x").info("%s got %s", "we", kind([*POSTS, TP("likes", 0)]))
+    assert stream.getvalue().partition("] we got ")[2] == PICTURE
+
+
+PICTURE = """
++Topic Partition Set-----+
+| topic | partitions     |
++-------+----------------+
+| likes | {0}            |
+| posts | {1-3, 7, 9-10} |
++-------+----------------+
+"""
+
+
+def test_maps_of_partitions_are_shown_as_tables() -> None:
+    """worker-cli.md 1: a map of partitions is a table, also as the only argument; other things stay as they are."""
+    stream = io.StringIO()
+    logs.set_up(logging.INFO, stream=stream)
+    logger = logging.getLogger("x")
+    logger.info("Offsets: %s", {TP("posts", 1): 30})
+    assert "+Topic Partition Map+-------+\n" in stream.getvalue()
+    assert "| posts | 1         | 30    |\n" in stream.getvalue()
+    logger.info("%s %s %s", [], (1, 2), {"a": 1})
+    assert stream.getvalue().endswith("] [] (1, 2) {'a': 1}\n")
+    logger.info("%(a)s", {"a": 1})
+    assert stream.getvalue().endswith("] 1\n")

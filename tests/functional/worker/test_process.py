@@ -15,52 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.functional.worker.programs import HEAD, QUIET, RUN, Start, end, wait_for
 from tests.support.processes import PythonProcess, start_python
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
-
-HEAD = """
-import asyncio, logging, sys, time
-import faust, mode
-
-class Boot(faust.BootStrategy):
-    enable_kafka = False
-
-class App(faust.App):
-    BootStrategy = Boot
-
-app = App("shop", env={}, web_enabled=False, datadir=sys.argv[1])
-"""
-RUN = """
-faust.Worker(app, loglevel="info").execute_from_commandline()
-"""
-QUIET = """
-faust.Worker(app).execute_from_commandline()
-"""
-
-Start = Callable[[str], PythonProcess]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Start:
-    """Start a program that knows ``app``."""
-    return lambda text: start_python(HEAD + text, str(tmp_path))
-
-
-def wait_for(process: PythonProcess, text: str, timeout: float = 30.0) -> None:
-    """Wait until *text* is on standard error."""
-    deadline = time.monotonic() + timeout
-    while not any(text in line for line in process.errors):
-        assert process.returncode is None, "\n".join(process.errors)
-        assert time.monotonic() < deadline, "\n".join(process.errors)
-        time.sleep(0.02)
-
-
-def end(process: PythonProcess, timeout: float = 30.0) -> tuple[int, str]:
-    """Wait for the end; returns exit status and standard error."""
-    status = process.wait(timeout)
-    return status, "\n".join(process.errors)
-
 
 # -- starting
 
