@@ -36,10 +36,10 @@ class Progress:
     def __init__(
         self, title: str, total: int | None, file: IO[str], *, quiet: bool = False
     ) -> None:
-        self.title = title
-        self.total = total
-        self.file = file
-        self.done = 0
+        self.title: str = title
+        self.total: int | None = total
+        self.file: IO[str] = file
+        self.done: int = 0
         self._quiet = quiet
         self._bar: Any = None
         self._task: Any = None

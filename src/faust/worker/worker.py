@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import mode
 from mode.utils.times import want_seconds
@@ -88,7 +88,7 @@ class Worker(Process):
     """
 
     logger: logging.Logger = logging.getLogger("faust.worker")
-    BLOCK_DETECTOR = "faust.worker.blocking:BlockingDetector"
+    BLOCK_DETECTOR: ClassVar[str] = "faust.worker.blocking:BlockingDetector"
 
     app: App
 
@@ -122,8 +122,8 @@ class Worker(Process):
         self.sensors: list[Any] = list(sensors or ())
         self.workdir: Path = Path(workdir or Path.cwd())
         self.spinner: Spinner | None = None
-        self.stop_timeout = conf.worker_stop_timeout
-        self.log_format = conf.worker_log_format
+        self.stop_timeout: float = conf.worker_stop_timeout
+        self.log_format: str = conf.worker_log_format
         self._tuned_gc: tuple[int, int, int] | None = None
         self._title: str | None = None
         self._spinner_handler: SpinnerHandler | None = None
