@@ -75,6 +75,7 @@ class Log:
         self.entries: list[Entry] = []
         self.beginning = 0
         self.end = 0
+        self.topic_id = "topic-0"
 
     def append(self, key: bytes | None, value: bytes | None) -> int:
         """Write a record."""
@@ -100,6 +101,7 @@ class Log:
         """Delete the topic and make it anew."""
         self.entries = []
         self.beginning = self.end = 0
+        self.topic_id = f"topic-{int(self.topic_id.removeprefix('topic-')) + 1}"
 
     def read(self, position: int, limit: int) -> list[Entry]:
         """Return up to *limit* records from *position* on."""
@@ -206,6 +208,14 @@ class ScriptedConsumer(ConsumerDriver):
         await self._request("partitions_for")
         numbers = frozenset(tp.partition for tp in self.world.logs if tp.topic == topic)
         return numbers or None
+
+    async def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        await self._request("topic_ids")
+        ids: dict[str, str] = {}
+        for tp in sorted(self.world.logs):
+            if tp.topic in topics:
+                ids[tp.topic] = ids.get(tp.topic, "") + self.world.log(tp).topic_id
+        return ids
 
     @property
     def assignment(self) -> frozenset[TP]:

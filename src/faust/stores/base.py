@@ -7,7 +7,8 @@ is closing one object.
 A partition store maps the changelog's key bytes to the changelog's value bytes. It knows nothing of types, so
 recovery and standbys move bytes in bulk and decode nothing. With its entries it keeps the *persisted offset*: the
 next changelog offset to be read, everything below being contained. `PartitionStore.write` changes entries and offset
-together or not at all; a process that is killed finds either the old pair or the new one. *Notes* are the table's own
+together or not at all; a process that is killed finds either the old pair or the new one. Offsets mean something within one
+topic only, so the partition store also keeps the *identity* of the topic that filled it. *Notes* are the table's own
 remarks about its entries (when one was written, say): pairs of bytes beside the entries, written in the same stroke.
 
 All methods but `Store.open`, `Store.close` and `Store.destroy` are synchronous and called on the application's loop.
@@ -38,6 +39,15 @@ class PartitionStore(abc.ABC):
     @abc.abstractmethod
     def persisted_offset(self) -> int | None:
         """Next changelog offset to be read; None: nothing is known, read from the beginning."""
+
+    @property
+    @abc.abstractmethod
+    def topic_id(self) -> str:
+        """Identity of the changelog topic, as `identify` was told; empty when that is not known."""
+
+    @abc.abstractmethod
+    def identify(self, topic_id: str) -> None:
+        """Remember the identity of the changelog topic; an empty one says nothing, and changes nothing."""
 
     @abc.abstractmethod
     def get(self, key: bytes) -> bytes | None:
@@ -87,7 +97,7 @@ class PartitionStore(abc.ABC):
 
     @abc.abstractmethod
     def clear(self) -> None:
-        """Remove every entry and every note, and forget the persisted offset."""
+        """Remove every entry and every note, and forget the persisted offset and the topic."""
 
     def is_wanted(self) -> bool:
         """Say whether another process waits in `Store.open` for this partition; asked twice a second of copies on standby."""

@@ -155,14 +155,33 @@ class StoreContract(abc.ABC):
 
         def scenario(partition: PartitionStore) -> None:
             partition.write([(b"a", b"1"), (b"b", b"1")], 7, [(b"a", b"then")])
+            partition.identify("topic-1")
             started = partition.keys()
             next(started)
             partition.clear()
             assert list(started) in ([], [b"b"])
             assert partition.persisted_offset is None
+            assert partition.topic_id == ""
             assert (partition.get(b"a"), list(partition.notes())) == (None, [])
             partition.write([(b"c", b"2")], 1)
             assert list(partition.items()) == [(b"c", b"2")]
+
+        self.run_partition(scenario)
+
+    def test_the_topic_is_remembered(self) -> None:
+        """The identity of the topic is what was said last; an empty one says nothing; no key shows of it."""
+
+        def scenario(partition: PartitionStore) -> None:
+            assert partition.topic_id == ""
+            partition.identify("topic-1")
+            partition.identify("")
+            assert partition.topic_id == "topic-1"
+            partition.identify("topic-2")
+            assert (partition.topic_id, list(partition.keys()), len(partition)) == (
+                "topic-2",
+                [],
+                0,
+            )
 
         self.run_partition(scenario)
 

@@ -22,17 +22,27 @@ __all__ = ["MemoryPartition", "Store"]
 class MemoryPartition(PartitionStore):
     """One partition in a dict."""
 
-    __slots__ = ("_data", "_notes", "_offset")
+    __slots__ = ("_data", "_notes", "_offset", "_topic_id")
 
     def __init__(self) -> None:
         self._data: dict[bytes, bytes] = {}
         self._notes: dict[bytes, bytes] = {}
         self._offset: int | None = None
+        self._topic_id = ""
 
     @property
     def persisted_offset(self) -> int | None:
         """Next changelog offset to be read in this process."""
         return self._offset
+
+    @property
+    def topic_id(self) -> str:
+        """Identity of the changelog topic."""
+        return self._topic_id
+
+    def identify(self, topic_id: str) -> None:
+        """Remember the identity of the changelog topic."""
+        self._topic_id = topic_id or self._topic_id
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of *key*."""
@@ -76,6 +86,7 @@ class MemoryPartition(PartitionStore):
         self._data.clear()
         self._notes.clear()
         self._offset = None
+        self._topic_id = ""
 
     def close(self) -> None:
         """Give the memory back."""

@@ -5,6 +5,9 @@ place of ``tabledir``. Contents: the changelog's bytes, and under ``__faust\0off
 ASCII: the layout of faust-streaming with rocksdict, so its directories open in place. Notes stand under
 ``__faust\0note__`` and the key.
 
+The identity of the changelog topic is text in a file ``TOPIC`` of the directory, which RocksDB leaves alone; in the database it
+would be taken for a key by faust-streaming.
+
 Entries, offset and notes of one `PartitionStore.write` are one write batch, so a crash leaves either all or nothing of it.
 The log of RocksDB is not synced: what a crash of the machine (not of the process) takes from the end is read again from
 the changelog.
@@ -64,6 +67,8 @@ WANTED = ".wanted"
 WANTED_FOR = 2.0
 """Seconds for which such a file counts; it is touched again and again."""
 LOCK_POLL = 0.05
+TOPIC = "TOPIC"
+"""The file that has the identity of the changelog topic."""
 MARK = "DAMAGED"
 """A file of this name in a database's directory: do not open, move aside."""
 
@@ -123,11 +128,33 @@ class RocksDBPartition(PartitionStore):
         self._scans: set[_Scan[Any]] = set()
         raw = self._db.get(OFFSET_KEY)
         self._offset: int | None = None if raw is None else int(raw) + 1
+        self._topic_id = _read_if_there(path / TOPIC)
 
     @property
     def persisted_offset(self) -> int | None:
         """Next changelog offset to be read."""
         return self._offset
+
+    @property
+    def topic_id(self) -> str:
+        """Identity of the changelog topic."""
+        return self._topic_id
+
+    def identify(self, topic_id: str) -> None:
+        """Remember the identity of the changelog topic.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        if not topic_id or topic_id == self._topic_id:
+            return
+        beside = self.path / f"{TOPIC}.new"
+        try:
+            beside.write_text(topic_id, encoding="ascii")
+            beside.replace(self.path / TOPIC)
+        except OSError as exc:
+            raise StoreError(f"{self.path / TOPIC}: {exc}") from exc
+        self._topic_id = topic_id
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of *key*."""
@@ -197,6 +224,8 @@ class RocksDBPartition(PartitionStore):
     def clear(self) -> None:
         """Delete the database and begin a new one."""
         self._close_db()
+        (self.path / TOPIC).unlink(missing_ok=True)
+        self._topic_id = ""
         Rdict.destroy(str(self.path))
         self._db = self._open_db(self.path)
         self._offset = None
@@ -215,6 +244,8 @@ class RocksDBPartition(PartitionStore):
         if flush:
             self._db.flush()
         Checkpoint(self._db).create_checkpoint(str(path))
+        if self._topic_id:
+            (path / TOPIC).write_text(self._topic_id, encoding="ascii")
 
     def _close_db(self) -> None:
         for scan in list(self._scans):
@@ -570,6 +601,13 @@ def _close_unwanted(opening: asyncio.Future[RocksDBPartition]) -> None:
     """Nobody waits for this database any more: do not keep it locked."""
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
+
+
+def _read_if_there(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except FileNotFoundError:
+        return ""
 
 
 def _free_name(path: Path, why: str) -> Path:

@@ -2,7 +2,8 @@
 
 The reader has a consumer of its own, so rebalances do not touch it. It first recovers all partitions, as any recovery does
 (`faust.tables.recovery`), and then applies what comes, for ever. When a changelog goes back under it (the topic was made anew)
-or a partition has to be undone, that partition is wiped and recovered again.
+or a partition has to be undone, that partition is wiped and recovered again. Meanwhile the others rest, and are read on from where
+their stores are: a recovery takes all slices of a topic.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ class Following:
         check: A store ahead of its changelog is an error.
         timeout: Seconds that one request may take.
         crash: Awaited with what ends the following.
+
+    Attributes:
+        generation: Generation whose events may use the tables; None: no events may.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Following:
         self.check = check
         self.timeout = timeout
         self.partitions: dict[TP, FollowedPartition] = {}
+        self.generation: int | None = None
         self._crash = crash
         self._consumer = Consumer(driver, before_commit=_nothing, commit_interval=3600.0)
         self._slices: asyncio.Queue[Slice] = asyncio.Queue()
@@ -110,13 +115,22 @@ class Following:
                 return
             await asyncio.sleep(0.01)
 
+    def open_to(self, generation: int | None) -> None:
+        """Let the events of *generation* use the tables, of those partitions that are complete."""
+        self.generation = generation
+        for partition in self.partitions.values():
+            partition.generation = generation if partition.complete else None
+
     # -- the work
 
     async def _recover(self, tps: Collection[TP]) -> None:
-        """Bring *tps* to the end of their changelogs, and listen to them from there on."""
+        """Bring *tps* to the end of their changelogs, and listen to everything from there on."""
         consumer = self._consumer
-        consumer.pause(list(tps))
+        self._hearing.clear()
+        consumer.pause(list(self.partitions))
         partitions = {tp: self.partitions[tp] for tp in tps}
+        for partition in partitions.values():
+            partition.generation = None
         await Recovery(
             partitions,
             numbers=frozenset(),
@@ -131,13 +145,17 @@ class Following:
                 if table.on_changelog_event is not None
             },
         ).run()
+        for partition in partitions.values():
+            partition.generation = self.generation
         for topic in self.tables:
             consumer.route(topic, self._hear)
-        where = {tp: partition.store.persisted_offset or 0 for tp, partition in partitions.items()}
+        where = {tp: each.store.persisted_offset or 0 for tp, each in self.partitions.items()}
         await retried("seek in the changelogs", partial(consumer.seek, where), self.timeout)
         await asyncio.sleep(0.005)  # what was taken before the seek has come by
-        self._hearing.update(tps)
-        consumer.resume(list(tps))
+        while not self._slices.empty():
+            self._slices.get_nowait()
+        self._hearing.update(self.partitions)
+        consumer.resume(list(self.partitions))
 
     def _hear(self, batch: Slice) -> None:
         if batch.tp in self._hearing:
@@ -149,7 +167,7 @@ class Following:
                 batch = await self._slices.get()
                 if batch.tp in self._hearing:
                     await self._apply(batch)
-                if self._rebuild:
+                while self._rebuild:
                     tps, self._rebuild = self._rebuild, set()
                     for tp in tps:
                         self.partitions[tp].wipe()

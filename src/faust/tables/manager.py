@@ -397,6 +397,8 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
                             if TP(topic, number) in revoked and not partition.standby:
                                 table.drop_partition(number)
                     table.suspend()
+                if self._following is not None:
+                    self._following.open_to(None)
 
     @asynccontextmanager
     async def _not_cleaning(self, *, lost: bool) -> AsyncIterator[None]:
@@ -480,15 +482,17 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
 
     def _use_global_tables(self, assigned: frozenset[TP], generation: int) -> None:
         """Open the global tables to events; own of them the partitions whose sources are ours."""
+        if self._following is not None:
+            self._following.open_to(generation)
         leader = f"{self.app.conf.id}-__assignor-__leader"
         sources = [tp for tp in assigned if tp.topic not in self.changelog_topics | {leader}]
         for table in self._tables.values():
             if table.is_global:
+                table.forget_tasks()
                 count = self.counts.get(table.changelog_topic_name)
                 alike = [tp for tp in sources if self.counts.get(tp.topic) == count]
                 owned = {tp.partition for tp in alike or sources}
                 for number, partition in table.held.items():
-                    partition.generation = generation
                     partition.owned = number in owned
 
     def doing(self) -> str:

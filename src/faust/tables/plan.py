@@ -17,6 +17,7 @@ offset > end               the topic lost records, or was made anew: refuse, or 
 offset < beginning         updates in between are gone for ever: wipe, read from the beginning
 beginning <= offset < end  read on
 offset == end              ready; nothing is read
+of another topic           the topic was deleted and made anew (its id differs): wipe and read all
 =========================  ==================================================================
 
 A position that has reached the end is *confirmed* against fresh bounds, because the log lives on while it is read:
@@ -53,6 +54,12 @@ class Bounds(NamedTuple):
 
     beginning: int
     end: int
+    topic_id: str = ""
+    """Identity of the topic (KIP-516); empty: the broker gives none."""
+
+    def is_of(self, topic_id: str) -> bool:
+        """Say whether this is the log of the topic *topic_id*, as far as can be known."""
+        return self.topic_id == topic_id or not topic_id or not self.topic_id
 
 
 class Start(NamedTuple):
@@ -64,7 +71,9 @@ class Start(NamedTuple):
     """Why a store that had something is wiped; a sentence for the log."""
 
 
-def start_of(tp: TP, local: int | None, bounds: Bounds, *, check: bool) -> Start:
+def start_of(
+    tp: TP, local: int | None, bounds: Bounds, *, check: bool, topic_id: str = ""
+) -> Start:
     """Decide where to begin with a store that has reached *local*.
 
     Arguments:
@@ -72,11 +81,12 @@ def start_of(tp: TP, local: int | None, bounds: Bounds, *, check: bool) -> Start
         local: Persisted offset of the store; None when it knows nothing.
         bounds: The log as it is.
         check: A store that is ahead of its log is an error; else it is rebuilt.
+        topic_id: Identity of the topic that the store was filled from; empty when that is not known.
 
     Raises:
         ConsistencyError: The store is ahead of its log.
     """
-    beginning, end = bounds
+    beginning, end, _ = bounds
     if local is None:
         return Start(beginning, wipe=True)
     if local > end:
@@ -88,6 +98,11 @@ def start_of(tp: TP, local: int | None, bounds: Bounds, *, check: bool) -> Start
                 "recovery_consistency_check=False"
             )
         return Start(beginning, wipe=True, reason=f"local offset {local} lies beyond the end {end}")
+    if not bounds.is_of(topic_id):
+        reason = (
+            f"the topic was deleted and made anew: its id was {topic_id} and is {bounds.topic_id}"
+        )
+        return Start(beginning, wipe=True, reason=reason)
     if local < beginning:
         reason = f"local offset {local} lies before the beginning {beginning}"
         return Start(beginning, wipe=True, reason=reason)
@@ -120,13 +135,25 @@ class PartitionPlan:
         position: Next offset to be read.
         end: Offset at which it is done.
         rebuilds: How often it has started again.
+        topic_id: Identity of the topic that is read; empty when it is not known.
     """
 
-    __slots__ = ("_gap", "_polled", "_reread", "_went_back", "end", "phase", "position", "rebuilds")
+    __slots__ = (
+        "_gap",
+        "_polled",
+        "_reread",
+        "_went_back",
+        "end",
+        "phase",
+        "position",
+        "rebuilds",
+        "topic_id",
+    )
 
-    def __init__(self, position: int, end: int) -> None:
+    def __init__(self, position: int, end: int, topic_id: str = "") -> None:
         self.position: int = position
         self.end: int = end
+        self.topic_id: str = topic_id
         self.rebuilds: int = 0
         self.phase = Phase.READY if position >= end else Phase.READING
         self._gap: int | None = None
@@ -180,7 +207,8 @@ class PartitionPlan:
 
     def confirm(self, bounds: Bounds) -> Verdict:
         """The end is reached, or nothing comes any more; decide what that means in the light of fresh *bounds*."""
-        if bounds.end < self.position or (self.rebuilds < MAX_REBUILDS and self._torn(bounds)):
+        anew = not bounds.is_of(self.topic_id) or bounds.end < self.position
+        if anew or (self.rebuilds < MAX_REBUILDS and self._torn(bounds)):
             return self._rebuild(bounds)
         self._went_back = False
         self.end = min(self.end, bounds.end)
@@ -199,7 +227,7 @@ class PartitionPlan:
 
     def _rebuild(self, bounds: Bounds) -> Verdict:
         self.rebuilds += 1
-        self.position, self.end = bounds
+        self.position, self.end, self.topic_id = bounds
         self._gap = self._polled = None
         self._went_back = False
         self.phase = Phase.READING if self.remaining else Phase.REACHED
@@ -212,11 +240,13 @@ class FollowPlan:
     Attributes:
         position: Next offset to be read.
         end: The end of the log when it was last looked at, or what was read since.
+        topic_id: Identity of the topic that is read; empty when it is not known.
     """
 
-    __slots__ = ("_gap", "_polled", "_went_back", "end", "position")
+    __slots__ = ("_gap", "_polled", "_went_back", "end", "position", "topic_id")
 
-    def __init__(self, position: int, end: int) -> None:
+    def __init__(self, position: int, end: int, topic_id: str = "") -> None:
+        self.topic_id: str = topic_id
         self.position: int = position
         self.end: int = max(position, end)
         self._gap: int | None = None
@@ -269,9 +299,11 @@ class FollowPlan:
 
     def look(self, bounds: Bounds) -> bool:
         """Compare with fresh *bounds*; True: wipe the copy and seek to the position, which is the beginning now."""
-        beginning, end = bounds
+        beginning, end, topic_id = bounds
         place = self.position if self._gap is None else self._gap
-        torn = self._went_back or end < self.position or place < beginning
+        anew = not bounds.is_of(self.topic_id) or end < self.position
+        torn = self._went_back or anew or place < beginning
+        self.topic_id = topic_id
         self._gap = self._polled = None
         self._went_back = False
         if torn:

@@ -60,6 +60,10 @@ class Reader(Protocol):
         """Return next offsets to be written."""
         ...
 
+    async def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        """Return the identities of topics, of those that have one."""
+        ...
+
     def route(self, topic: str, sink: Callable[[Slice], None] | None) -> None:
         """Give the slices of a topic to *sink*, synchronously and as soon as they are taken; None: undo."""
         ...
@@ -146,7 +150,11 @@ class ChangelogReader:
             "ask where the changelogs begin", partial(self.reader.beginning_offsets, tps)
         )
         end = await self.ask("ask where the changelogs end", partial(self.reader.end_offsets, tps))
-        return {tp: Bounds(beginning[tp], end[tp]) for tp in tps}
+        ids = await self.ask(
+            "ask for the identities of the changelogs",
+            partial(self.reader.topic_ids, {tp.topic for tp in tps}),
+        )
+        return {tp: Bounds(beginning[tp], end[tp], ids.get(tp.topic, "")) for tp in tps}
 
     async def read_from(self, offsets: Mapping[TP, int]) -> None:
         """Seek to *offsets*, and go on; the partitions are paused.

@@ -112,14 +112,17 @@ class Recovery(ChangelogReader):
     async def _begin(self, topics: Iterable[str]) -> None:
         for tp, bounds in (await self.bounds(self.partitions)).items():
             partition = self.partitions[tp]
-            local = partition.store.persisted_offset
-            position, wipe, reason = start_of(tp, local, bounds, check=self.check)
+            store = partition.store
+            position, wipe, reason = start_of(
+                tp, store.persisted_offset, bounds, check=self.check, topic_id=store.topic_id
+            )
             if reason:
                 logger.warning("Recovery: rebuilding %s[%d]: %s", *tp, reason)
             partition.begin()
             if wipe:
                 partition.wipe()
-            self.plans[tp] = PartitionPlan(position, bounds.end)
+            store.identify(bounds.topic_id)
+            self.plans[tp] = PartitionPlan(position, bounds.end, bounds.topic_id)
         await self._finish(tp for tp, plan in self.plans.items() if plan.phase is Phase.READY)
         for topic in topics:
             self.reader.route(topic, self.take)
@@ -251,6 +254,7 @@ class Recovery(ChangelogReader):
                     self.plans[tp].position,
                 )
                 self.partitions[tp].wipe()
+                self.partitions[tp].store.identify(self.plans[tp].topic_id)
             await self._read_on(rebuild)
         await self._finish(ready)
 

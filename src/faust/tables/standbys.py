@@ -107,14 +107,17 @@ class Standbys(ChangelogReader):
             partition = self.partitions.get(tp)
             if partition is None:
                 continue
-            local = partition.store.persisted_offset
-            position, wipe, reason = start_of(tp, local, bounds, check=False)
+            store = partition.store
+            position, wipe, reason = start_of(
+                tp, store.persisted_offset, bounds, check=False, topic_id=store.topic_id
+            )
             if reason:
                 logger.warning("Standby: reading %s[%d] again: %s", *tp, reason)
             partition.begin()
             if wipe:
                 partition.wipe()
-            self.plans[tp] = FollowPlan(position, bounds.end)
+            store.identify(bounds.topic_id)
+            self.plans[tp] = FollowPlan(position, bounds.end, bounds.topic_id)
         for topic in topics:
             self.reader.route(topic, self.take)
         await self.read_from({tp: self.plans[tp].position for tp in self.partitions})
@@ -221,6 +224,7 @@ class Standbys(ChangelogReader):
                 position,
             )
             self.partitions[tp].wipe()
+            self.partitions[tp].store.identify(self.plans[tp].topic_id)
         await self.read_from({tp: again[tp] for tp in again if tp in self.partitions})
 
     def _report(self) -> None:

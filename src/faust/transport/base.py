@@ -280,6 +280,13 @@ class ConsumerDriver(abc.ABC):
     async def partitions_for(self, topic: str) -> frozenset[int] | None:
         """Return the partition numbers of *topic*; None when it does not exist."""
 
+    @abc.abstractmethod
+    async def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        """Return the identities of topics: a topic that is deleted and made anew gets another one.
+
+        Topics that do not exist are left out, and all of them where the broker knows no identities (before Kafka 2.8).
+        """
+
 
 # -- producer
 

@@ -169,6 +169,10 @@ class Consumer(Service):
         """Return the next offsets to be written."""
         return await self.driver.end_offsets(tps)
 
+    async def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        """Return the identities of topics, of those that have one."""
+        return await self.driver.topic_ids(topics)
+
     def hold(self) -> None:
         """Take nothing from the driver until `release`: what is there has to be digested first."""
         self._held = True

@@ -196,6 +196,17 @@ async def _recreate(world: World) -> None:
     await producer.close()
 
 
+async def _outgrow(world: World) -> None:
+    """Deleted and made anew, with more in it than the stores have reached, of fewer keys: only the topic's id tells."""
+    await _recreate_empty(world)
+    producer = await world.producer()
+    for tp in world.tps:
+        for number in range(KEYS * 5):
+            world.append(producer, tp, f"k{number % 7}", number)
+    await producer.flush()
+    await producer.close()
+
+
 async def _recreate_empty(world: World) -> None:
     """Deleted and made anew: whatever offset a store has reached lies beyond the end."""
     await world.admin.delete_topics([world.changelog])
@@ -215,6 +226,7 @@ DAMAGE: Mapping[str, Callable[[World], Awaitable[None]]] = {
     "truncated": _grow,
     "markers": _markers,
     "recreated": _recreate,
+    "outgrown": _outgrow,
     "one-empty": _no_damage,
     "beyond": _recreate_empty,
 }

@@ -17,6 +17,7 @@ KAFKA = [
     Case("markers", "memory", 0, "latest"),
     Case("truncated", "rocksdb", 1, "earliest"),
     Case("beyond", "rocksdb", 0, "latest"),
+    Case("outgrown", "rocksdb", 1, "latest"),
 ]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]

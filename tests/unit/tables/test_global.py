@@ -159,6 +159,28 @@ async def test_11_undone_writes_are_read_anew(world: World) -> None:
         await until(lambda: table == {"kept": 1, "more": 2})
 
 
+async def test_11_others_go_on_while_a_partition_is_read_anew(world: World) -> None:
+    """What is written to other partitions meanwhile is not missed, and events may use the table again afterwards."""
+    async with worker(world) as app:
+        table = await start(app, 1)
+        log, other = world.log(TP(LOG, 1)), world.log(TP(LOG, 2))
+        for number in range(20):
+            log.append(b'"old"', b"1")
+            log.append(b'"old"', b"2")
+            await until(lambda: table.get("old") == 2)
+            log.recreate()
+            log.append(b'"one"', b"%d" % number)
+            for key in range(5):
+                other.append(b'"%d"' % key, b"%d" % number)
+                await asyncio.sleep(0.001 * (number % 4))
+            right = {"one": number, **{str(key): number for key in range(5)}}
+            await until(lambda right=right: table == right)
+        await until(lambda: app.tables["totals"].held[1].generation is not None)
+        with event_of(app.world.tasks[TP("orders", 1)]):
+            table["one"] += 1
+        assert table["one"] == 20
+
+
 async def test_11_a_changelog_that_is_made_anew(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -43,6 +43,20 @@ def test_where_to_start(
     assert (start.position, start.wipe) == (position, wipe)
 
 
+def test_another_topic_of_the_same_name() -> None:
+    """A log that has outgrown the store's offset is told by the id of its topic, before and while it is read."""
+    start = start_of(HERE, 3, Bounds(0, 5, "new"), check=True, topic_id="old")
+    assert (start.position, start.wipe) == (0, True)
+    assert "its id was old and is new" in start.reason
+    for unknown in (Bounds(0, 5), Bounds(0, 5, "old")):
+        assert not start_of(HERE, 3, unknown, check=True, topic_id="old").wipe
+    assert not start_of(HERE, 3, Bounds(0, 5, "new"), check=True).wipe
+    plan = PartitionPlan(0, 5, "old")
+    plan.slice(0, 5)
+    assert plan.confirm(Bounds(0, 9, "new")) is Verdict.REBUILD
+    assert (plan.position, plan.topic_id) == (0, "new")
+
+
 def test_a_store_ahead_of_its_log_is_an_error_with_a_remedy() -> None:
     """The error names topic, partition, both offsets and the setting that allows a rebuild."""
     with pytest.raises(ConsistencyError) as caught:
@@ -175,15 +189,17 @@ STEPS = st.one_of(
 class Reader:
     """A consumer that reads one log in slices, and a store that takes them: recovery without a loop."""
 
-    def __init__(self, log: Log, local: int | None, store: dict[bytes, bytes]) -> None:
+    def __init__(
+        self, log: Log, local: int | None, store: dict[bytes, bytes], topic_id: str
+    ) -> None:
         self.log = log
         self.store = store
-        bounds = Bounds(log.beginning, log.end)
-        start = start_of(HERE, local, bounds, check=False)
+        bounds = Bounds(log.beginning, log.end, log.topic_id)
+        start = start_of(HERE, local, bounds, check=False, topic_id=topic_id)
         if start.wipe:
             store.clear()
         self.at = start.position
-        self.plan = PartitionPlan(start.position, bounds.end)
+        self.plan = PartitionPlan(start.position, bounds.end, bounds.topic_id)
 
     def read(self, size: int, *, silent: bool) -> None:
         """Take one slice; what lies behind the last record may show in the position only."""
@@ -207,7 +223,8 @@ class Reader:
 
     def confirm(self) -> None:
         """Do what the plan says when it has come to the end, or when nothing comes."""
-        if self.plan.confirm(Bounds(self.log.beginning, self.log.end)) is Verdict.REBUILD:
+        bounds = Bounds(self.log.beginning, self.log.end, self.log.topic_id)
+        if self.plan.confirm(bounds) is Verdict.REBUILD:
             self.store.clear()
             self.at = self.plan.position
 
@@ -247,13 +264,12 @@ def test_any_log_becomes_ready_with_the_contents_of_a_fresh_read(
     log = Log()
     local: int | None = None
     store: dict[bytes, bytes] = {}
+    topic_id = ""
     for index, step in enumerate(history):
         change(log, step, cuts[index % len(cuts)])
-        if step[0] == "recreate" and local is not None:
-            local, store = None, {}  # a store of another log can be told only by its offset
         if index == kept:
-            local, store = log.end, log.contents()
-    reader = Reader(log, local, store)
+            local, store, topic_id = log.end, log.contents(), log.topic_id
+    reader = Reader(log, local, store, topic_id)
     changes = [*meanwhile, *[None] * 200]
     for turn, event in enumerate(changes):
         if reader.plan.phase is Phase.READY:
@@ -285,7 +301,7 @@ def test_a_truncation_during_recovery_leaves_nothing_stale(
     for key, value in values:
         log.append(key, value)
     whole = log.contents()
-    reader = Reader(log, None, {})
+    reader = Reader(log, None, {}, "")
     for turn in range(200):
         if reader.plan.phase is Phase.READY:
             break

@@ -420,6 +420,18 @@ async def test_a_kept_state_ahead_of_its_log_may_be_rebuilt(world: World) -> Non
         assert contents(totals) == {number: number for number in range(100, 105)}
 
 
+async def test_a_log_made_anew_that_has_outgrown_the_state(world: World, app: App) -> None:
+    """The topic's identity tells it from the one that the state is of; nothing of that is mixed in (recovery-rebalance.md 7.4)."""
+    fill(world.log(LOG), 5)
+    totals = app.Table("totals")
+    await assign(app, *ALL)
+    await app.tables.on_partitions_revoked(frozenset(ALL), lost=False)
+    world.log(LOG).recreate()
+    fill(world.log(LOG), 10, first=100)
+    await assign(app, *ALL)
+    assert contents(totals) == {number: number for number in range(100, 110)}
+
+
 async def test_a_callback_that_fails_is_reported(
     world: World, app: App, caplog: pytest.LogCaptureFixture
 ) -> None:

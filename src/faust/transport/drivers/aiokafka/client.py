@@ -32,6 +32,7 @@ from faust.exceptions import BrokerUnavailable, FaustError
 from faust.transport.base import DriverState
 from faust.transport.drivers.aiokafka.connection import Connection
 from faust.transport.drivers.aiokafka.errors import is_refusal, translate
+from faust.transport.drivers.aiokafka.protocol import TopicIds
 
 __all__ = ["Backoff", "KafkaClient", "Watch"]
 
@@ -397,6 +398,13 @@ class KafkaClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is untyped
             if answer is not None:
                 return {name: (code, rows) for code, name, _internal, rows in answer.topics}
             await asyncio.sleep(pauses.next())
+
+    async def topic_ids(self, topics: list[str]) -> dict[str, str]:
+        """Return the identities of *topics*, of those that have one; retries for as long as no node answers."""
+        pauses = Backoff()
+        while (answer := await self.ask_any(TopicIds(topics))) is None:
+            await asyncio.sleep(pauses.next())
+        return TopicIds.read(answer)
 
 
 def _describe(error: BaseException) -> str:

@@ -381,6 +381,11 @@ class Consumer(ConsumerDriver):
             return None
         raise translate(error(topic), f"cannot look up topic {topic}")
 
+    async def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        """Return the identities of topics."""
+        client = self._started()
+        return await self._thread.call(client.connection.topic_ids(list(topics)))
+
     # -- commit
 
     async def commit(self, offsets: Mapping[TP, int]) -> dict[TP, Exception | None]:

@@ -6,6 +6,7 @@ Schemas are those of Kafka's protocol guide (https://kafka.apache.org/protocol).
   another process has taken its name (FENCED_INSTANCE_ID); without it the two would evict each other for ever.
 * OffsetFetch 7 asks for stable offsets (KIP-447): an offset whose transaction is still open is not answered with the
   older one, which would make a new owner process the same records again.
+* Metadata 10 answers the identity of a topic (KIP-516), by which one that was deleted and made anew is told from the old one.
 * TxnOffsetCommit 3 carries member and generation (KIP-447): a zombie's transaction is fenced by the group.
 
 Each request still offers the versions aiokafka has, for older brokers.
@@ -13,14 +14,18 @@ Each request still offers the versions aiokafka has, for older brokers.
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
+from uuid import UUID
 
+from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.commit import (
     OffsetCommitRequest_v3,
     OffsetFetchRequest_v3,
 )
 from aiokafka.protocol.group import HeartbeatRequest_v1
+from aiokafka.protocol.metadata import MetadataRequest_v1
 from aiokafka.protocol.transaction import TxnOffsetCommitRequest_v0
 from aiokafka.protocol.types import (
     Array,
@@ -35,7 +40,13 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-__all__ = ["GroupHeartbeat", "GroupOffsetCommit", "StableOffsetFetch", "TransactionOffsetCommit"]
+__all__ = [
+    "GroupHeartbeat",
+    "GroupOffsetCommit",
+    "StableOffsetFetch",
+    "TopicIds",
+    "TransactionOffsetCommit",
+]
 
 Offsets = list[tuple[str, list[tuple[int, int, str]]]]
 """Topic, then partition, next offset and metadata."""
@@ -330,3 +341,106 @@ class TransactionOffsetCommit(Request[TxnOffsetCommitRequest_v0 | _TxnOffsetComm
             for topic, partitions, *_ in answer.errors
             for number, code, *_ in partitions
         ]
+
+
+# -- Metadata
+
+
+class _Uuid(AbstractType[UUID]):  # type: ignore[misc]
+    """Sixteen bytes."""
+
+    @classmethod
+    def encode(cls, value: UUID) -> bytes:
+        return value.bytes
+
+    @classmethod
+    def decode(cls, data: BytesIO) -> UUID:
+        return UUID(bytes=data.read(16))
+
+
+class _MetadataAnswer10(Response):  # type: ignore[misc]
+    API_KEY = 3
+    API_VERSION = 10
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            CompactArray(
+                ("node_id", Int32),
+                ("host", CompactString("utf-8")),
+                ("port", Int32),
+                ("rack", CompactString("utf-8")),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("cluster_id", CompactString("utf-8")),
+        ("controller_id", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16),
+                ("name", CompactString("utf-8")),
+                ("topic_id", _Uuid),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", CompactArray(Int32)),
+                        ("isr", CompactArray(Int32)),
+                        ("offline_replicas", CompactArray(Int32)),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("authorized_operations", Int32),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("authorized_operations", Int32),
+        ("tags", TaggedFields),
+    )
+
+
+class _Metadata10(RequestStruct):  # type: ignore[misc]
+    API_KEY = 3
+    API_VERSION = 10
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = _MetadataAnswer10
+    SCHEMA = Schema(
+        (
+            "topics",
+            CompactArray(
+                ("topic_id", _Uuid), ("name", CompactString("utf-8")), ("tags", TaggedFields)
+            ),
+        ),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_cluster_authorized_operations", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class TopicIds(Request[MetadataRequest_v1 | _Metadata10]):  # type: ignore[misc]
+    """Asks for the identities of topics."""
+
+    API_KEY = 3
+
+    def __init__(self, topics: list[str]) -> None:
+        self._topics = topics
+
+    def build(self, request_struct_class: type[Any]) -> Any:
+        """Make the request in the version agreed on."""
+        if request_struct_class.API_VERSION < 10:
+            return request_struct_class([])  # such a broker knows no identities
+        topics: list[Any] = [(UUID(int=0), topic, {}) for topic in self._topics]
+        return request_struct_class(topics, False, False, False, {})
+
+    @staticmethod
+    def read(answer: Any) -> dict[str, str]:
+        """Return the identities by topic; none are in an answer of an older version."""
+        if answer.API_VERSION < 10:
+            return {}
+        return {name: str(id) for code, name, id, *_ in answer.topics if code == 0 and id.int}

@@ -406,6 +406,11 @@ class Consumer(ConsumerDriver):
         count = await broker.call(lambda: broker.log.partitions(topic))
         return None if count is None else frozenset(range(count))
 
+    async def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        """Return the identities of topics."""
+        broker = self._open()
+        return await broker.call(lambda: broker.log.topic_ids(topics))
+
 
 def _settle(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():

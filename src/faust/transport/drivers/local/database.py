@@ -17,6 +17,7 @@ descriptor of a file drops all POSIX locks that the process has on it
 from __future__ import annotations
 
 import contextlib
+import secrets
 import sqlite3
 import threading
 import time
@@ -126,6 +127,9 @@ class Database:
         directory: Where the file lies; None: in memory.
         durable: Wait for the disk at each commit, so that a power cut loses nothing.
 
+    Attributes:
+        identity: Tells this database from every other one.
+
     Raises:
         StorageError: The directory cannot be used; the message says why and what to do.
         ImproperlyConfigured: This Python's SQLite is too old.
@@ -138,6 +142,7 @@ class Database:
                 f"Python has {sqlite3.sqlite_version}: use another Python, or Kafka"
             )
         self.directory = directory
+        self.identity: str = ""
         self._lock = threading.RLock()
         self._file = ":memory:" if directory is None else str(directory / FILE)
         with self._explained():
@@ -170,6 +175,7 @@ class Database:
             db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
             db.execute("PRAGMA wal_autocheckpoint=2000")
         _patiently(lambda: self._make_or_check(db))
+        _patiently(lambda: self._learn_identity(db))
 
     def _make_or_check(self, db: sqlite3.Connection) -> None:
         (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -193,6 +199,16 @@ class Database:
                 db.execute(statement)
             db.execute(f"PRAGMA user_version={FORMAT}")
         db.execute("COMMIT")
+
+    def _learn_identity(self, db: sqlite3.Connection) -> None:
+        """Give the database an identity, if nobody has done so."""
+        ask = "SELECT value FROM counters WHERE name='identity'"
+        if db.execute(ask).fetchone() is None:
+            db.execute(
+                "INSERT OR IGNORE INTO counters VALUES ('identity', ?)", (secrets.randbits(62),)
+            )
+        (identity,) = db.execute(ask).fetchone()
+        self.identity = f"{identity:016x}"
 
     def close(self) -> None:
         """Close the file."""

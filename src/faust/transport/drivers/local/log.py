@@ -193,6 +193,12 @@ class Log:
         """
         return self._partition(tp).id
 
+    def topic_ids(self, names: Collection[str]) -> dict[str, str]:
+        """Return the identities of those topics that exist: the database, and a number it never gives twice."""
+        rows = self.database.read("SELECT topic, id FROM partitions WHERE number=0")
+        ids = {name: number for name, number in rows if name in names}
+        return {name: f"{self.database.identity}-{number}" for name, number in ids.items()}
+
     def look_id(self, tp: TP) -> int:
         """Return the number of a partition, in any thread; errors as `id_of`."""
         rows = self.database.look(
