@@ -18,6 +18,9 @@ LATE := tests/functional/contracts tests/integration tests/functional/faults
 TESTS := $(wildcard tests/test_*.py) tests/typing tests/unit tests/fuzz tests/differential $(wildcard tests/functional/test_*.py) \
 	$(filter-out $(LATE) %__pycache__,$(patsubst %/,%,$(wildcard tests/functional/*/))) $(LATE)
 
+# Tests wait more than they compute: more processes than two cores need. One of them has Kafka to itself.
+PROCESSES ?= 3
+
 .PHONY: help demo test check lint types layers unit bench bench-short kafka docs format constraints clean
 
 help: ## print this list
@@ -28,7 +31,7 @@ demo: $(VENV)/.runtime ## count the words of a real text in a scratch directory:
 	@$(BIN)/python examples/demo.py
 
 test: check $(REFERENCE)/.ready ## lint, types, layers, then every test, also on a real Kafka (Java, Maven)
-	@$(BIN)/pytest $(TESTS)
+	@$(BIN)/pytest --numprocesses $(PROCESSES) --dist loadgroup $(TESTS)
 
 check: lint types layers ## what needs no running: lint, types, layers
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,12 +24,23 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 os.environ["APP_WEB_ENABLED"] = "no"
 """Apps of tests, and of the processes they start, open no port; tests of the web server give ``env={}``."""
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background of a script: the processes of tests would never hear Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 BROKERS = [
     pytest.param("memory", id="memory"),
     pytest.param("local", id="local"),
     pytest.param("kafka", id="kafka", marks=pytest.mark.kafka),
 ]
 """Parameters for ``broker_url`` and everything built on it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process run whatever needs Kafka, so that there is one Kafka however many processes test."""
+    for item in items:
+        if item.get_closest_marker("kafka") or "kafka_cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("kafka"))
 
 
 @pytest.fixture(scope="session")

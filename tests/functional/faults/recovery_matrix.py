@@ -316,7 +316,9 @@ async def _live(
         seconds = time.monotonic() - started
         check(_held(tables))
         if world.case.standbys:
-            _check_copies(tables, [await world.fresh(), world.full])
+            right = [await world.fresh(), world.full]
+            await until(ready, "the copies are ready", BOUND)  # one may have been read again
+            _check_copies(tables, right)
         await _process(world, apps[0], tables)
     return seconds
 
