@@ -142,15 +142,30 @@ class Asked(Generic[R]):
             faust.exceptions.ReplyLost: The app stops before the answer has come.
             faust.exceptions.ProducerSendError: The request could not be sent.
         """
-        consumer = await self._reply_consumer()
-        promise: ReplyPromise[R] = ReplyPromise(
-            self._reply_to(reply_to), correlation_id or new_correlation_id()
-        )
-        await consumer.add(promise.correlation_id, promise)
-        await self._request(
-            promise, promise.correlation_id, key, value, partition, timestamp, headers, force=True
-        )
-        return await promise
+        app = cast("CallingApp", self.app)
+        consumer = app.reply_consumer
+        topic = self._reply_to(reply_to)
+        if not consumer.reads(topic):
+            await app.maybe_start_client()
+            consumer = app.reply_consumer
+        promise: ReplyPromise[R] = ReplyPromise(topic, correlation_id or new_correlation_id())
+        if not consumer.reads(topic):
+            await consumer.read(topic)
+        consumer.expect(promise.correlation_id, promise, held=correlation_id is None)
+        try:
+            await self._request(
+                promise,
+                promise.correlation_id,
+                key,
+                value,
+                partition,
+                timestamp,
+                headers,
+                force=True,
+            )
+            return await promise
+        finally:
+            consumer.release(promise)
 
     async def ask_nowait(
         self,
@@ -194,16 +209,21 @@ class Asked(Generic[R]):
         force: bool,
     ) -> None:
         """Send a request; when it turns out that it could not be sent, the promise fails."""
-        sent = await self.send(
-            key=key,
-            value=value,
-            partition=partition,
-            timestamp=timestamp,
-            headers=headers,
-            reply_to=promise.reply_to,
-            correlation_id=correlation_id,
-            force=force,
-        )
+        request = Request(promise.reply_to, correlation_id)
+        value, headers = self._as_request(request, value, headers)
+        sent: Any = None
+        channel = self.channel
+        if isinstance(channel, Topic):
+            sent = channel.post(key, value, partition, timestamp, headers, force)
+        if sent is None:
+            sent = await channel.send(
+                key=key,
+                value=value,
+                partition=partition,
+                timestamp=timestamp,
+                headers=headers,
+                force=force,
+            )
         if isinstance(sent, Delivery):
             sent.add_failure_callback(promise.fail)
         elif isinstance(sent, asyncio.Future):  # somebody watches what is sent

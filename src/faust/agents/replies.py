@@ -63,6 +63,7 @@ class ReplyConsumer(Service):
         self._eager = eager
         self._driver: ConsumerDriver | None = None
         self._waiting: WeakValueDictionary[str, ReplyPromise[Any]] = WeakValueDictionary()
+        self._held: dict[str, ReplyPromise[Any]] = {}
         self._topics: dict[str, asyncio.Task[None]] = {}
         self._assigned: set[TP] = set()
         self._reader: asyncio.Task[None] | None = None
@@ -71,7 +72,7 @@ class ReplyConsumer(Service):
     @property
     def waiting(self) -> int:
         """Number of requests whose answer is waited for."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._held)
 
     async def on_start(self) -> None:
         """Read our own reply topic, if that was wanted."""
@@ -90,9 +91,10 @@ class ReplyConsumer(Service):
         driver, self._driver = self._driver, None
         if driver is not None:
             await driver.close()
-        for promise in list(self._waiting.values()):
+        for promise in [*self._waiting.values(), *self._held.values()]:
             promise.fail(ReplyLost("the app has stopped before the answer came"))
         self._waiting.clear()
+        self._held.clear()
 
     # -- promises
 
@@ -104,19 +106,34 @@ class ReplyConsumer(Service):
         Raises:
             ReplyLost: The app is stopping.
         """
-        if self.should_stop:
-            raise ReplyLost("the app is stopping: nobody reads answers any more")
         self.expect(correlation_id, promise)
         if not self.reads(promise.reply_to):
             await self.read(promise.reply_to)
 
-    def expect(self, correlation_id: str, promise: ReplyPromise[Any]) -> None:
-        """Give *promise* the answer to the request of that id, whose topic is being read."""
+    def expect(
+        self, correlation_id: str, promise: ReplyPromise[Any], *, held: bool = False
+    ) -> None:
+        """Give *promise* the answer to the request of that id, whose topic is being read.
+
+        With *held* the id is new, and whoever asks will `release` the promise.
+
+        Raises:
+            ReplyLost: The app is stopping.
+        """
+        if self.should_stop:
+            raise ReplyLost("the app is stopping: nobody reads answers any more")
+        if held:
+            self._held[correlation_id] = promise
+            return
         before = self._waiting.get(correlation_id)
         if before is not None and before is not promise and not before.done():
             before.add_done_callback(lambda done: _follow(promise, correlation_id, done))
             return
         self._waiting[correlation_id] = promise
+
+    def release(self, promise: ReplyPromise[Any]) -> None:
+        """Nobody waits for *promise* any more."""
+        self._held.pop(promise.correlation_id, None)
 
     def reads(self, topic: str) -> bool:
         """Say whether *topic* is being read."""
@@ -170,7 +187,9 @@ class ReplyConsumer(Service):
         try:
             answer = loads(record.value)
             correlation_id, value = answer["correlation_id"], answer["value"]
-            promise = self._waiting.pop(correlation_id, None)
+            promise = self._held.pop(correlation_id, None) or self._waiting.pop(
+                correlation_id, None
+            )
             if promise is not None:
                 promise.fulfill(correlation_id, maybe_model(value))
         except Exception as exc:

@@ -93,6 +93,12 @@ class SendingTopic(Channel[V], Generic[K, V]):
             faust.exceptions.RecordTooLarge: It does not fit a request.
             TypeError: The serializers gave no bytes.
         """
+        if schema is None and key_serializer is None and value_serializer is None:
+            posted = (
+                None if callback else self.post(key, value, partition, timestamp, headers, force)
+            )
+            if posted is not None:
+                return posted
         producer = self.app.started_producer
         if producer is None:
             producer = await self.app.maybe_start_producer()
@@ -124,6 +130,34 @@ class SendingTopic(Channel[V], Generic[K, V]):
                 self, key, value, partition, timestamp, headers, callback=callback
             )
             return settled_by(delivery, FutureMessage(message))
+        return delivery
+
+    def post(
+        self,
+        key: Any,
+        value: Any,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        headers: HeadersArg = None,
+        force: bool = False,
+    ) -> Delivery | None:
+        """Send a message if nothing has to be waited for and nobody wants to see it; else return None: use `send`.
+
+        Nothing has to be waited for when the producer runs, has room and knows the topic's partitions.
+        """
+        producer = self.app.started_producer
+        if producer is None or producer.full or self._watched():
+            return None
+        if not force and self._attach_to() is not None:
+            return None
+        name = self.get_topic_name()
+        if partition is None and not producer.knows(name):
+            return None
+        raw_key, raw_value, pairs = self._encode(key, value, headers, None, None, None)
+        if partition is None:
+            partition = producer.partition_for(name, raw_key, producer.partitions(name))
+        stamp = None if not timestamp else round(timestamp * 1000)
+        delivery: Delivery = producer.append(name, partition, raw_key, raw_value, stamp, pairs)
         return delivery
 
     # -- from synchronous code
