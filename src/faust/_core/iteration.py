@@ -399,6 +399,8 @@ class Cursor:
         True when the iteration must end.
         """
         mark(exc, lane, record)
+        lane.undecoded += 1
+        lane.fault = f"offset {record.offset}, {_kind_of(exc)}"
         await self.on_decode_error(lane, record, exc)
         self.skip(lane, record)
         self.passed -= 1  # it has never been an event
@@ -428,6 +430,12 @@ def _noted(records: Iterator[Any], tracker: AckTracker) -> Iterator[Any]:
         if record.offset >= tracker.high:  # else it was given back, and is known
             tracker.deliver(record.offset)
         yield record
+
+
+def _kind_of(exc: BaseException) -> str:
+    """Return the classes of an error and its cause: unlike their words, they tell nothing of a message."""
+    kinds = [exc] if exc.__cause__ is None else [exc, exc.__cause__]
+    return " by ".join(type(each).__name__ for each in kinds)
 
 
 def _nothing() -> None:

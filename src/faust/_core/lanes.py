@@ -147,6 +147,8 @@ class Lane:
         closed: Next offset after the last slice that was handed out whole.
         acks: False for topics whose offsets are never committed.
         taken: Events that its readers have taken, as far as anybody has counted them (sensors).
+        undecoded: Records that could not be decoded.
+        fault: What the last of them was; its content is not part of that.
         dropped: Records that a tracker holds as unfinished, of a task that died before they were handed out.
         watchers: Called with the lane and a message that was acknowledged by hand.
     """
@@ -159,12 +161,14 @@ class Lane:
         "decode_value",
         "done",
         "dropped",
+        "fault",
         "inbox",
         "limit",
         "queued",
         "taken",
         "task",
         "tracker",
+        "undecoded",
         "watchers",
     )
 
@@ -184,6 +188,8 @@ class Lane:
         self.decode_key: Callable[[Any], Any] | None = decode_key
         self.acks: bool = acks
         self.limit: int = limit
+        self.undecoded: int = 0
+        self.fault: str = ""
         self.queued: int = 0
         self.current: Any = None
         self.done: int = task.delivered

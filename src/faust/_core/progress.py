@@ -3,6 +3,9 @@
 A partition stands still when there is something to do (a record in hand, records waiting, or more at the broker than has been
 read) and the offset below which everything is finished does not move. Commits stand still when something is finished and the
 committed offset does not move. What has nothing to do gets on, by definition.
+
+A partition is *illegible* while more of its records cannot be decoded than can: they are passed over, so it does not stand still, and
+yet nothing is done.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ class Seen(NamedTuple):
         position: Next offset to be read; None: not known.
         in_hand: Records that were handed out and are not finished.
         waiting: Records that streams have not taken yet.
+        undecoded: Records that could not be decoded, so far.
     """
 
     delivered: int
@@ -34,6 +38,7 @@ class Seen(NamedTuple):
     position: int | None
     in_hand: int
     waiting: int
+    undecoded: int = 0
 
     @property
     def busy(self) -> bool:
@@ -60,9 +65,20 @@ class Progress:
         commits_still_since: The same of commits.
         in_hand_since: Since when the oldest record in hand is in hand, as far as looks can tell; the time of the last look if
             none is.
+        illegible_since: Since when most records cannot be decoded; None: most can.
+        undecoded_at: When the last one that cannot was seen.
     """
 
-    __slots__ = ("commits_still_since", "in_hand_since", "seen", "still_since", "tp")
+    __slots__ = (
+        "_owed",
+        "commits_still_since",
+        "illegible_since",
+        "in_hand_since",
+        "seen",
+        "still_since",
+        "tp",
+        "undecoded_at",
+    )
 
     def __init__(self, tp: TP, now: float) -> None:
         self.tp: TP = tp
@@ -70,6 +86,9 @@ class Progress:
         self.still_since: float = now
         self.commits_still_since: float = now
         self.in_hand_since: float = now
+        self.illegible_since: float | None = None
+        self.undecoded_at: float = now
+        self._owed = 0
 
     def look(self, seen: Seen, now: float) -> None:
         """Note what is seen now."""
@@ -86,4 +105,22 @@ class Progress:
             self.commits_still_since = now
         if before is None or before.finished != seen.finished or not seen.in_hand:
             self.in_hand_since = now
+        if before is not None:
+            self._look_for_illegible(before, seen, now)
         self.seen = seen
+
+    def _look_for_illegible(self, before: Seen, seen: Seen, now: float) -> None:
+        """Compare what could be decoded since the last look with what could not.
+
+        A record that cannot be decoded is counted first and finished later, perhaps in the next look: it is owed until then.
+        """
+        failed = max(0, seen.undecoded - before.undecoded)
+        passed = max(0, seen.finished - before.finished)
+        owed = self._owed + failed
+        good, self._owed = max(0, passed - owed), max(0, owed - passed)
+        if failed:
+            self.undecoded_at = now
+        if good > failed:
+            self.illegible_since = None
+        elif failed and self.illegible_since is None:
+            self.illegible_since = now

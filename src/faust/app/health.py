@@ -3,12 +3,15 @@
 Once a second it looks at every partition (`faust._core.progress`), and every few seconds it asks the broker how much there is.
 A partition that stands still for longer than setting ``health_stall_timeout`` is *stalled*, and the watch says what it
 waits for. With setting ``health_exit_timeout`` a worker that is stalled for longer ends, so that its partitions go to others.
+
+What it says is shown to whoever asks, so it names places, classes and offsets, and nothing of a message.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Collection, Iterable
 from time import monotonic
 from typing import Any
@@ -17,9 +20,10 @@ from mode import Service
 
 from faust._core.lanes import PartitionTask
 from faust._core.progress import Progress, Seen
+from faust.app.watchdog import Watchdog
 from faust.exceptions import Stalled
 from faust.messages import TP
-from faust.utils.stacks import place_of
+from faust.utils.stacks import place_of, place_of_thread
 
 __all__ = ["HealthWatch"]
 
@@ -32,7 +36,12 @@ ASK = 3.0
 """Seconds between two questions to the broker, and how long an answer may take."""
 
 BLOCKED = 10.0
-"""Seconds without a look after which the event loop counts as blocked."""
+"""Seconds without a beat after which the event loop counts as blocked, so that the process is worth replacing."""
+
+NO_LEASE = "membership: no heartbeat has been answered for longer than the session timeout"
+
+BEAT = 0.5
+"""Seconds between two beats."""
 
 
 class HealthWatch(Service):
@@ -43,31 +52,51 @@ class HealthWatch(Service):
 
     Attributes:
         looked_at: When (monotonic seconds) it looked last.
+        beat_at: When the event loop came round last.
         broker_gone_since: Since when the broker does not answer; None: it does.
     """
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
         self.app = app
         self.looked_at: float = monotonic()
+        self.beat_at: float = monotonic()
         self.broker_gone_since: float | None = None
         self.partitions: dict[TP, Progress] = {}
         self._ends: dict[TP, int] = {}
         self._asked_at = 0.0
         self._told: set[TP] = set()
         self._complained: dict[str, set[TP]] = {}
-        self._watching: asyncio.Task[None] | None = None
+        self._running: list[asyncio.Task[None]] = []
+        self._watchdog: Watchdog | None = None
+        self._thread = threading.get_ident()
         super().__init__(**kwargs)
 
     async def on_start(self) -> None:
         """Begin to watch."""
-        self.looked_at = monotonic()
-        self._watching = asyncio.get_running_loop().create_task(self._watch(), name="health")
+        self.looked_at = self.beat_at = monotonic()
+        self._thread = threading.get_ident()
+        loop = asyncio.get_running_loop()
+        self._running = [
+            loop.create_task(self._watch(), name="health"),
+            loop.create_task(self._beat(), name="health beat"),
+        ]
+        limit = self.app.conf.health_exit_timeout
+        if limit and self.app.in_worker:
+            self._watchdog = Watchdog(lambda: self.beat_at, limit=limit, ident=self._thread)
+            self._watchdog.start()
 
     async def on_stop(self) -> None:
         """Stop watching."""
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _beat(self) -> None:
+        while True:
+            self.beat_at = monotonic()
+            await asyncio.sleep(BEAT)
 
     async def _watch(self) -> None:
         while not self.should_stop:
@@ -126,6 +155,7 @@ class HealthWatch(Service):
             position=None if position < 0 else position,
             in_hand=task.in_hand(),
             waiting=max((lane.queued for lane in task.lanes), default=0),
+            undecoded=max((lane.undecoded for lane in task.lanes), default=0),
         )
 
     # -- judging
@@ -160,22 +190,46 @@ class HealthWatch(Service):
             reasons.append("rebalance: partitions are moving")
         elif not app.consumer_generation_id and app.topics.subscription()[0]:
             reasons.append("starting: the worker has not been given its partitions yet")
-        if self._broker_is_gone(app.conf.health_stall_timeout):
+        elif app.consumer_generation_id and monotonic() >= app.lease_until():
+            reasons.append(self._why_broker() or NO_LEASE)
+        limit = app.conf.health_stall_timeout
+        if self._broker_is_gone(limit) and self._broker_words() not in reasons:
             reasons.append(self._broker_words())
         stalled = self.stalled().items()
         reasons += [f"{tp.topic}[{tp.partition}] is stalled: {why}" for tp, why in stalled]
-        return reasons
+        reasons += [
+            f"{tp.topic}[{tp.partition}]: {why}" for tp, why in self._illegible(limit).items()
+        ]
+        return reasons + self._why_blocked(limit)
 
     def why_not_alive(self) -> list[str]:
         """Say why this process should be replaced; empty: it should not."""
-        silent = monotonic() - self.looked_at
-        if self.started and not self.should_stop and silent > BLOCKED:
-            return [f"the event loop has been blocked for {silent:.0f} s"]
-        return (
-            []
-            if self.app.crash_reason is None
-            else [f"the app has crashed: {self.app.crash_reason!r}"]
-        )
+        if self.app.crash_reason is not None:
+            return [f"the app has crashed: {self.app.crash_reason!r}"]
+        return self._why_blocked(BLOCKED)
+
+    def _why_blocked(self, limit: float) -> list[str]:
+        """Say that the event loop is blocked, if it is; only who runs in another thread gets to see that."""
+        silent = monotonic() - self.beat_at
+        if not self.started or self.should_stop or silent <= limit:
+            return []
+        place = place_of_thread(self._thread)
+        return [f"the event loop has been blocked for {silent:.0f} s: it is at {place}"]
+
+    def _illegible(self, limit: float) -> dict[TP, str]:
+        """Return the partitions of which most records could not be decoded for so many seconds, and still cannot."""
+        found = {}
+        for tp, progress in self.partitions.items():
+            since, now = progress.illegible_since, self.looked_at
+            if since is not None and now - since > limit >= now - progress.undecoded_at:
+                found[tp] = f"decoding: most records cannot be decoded, the last {self._faults(tp)}"
+        return found
+
+    def _faults(self, tp: TP) -> str:
+        consumer = self.app.consumer_or_none()
+        task = None if consumer is None else consumer.tasks.get(tp)
+        lanes = [] if task is None else task.lanes
+        return "; ".join(lane.fault for lane in lanes if lane.fault) or "of them is gone"
 
     def table(self) -> list[dict[str, Any]]:
         """Return a row for each partition: offsets, lag, and for how many seconds it has stood still."""
@@ -276,7 +330,7 @@ class HealthWatch(Service):
         if self.broker_gone_since is not None:
             return self._broker_words()
         if monotonic() >= self.app.lease_until():
-            return "membership: no heartbeat has been answered for longer than the session timeout"
+            return NO_LEASE
         return None
 
     def _why(self, progress: Progress) -> str:

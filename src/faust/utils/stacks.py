@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-__all__ = ["LIBRARIES", "frames_of", "innermost", "place_of"]
+__all__ = ["LIBRARIES", "frames_of", "innermost", "place_of", "place_of_thread"]
 
 LIBRARIES = (
     str(Path(__file__).resolve().parents[1]),
@@ -37,6 +38,20 @@ def place_of(coroutine: Any) -> str | None:
     frames = frames_of(coroutine)
     if not frames:
         return None
+    return _innermost_of(frames)
+
+
+def place_of_thread(ident: int) -> str | None:
+    """Say where a thread is, as `place_of` does; None: there is no such thread."""
+    frames: list[FrameType] = []
+    frame = sys._current_frames().get(ident)
+    while frame is not None:
+        frames.insert(0, frame)
+        frame = frame.f_back
+    return _innermost_of(frames) if frames else None
+
+
+def _innermost_of(frames: Sequence[FrameType | Any]) -> str:
     return innermost(
         [(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name) for frame in frames]
     )

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,17 +16,19 @@ import pytest
 
 from faust._core.progress import Progress, Seen
 from faust.messages import TP
+from faust.serializers import codecs
 from tests.support.apps import eventually
 from tests.support.kafka import KafkaCluster
 from tests.support.processes import start_python
 from tests.support.web import Client, served, web_app
 
 HERE = Path(__file__).name
-HANGS_AT = 1 + next(
-    number
-    for number, line in enumerate(Path(__file__).read_text().splitlines())
-    if line.endswith("# here it hangs")
-)
+
+
+def line_of(remark: str) -> int:
+    """Return the number of the line of this file that ends with a remark."""
+    lines = Path(__file__).read_text().splitlines()
+    return 1 + next(number for number, line in enumerate(lines) if line.endswith(f" {remark}"))
 
 
 def seen(**changes: Any) -> Seen:
@@ -54,6 +60,26 @@ def test_what_standing_still_is() -> None:
     assert after(*[seen(committed=3)] * 5) == (0, 4)
     assert after(*[seen(committed=i) for i in range(5)]) == (0, 0)
     assert after(*[seen(position=None, end=None)] * 5) == (0, 0)
+
+
+def illegible(*looks: tuple[int, int]) -> float | None:
+    """Look once per second at how much is finished and how much could not be decoded; return since when most could not."""
+    progress = Progress(TP("t", 0), 0.0)
+    for second, (finished, undecoded) in enumerate(looks, 1):
+        progress.look(seen(finished=finished, undecoded=undecoded), float(second))
+    return progress.illegible_since
+
+
+def test_what_illegible_is() -> None:
+    """Since when most records cannot be decoded: they are counted a moment before they are finished."""
+    assert illegible((0, 0), (5, 0), (9, 1)) is None
+    assert illegible((0, 0), (5, 5), (9, 9)) == 2
+    assert illegible((0, 0), (4, 5), (9, 9), (10, 10)) == 2
+    assert illegible((0, 0), (4, 5), (5, 5), (5, 5)) == 2
+    assert illegible((0, 0), (5, 5), (6, 5)) is None
+    assert illegible((0, 0), (10, 5), (20, 10)) == 2  # half are markers of transactions
+    assert illegible((0, 0), (5, 5), (20, 6), (21, 7)) == 4
+    assert illegible((0, 9), (5, 2), (6, 2)) is None  # the readers were made anew
 
 
 def hanging_app(**options: Any) -> tuple[Any, Any, asyncio.Event]:
@@ -103,7 +129,7 @@ async def test_a_hung_agent() -> None:
     async with served(app) as client:
         await (await topic.send(value="hang"))
         shown = await became(client, 503, "work[0] is stalled: agent: worker waits at")
-        assert f"{HERE}:{HANGS_AT} in work" in shown["reasons"][0]
+        assert f"{HERE}:{line_of('here it hangs')} in work" in shown["reasons"][0]
         (row,) = [row for row in shown["partitions"] if row["topic"] == "work"]
         assert row["still_for"] >= 1.0
         assert (await client.json("/health/live"))[0] == 200
@@ -155,16 +181,115 @@ async def test_a_broker_that_is_gone(
         await became(client, 200, timeout=40.0)
 
 
-async def test_a_blocked_loop_is_seen_from_the_thread() -> None:
-    """With web_in_thread `/health/live` answers 503 while the loop of the app is blocked."""
-    app, _, _ = hanging_app(web_in_thread=True)
+async def test_a_blocked_loop_is_seen_from_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With web_in_thread a blocked loop is told, ready first and then live, with the place; both are over with it."""
+    monkeypatch.setattr("faust.app.health.BLOCKED", 2.0)
+    app, topic, _ = hanging_app(web_in_thread=True)
+
+    @app.agent(app.topic("block", value_type=float, partitions=1, internal=True))
+    async def blocker(stream: Any) -> None:
+        async for seconds in stream:
+            time.sleep(seconds)  # noqa: ASYNC251 - here it blocks
+
+    told: dict[str, list[str]] = {"ready": [], "live": []}
+    over = threading.Event()
+
+    def probe() -> None:
+        while not over.wait(0.1):
+            for name, reasons in told.items():
+                url = f"http://127.0.0.1:{app.conf.web_port}/health/{name}"
+                try:
+                    urllib.request.urlopen(url, timeout=5).close()
+                except urllib.error.HTTPError as exc:
+                    reasons += json.loads(exc.read())["reasons"]
+                    exc.close()
 
     async with served(app) as client:
+        await became(client, 200)
+        probing = threading.Thread(target=probe)
+        probing.start()
+        await app.send("block", value=4.0)
+        await asyncio.sleep(0.5)
+        await became(client, 200)
+        over.set()
+        await asyncio.to_thread(probing.join)
         assert (await client.json("/health/live"))[0] == 200
-        app.health.looked_at = time.monotonic() - 3600
-        status, shown = await client.json("/health/live")
-        assert status == 503
-        assert "blocked" in shown["reasons"][0]
+    place = f"{HERE}:{line_of('here it blocks')} in blocker"
+    for name, after_ in (("ready", 1), ("live", 2)):
+        blocked = [words for words in told[name] if "the event loop has been blocked" in words]
+        assert blocked[0].startswith(f"the event loop has been blocked for {after_} s")
+        assert blocked[-1].endswith(f"it is at {Path(__file__).parent}/{place}")
+
+
+class Flaky(codecs.Codec):
+    """A codec that cannot decode while it is broken, like one whose schema registry is gone."""
+
+    broken = False
+
+    def _loads(self, s: bytes) -> Any:
+        if self.broken:
+            raise ConnectionError(f"no registry; and the message was {s!r}")
+        return s.decode()
+
+    def _dumps(self, s: Any) -> bytes:
+        return str(s).encode()
+
+
+async def test_a_deserializer_that_raises() -> None:
+    """A partition of which nothing can be decoded any more is told, without words of messages; one bad message is not."""
+    app, _, _ = hanging_app(web_stats_enabled=True)
+    flaky = Flaky()
+    topic = app.topic("flaky", value_serializer=flaky, value_type=str, partitions=1, internal=True)
+    got: list[str] = []
+
+    @app.agent(topic)
+    async def reader(stream: Any) -> None:
+        async for value in stream:
+            got.append(value)
+
+    async with served(app) as client:
+        await became(client, 200)
+        flaky.broken = True
+        await topic.send(value="secret-1")
+        await asyncio.sleep(2.5)  # one bad message is no reason, however long nothing else comes
+        await became(client, 200)
+        sending = asyncio.ensure_future(feed(topic))
+        shown = await became(client, 503, "flaky[0]: decoding: most records cannot be decoded")
+        assert "secret" not in str(shown)
+        assert "ValueDecodeError by ConnectionError" in shown["reasons"][0]
+        assert (await client.json("/health/live"))[0] == 200
+        flaky.broken = False
+        await became(client, 200)
+        sending.cancel()
+    assert got
+    assert "secret-1" not in got
+
+
+async def feed(topic: Any) -> None:
+    """Send ten messages a second."""
+    while True:
+        await topic.send(value="secret-2")
+        await asyncio.sleep(0.1)
+
+
+@pytest.mark.kafka
+async def test_a_broker_that_bounces(topic_name: Callable[..., str]) -> None:
+    """A broker that is down for longer than the limit is told; when it is back the worker is ready and gets on by itself."""
+    cluster = KafkaCluster()
+    await asyncio.to_thread(cluster.start)
+    try:
+        app, topic, _ = hanging_app(broker=cluster.url, id=topic_name())
+        async with served(app) as client:
+            await became(client, 200, timeout=40.0)
+            await asyncio.to_thread(cluster.kill)
+            await became(client, 503, "broker: it has not answered for")
+            assert (await client.json("/health/live"))[0] == 200
+            await asyncio.to_thread(cluster.restart)
+            await became(client, 200, timeout=60.0)
+            await (await topic.send(value="a"))
+            await eventually(lambda: app.health.table()[0]["lag"] == 0)
+    finally:
+        await asyncio.to_thread(cluster.close)
 
 
 PROGRAM = """
@@ -197,3 +322,13 @@ def test_a_worker_that_stands_still_ends(tmp_path: Path) -> None:
     assert (
         "The worker ends: nothing has moved for more than 2 s (setting health_exit_timeout)" in said
     )
+
+
+def test_a_worker_whose_loop_is_blocked_ends(tmp_path: Path) -> None:
+    """With health_exit_timeout a worker whose event loop does not come round ends, too, and says where it is."""
+    program = PROGRAM.replace("await asyncio.sleep(3600)", "__import__('time').sleep(3600)")
+    with start_python(program, str(tmp_path / "data"), "worker", "-l", "info") as process:
+        assert process.wait(60) == 1
+        said = "\n".join(process.errors)
+    assert "The worker ends: its event loop has been blocked for 3 s" in said
+    assert "in work" in said.splitlines()[-1]
