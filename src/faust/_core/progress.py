@@ -4,8 +4,8 @@ A partition stands still when there is something to do (a record in hand, record
 read) and the offset below which everything is finished does not move. Commits stand still when something is finished and the
 committed offset does not move. What has nothing to do gets on, by definition.
 
-A partition is *illegible* while more of its records cannot be decoded than can: they are passed over, so it does not stand still, and
-yet nothing is done.
+A partition is *illegible* while more of its records cannot be decoded than can: they are passed over, so it does not stand still,
+and yet nothing is done.
 """
 
 from __future__ import annotations

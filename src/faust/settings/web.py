@@ -124,7 +124,8 @@ class WorkerSettings(SettingsTable, section=SectionType.WORKER):
     """
 
     health_exit_timeout: Param[Any, float | None] = Seconds(default=None, env="HEALTH_EXIT_TIMEOUT")
-    """How long a partition may stand still, or the broker be silent, before the worker ends with status 1.
+    """How long a partition may stand still, the broker be silent, or the event loop be blocked, before the worker ends with
+    status 1.
 
     Its partitions go to other workers then. None or 0: it stays.
     """

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import faust
 from faust._core.progress import Progress, Seen
 from faust.messages import TP
 from faust.serializers import codecs
@@ -82,7 +83,7 @@ def test_what_illegible_is() -> None:
     assert illegible((0, 9), (5, 2), (6, 2)) is None  # the readers were made anew
 
 
-def hanging_app(**options: Any) -> tuple[Any, Any, asyncio.Event]:
+def hanging_app(**options: Any) -> tuple[faust.App, Any, asyncio.Event]:
     """Make an app whose agent hangs in an await at the value ``hang`` until the event is set."""
     app = web_app(health_stall_timeout=1.0, topic_partitions=1, **options)
     topic = app.topic("work", value_type=str, partitions=1, internal=True)
@@ -184,9 +185,10 @@ async def test_a_broker_that_is_gone(
 async def test_a_blocked_loop_is_seen_from_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """With web_in_thread a blocked loop is told, ready first and then live, with the place; both are over with it."""
     monkeypatch.setattr("faust.app.health.BLOCKED", 2.0)
-    app, topic, _ = hanging_app(web_in_thread=True)
+    app, _, _ = hanging_app(web_in_thread=True)
+    block: Any = app.topic("block", value_type=float, partitions=1, internal=True)
 
-    @app.agent(app.topic("block", value_type=float, partitions=1, internal=True))
+    @app.agent(block)
     async def blocker(stream: Any) -> None:
         async for seconds in stream:
             time.sleep(seconds)  # noqa: ASYNC251 - here it blocks
@@ -196,12 +198,12 @@ async def test_a_blocked_loop_is_seen_from_the_thread(monkeypatch: pytest.Monkey
 
     def probe() -> None:
         while not over.wait(0.1):
-            for name, reasons in told.items():
+            for name in told:
                 url = f"http://127.0.0.1:{app.conf.web_port}/health/{name}"
                 try:
                     urllib.request.urlopen(url, timeout=5).close()
                 except urllib.error.HTTPError as exc:
-                    reasons += json.loads(exc.read())["reasons"]
+                    told[name] += json.loads(exc.read())["reasons"]
                     exc.close()
 
     async with served(app) as client:
@@ -239,7 +241,9 @@ async def test_a_deserializer_that_raises() -> None:
     """A partition of which nothing can be decoded any more is told, without words of messages; one bad message is not."""
     app, _, _ = hanging_app(web_stats_enabled=True)
     flaky = Flaky()
-    topic = app.topic("flaky", value_serializer=flaky, value_type=str, partitions=1, internal=True)
+    topic: Any = app.topic(
+        "flaky", value_serializer=flaky, value_type=str, partitions=1, internal=True
+    )
     got: list[str] = []
 
     @app.agent(topic)
