@@ -1,9 +1,9 @@
 """Acceptance 6 of issue 7, pain row 1: what makes workers stand still is told by `/health/ready`, and is over after the cure.
 
 A cluster of three nodes, a worker with eight partitions, and somebody who sends all the time. In turn: heartbeats are not
-answered, the coordinator goes away, a broker bounces, all brokers go away, the deserializer raises, an agent hangs in an await. Each is
-told with the right reason within the limit; when it is over, everything that was sent is processed within `PATIENCE` seconds without a
-restart.
+answered, the coordinator goes away, a broker bounces, all brokers go away, the deserializer raises, an agent hangs in an await.
+Each is told with the right reason within the limit; when it is over, everything that was sent is processed within `PATIENCE`
+seconds without a restart.
 
 By hand, as often as wanted, in random order::
 
