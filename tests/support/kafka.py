@@ -5,9 +5,10 @@ Java 17 runs them. Each node is broker and controller at once (KRaft) and listen
 ports, so any number of clusters live side by side. A cluster's data is thrown away with it, its
 processes end with ours (see `tests.support.processes`).
 
-Four doors per node: plain text for everybody; SASL with two users: `ADMIN` may do everything, `GUEST`
+Five doors per node: plain text for everybody; SASL with two users: `ADMIN` may do everything, `GUEST`
 (PLAIN only) what `KafkaCluster.allow` lets it do; TLS, with certificates of an authority made for the
-cluster, which a client may answer with one of its own and be `ADMIN`; and SASL within TLS. What is not Kafka's default, for
+cluster, which a client may answer with one of its own and be `ADMIN`; SASL within TLS; and plain text at an address
+where nobody listens unless a test puts a proxy there (`KafkaCluster.behind`). What is not Kafka's default, for
 speed in tests: rebalances start at once, sessions may be as short as one second, a broker that died
 may come back after five, internal topics have four partitions, compaction and transaction timeouts
 are looked after twice a second, and a topic that somebody asks for is created with 8 partitions.
@@ -117,9 +118,15 @@ class _Node:
     def __init__(self, number: int, directory: Path) -> None:
         self.number = number
         self.directory = directory
-        self.port, self.sasl_port, self.ssl_port, self.sasl_ssl_port, self.controller_port = (
-            free_ports(5)
-        )
+        (
+            self.port,
+            self.sasl_port,
+            self.ssl_port,
+            self.sasl_ssl_port,
+            self.controller_port,
+            self.behind_port,
+            self.proxied_port,
+        ) = free_ports(7)
         self.properties = directory / "server.properties"
         self.log = directory / "server.log"
         self._popen: subprocess.Popen[bytes] | None = None
@@ -248,6 +255,21 @@ class KafkaCluster:
         return [f"kafka://127.0.0.1:{node.port}" for node in self._nodes]
 
     @property
+    def size(self) -> int:
+        """How many nodes there are."""
+        return len(self._nodes)
+
+    @property
+    def behind(self) -> list[tuple[int, int]]:
+        """Per node the port that a proxy must listen on for `proxied_url`, and the port it must pass on to."""
+        return [(node.proxied_port, node.behind_port) for node in self._nodes]
+
+    @property
+    def proxied_url(self) -> str:
+        """``kafka://`` URLs of the doors behind proxies, joined by ``;``."""
+        return ";".join(f"kafka://127.0.0.1:{node.proxied_port}" for node in self._nodes)
+
+    @property
     def sasl_url(self) -> str:
         """``kafka://`` URL of the door that asks for a password (SASL_PLAINTEXT)."""
         return f"kafka://127.0.0.1:{self._nodes[0].sasl_port}"
@@ -353,6 +375,21 @@ class KafkaCluster:
     def _chosen(self, number: int | None) -> list[_Node]:
         return self._nodes if number is None else [self._nodes[number - 1]]
 
+    def coordinator(self, group: str) -> int:
+        """Return the number of the node that coordinates a group (protocol: FindCoordinator, version 0)."""
+        for node in self._nodes:
+            answer = _ask(node.port, api=10, version=0, body=_text(group))
+            if len(answer) >= 10 and not struct.unpack(">h", answer[4:6])[0]:
+                return int(struct.unpack(">i", answer[6:10])[0])
+        raise RuntimeError(f"no node knows the coordinator of {group}")
+
+    def elect_leaders(self) -> None:
+        """Give every partition its preferred leader (protocol: ElectLeaders, version 1; KIP-460)."""
+        preferred, every_partition, timeout_ms = 0, -1, 10_000
+        body = struct.pack(">bii", preferred, every_partition, timeout_ms)
+        if not any(_ask(node.port, api=43, version=1, body=body) for node in self._nodes):
+            raise RuntimeError("no node has elected leaders")
+
     def allow(self, user: str, topic: str) -> None:
         """Let a SASL user do everything with one topic (protocol: CreateAcls, version 1)."""
         literal, all_operations, allowed, topic_resource = 3, 2, 3, 2
@@ -425,7 +462,7 @@ class KafkaCluster:
             "inter.broker.listener.name": "PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": (
-                "PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT"
+                "PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT"
             ),
             "sasl.enabled.mechanisms": ",".join(("PLAIN", "OAUTHBEARER", *SCRAM)),
             **_logins("sasl"),
@@ -483,8 +520,10 @@ def _node_properties(node: _Node, voters: str) -> dict[str, str]:
     return {
         "node.id": str(node.number),
         "controller.quorum.voters": voters,
-        "listeners": f"{doors},CONTROLLER://127.0.0.1:{node.controller_port}",
-        "advertised.listeners": doors,
+        "listeners": (
+            f"{doors},PROXIED://127.0.0.1:{node.behind_port},CONTROLLER://127.0.0.1:{node.controller_port}"
+        ),
+        "advertised.listeners": f"{doors},PROXIED://127.0.0.1:{node.proxied_port}",
         "log.dirs": str(node.directory / "data"),
     }
 

@@ -18,6 +18,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from mode import Service
@@ -284,6 +285,10 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         Offsets that are to be committed afterwards must have been noted before this is called. Keys that are changed
         while it runs are part of the next flush.
 
+        While our membership of the group is not certain nothing is sent (rule C17): others may own the partitions, and a
+        changelog in which the past comes after the present says the past. The keys stay changed until the membership is
+        confirmed, or the partitions are lost and what was changed with them.
+
         Raises:
             ProducerSendError: A record was not accepted; also one that is not ours, since the producer reports a
                 failure only once.
@@ -297,7 +302,10 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
             if not flushes:
                 return
             try:
-                await self._send(flushes)
+                if not await self._send(flushes):
+                    for flush in flushes:
+                        flush.undo()
+                    return
                 for flush in flushes:
                     await flush.settle()
             except BaseException:
@@ -313,14 +321,20 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
             if partition.dirty and partition.generation is not None
         ]
 
-    async def _send(self, flushes: list[PartitionFlush]) -> None:
-        producer = self.app.producer
+    async def _send(self, flushes: list[PartitionFlush]) -> bool:
+        """Append everything and wait for the broker; False: our membership became uncertain before that."""
+        producer, lease_until = self.app.producer, self.app.lease_until
         for flush in flushes:
+            if monotonic() >= lease_until():
+                return False
             while flush.append_some(producer.append, AT_ONCE):
                 await asyncio.sleep(0)
                 if producer.full:
                     await producer.wait_room()
+                if monotonic() >= lease_until():
+                    return False
         await producer.flush()
+        return True
 
     async def _sync(self) -> None:
         """Wait until what close callbacks have sent is acknowledged."""

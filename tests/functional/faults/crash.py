@@ -36,8 +36,8 @@ from pathlib import Path
 import orjson
 
 from faust.messages import TP
+from faust.testing.faults.observer import Observer, tps_of
 from tests.functional.faults.counting_app import PARTITIONS, SESSION_TIMEOUT
-from tests.functional.faults.observer import Observer, tps_of
 from tests.support.kafka import KafkaCluster
 from tests.support.processes import PythonProcess, start_python
 

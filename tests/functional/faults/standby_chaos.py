@@ -26,8 +26,8 @@ from typing import Any
 import orjson
 
 from faust.messages import TP
+from faust.testing.faults.observer import Observer, tps_of
 from tests.functional.faults.counting_app import PARTITIONS, SESSION_TIMEOUT
-from tests.functional.faults.observer import Observer, tps_of
 from tests.functional.faults.rebalance import broker_of
 from tests.support.driving import until
 from tests.support.processes import PythonProcess, start_python

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from faust.messages import TP
-from tests.functional.faults.observer import Observer, tps_of
+from faust.testing.faults.observer import Observer, tps_of
 from tests.functional.faults.slow_app import PARTITIONS
 from tests.support.processes import PythonProcess, start_python
 

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from faust.messages import TP
+from faust.testing.faults.observer import Observer
 from faust.transport.base import ConsumerOptions
-from tests.functional.faults.observer import Observer
 from tests.support.driving import Reader, open_transport
 from tests.support.processes import start_python
 
@@ -15,7 +15,7 @@ RECORDS = 4_000
 
 WRITER = """
 import asyncio, sys
-from tests.functional.faults.observer import Observer
+from faust.testing.faults.observer import Observer
 
 async def write():
     async with Observer(sys.argv[1], "nobody") as observer:

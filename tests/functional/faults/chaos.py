@@ -1,0 +1,612 @@
+"""Acceptances 1, 2, 3 and 8 of issue 8: numbered events flow through an app, everything that can go wrong does.
+
+One run is one line::
+
+    python -m tests.functional.faults.chaos --guarantee exactly_once --app count --broker kafka --seed 7
+    python -m tests.functional.faults.chaos --app pipe --broker cluster --catalogue 100 --seed 1
+    python -m tests.functional.faults.chaos --app group --broker kafka --minutes 60 --rate 20000 --kinds join --pause 60
+
+The report ends with the line that repeats it. ``--plan`` takes the faults themselves, as a report has written them
+(`faust.testing.faults.Plan`).
+
+What is promised, and checked with a reader that sees only what was committed:
+
+* every number comes out at least once; with ``exactly_once`` exactly once;
+* the numbers of a key come out in order (``pipe``, ``count``, ``group``; answers have no keys);
+* at least once: what comes out again is no more than what was finished and not committed when something went wrong;
+* the changelog holds the recomputed truth, or (at least once) no less, and no more than that surplus;
+* a fresh worker, without local data, recovers the very contents of the changelog;
+* no worker ends by itself, and SIGTERM ends one with 0;
+* with ``--catalogue`` everything is processed and committed 30 s after the end of each fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import json
+import shlex
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from faust.messages import TP, Slice
+from faust.testing.faults import (
+    BROKER_KINDS,
+    NET_KINDS,
+    WORKER_KINDS,
+    Crew,
+    Ledger,
+    NotReached,
+    Observer,
+    Outcome,
+    Plan,
+    Proxy,
+    Step,
+    Usage,
+    World,
+    compare_table,
+    play,
+    tps_of,
+)
+from tests.functional.faults.chaos_app import (
+    COMMIT_INTERVAL,
+    KEYS,
+    PARTITIONS,
+    SESSION_TIMEOUT,
+    WINDOW,
+    group_of,
+)
+from tests.support.kafka import KafkaCluster
+from tests.support.processes import ROOT
+
+__all__ = ["CATCH_UP", "Report", "Scene", "run"]
+
+APP = Path(__file__).with_name("chaos_app.py")
+CATCH_UP = 30.0
+"""Seconds from the end of a fault within which all must be processed."""
+SAMPLE = 0.25
+"""Seconds between two looks at what is finished and not committed."""
+APP_KINDS: Mapping[str, tuple[float, float]] = {"hang": (1.0, 6.0), "poison": (0.0, 0.0)}
+"""Faults of the application itself: an agent that hangs in an await, a record that cannot be decoded."""
+REPLY_TO, CORRELATION_ID = "Faust-Ag-ReplyTo", "Faust-Ag-CorrelationId"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What is run. Times are in seconds."""
+
+    app: str = "pipe"
+    guarantee: str = "at_least_once"
+    store: str = "memory"
+    standbys: int = 0
+    workers: int = 3
+    events: int = 300_000
+    rate: float = 5_000.0
+    plan: Plan = field(default_factory=lambda: Plan(()))
+    catch_up: bool = False
+    """Wait after each fault until everything is processed, at most `CATCH_UP` seconds."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing may come out twice."""
+        return self.guarantee == "exactly_once"
+
+
+@dataclass
+class Report:
+    """What came out; `problems` is empty when all promises were kept."""
+
+    scene: Scene
+    outcomes: list[Outcome] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    ledger: Ledger = field(default_factory=Ledger)
+    allowed: float = 0.0
+    """Doubles that at least once allows: what was finished and not committed, summed over the faults."""
+    surplus: float = 0.0
+    sent: int = 0
+    seconds: float = 0.0
+    stops: list[float] = field(default_factory=list)
+    usage: list[tuple[float, dict[str, Usage]]] = field(default_factory=list)
+    delays: list[float] = field(default_factory=list)
+    """Seconds from sending to seeing, sampled."""
+    again: str = ""
+
+    def __str__(self) -> str:
+        scene, ledger = self.scene, self.ledger
+        resumed = sorted(o.resumed for o in self.outcomes if o.resumed is not None)
+        title = f"{scene.app}, {scene.guarantee}, {scene.store}, standbys {scene.standbys}:"
+        title += f" {self.sent:,} events, {len(self.outcomes)} faults, {self.seconds:.0f} s"
+        counts = f"  lost {ledger.lost}, doubled {ledger.doubled:,}"
+        counts += "" if scene.exact else f" (at most {self.allowed:,.0f} are allowed)"
+        counts += f", out of order {ledger.disordered}, invented {ledger.invented}, table surplus {self.surplus:,.0f}"
+        lines = [title, *(f"  {outcome}" for outcome in self.outcomes), counts]
+        if resumed:
+            lines.append(
+                f"  caught up after a fault: median {resumed[len(resumed) // 2]:.1f} s, at most {resumed[-1]:.1f} s"
+            )
+        if self.stops:
+            lines.append(
+                f"  {len(self.stops)} SIGTERMs, the longest stop took {max(self.stops):.1f} s"
+            )
+        lines += self._growth()
+        lines += [f"  PROBLEM: {problem}" for problem in self.problems] or ["  no problem"]
+        return "\n".join([*lines, f"  again: {self.again}"])
+
+    def _growth(self) -> list[str]:
+        """Compare the first third of a long run with the last."""
+        if len(self.usage) < 30:
+            return []
+        third = len(self.usage) // 3
+        rows = []
+        for what in ("memory", "files", "threads"):
+            first, last = (
+                max(getattr(u, what) for _, each in part for u in each.values())
+                for part in (self.usage[third : 2 * third], self.usage[-third:])
+            )
+            rows.append(
+                f"  {what} of a worker, at most: {first:,.0f} in the second third, {last:,.0f} in the last"
+            )
+        return rows
+
+
+class Trial:
+    """One run of a scene."""
+
+    def __init__(
+        self,
+        scene: Scene,
+        url: str,
+        workers_url: str,
+        directory: Path,
+        *,
+        brokers: KafkaCluster | None = None,
+        proxies: Sequence[Proxy] = (),
+    ) -> None:
+        self.scene = scene
+        self.report = Report(scene, ledger=Ledger())
+        self.name = f"chaos-{uuid.uuid4().hex[:8]}"
+        self.directory = directory
+        self.source = tps_of(f"{self.name}-in", PARTITIONS)
+        self.output = tps_of(f"{self.name}-out", PARTITIONS)
+        self.changelog = tps_of(f"{self.name}-counts-changelog", PARTITIONS)
+        self.inputs = list(self.source)
+        if scene.app == "group":
+            self.inputs += tps_of(f"{self.name}-grouped", PARTITIONS)
+        self.poisoned = dict.fromkeys(range(PARTITIONS), 0)
+        self.committed: dict[TP, int] = dict.fromkeys(self.inputs, 0)
+        self._tail = 0.0
+        self._unsafe_until = 0.0
+        self._sent_at: dict[int, float] = {}
+        self._url = url
+        self.observer = Observer(url, self.name)
+        self.reader = Observer(url, self.name, read_committed=True, on_slice=self._saw)
+        self.observer.replication = brokers.size if brokers is not None else 1
+        python = [sys.executable, "-u", str(APP), "-l", "info", "worker"]
+        self.crew = Crew(python, directory, env=self._env(workers_url), cwd=ROOT)
+        self.world = World(
+            self.crew,
+            group=self.name,
+            brokers=brokers,
+            proxies=proxies,
+            more={"hang": self._hang, "poison": self._poison},
+        )
+
+    def _env(self, url: str) -> dict[str, str]:
+        scene = self.scene
+        settings = {
+            "table_standby_replicas": scene.standbys,
+            "store": f"{scene.store}://",
+            "processing_guarantee": scene.guarantee,
+            "topic_replication_factor": self.observer.replication,
+            **scene.settings,
+        }
+        return {
+            "BROKER_URL": url,
+            "FAULTS_NAME": self.name,
+            "FAULTS_APP": scene.app,
+            "FAULTS_CONTROL": str(self.directory),
+            "FAULTS_SETTINGS": json.dumps(settings),
+        }
+
+    # -- the run
+
+    async def run(self) -> Report:
+        """Run the whole scene."""
+        began = time.monotonic()
+        async with self.observer, self.reader:
+            await self._create()
+            helpers: list[asyncio.Task[None]] = []
+            try:
+                for name in [self.crew.hire() for _ in range(self.scene.workers)]:
+                    await self.crew.ready(name)
+                feeding = asyncio.create_task(self._feed())
+                helpers = [feeding, *map(asyncio.create_task, (self._read(), self._sample()))]
+                await self._suffer(feeding)
+                await feeding
+                await self.caught_up(120.0)
+                await self.crew.end()
+            except (NotReached, TimeoutError) as exc:
+                self.report.problems.append(f"{type(exc).__name__}: {exc}")
+            finally:
+                for helper in helpers:
+                    helper.cancel()
+                await asyncio.gather(*helpers, return_exceptions=True)
+                self.crew.close()
+            await self._close_books()
+        self.report.seconds = time.monotonic() - began
+        return self.report
+
+    async def _create(self) -> None:
+        for tps in (self.source, self.output):
+            await self.observer.create(tps[0].topic, PARTITIONS)
+        await self.reader.follow(self.output)
+
+    async def _suffer(self, feeding: asyncio.Task[None]) -> None:
+        """Carry out the plan while events flow; what is left of it when they end is left out."""
+        wait = self.caught_up if self.scene.catch_up else None
+        playing = asyncio.create_task(self._play(wait))
+        ending = {playing} if self.scene.catch_up else {playing, feeding}
+        await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+        if not playing.done():
+            playing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await playing
+        if self.scene.catch_up:
+            self._stop_feeding = True
+
+    async def _play(self, wait: Callable[[], Awaitable[None]] | None) -> None:
+        number = itertools.count(1)
+
+        def begins(step: Step) -> None:
+            self._begin(step)
+            told = f"  {next(number)}/{len(self.scene.plan)} {step}"
+            print(told, file=sys.stderr, flush=True)
+
+        await play(
+            self.world, self.scene.plan, self.report.outcomes, caught_up=wait, on_begin=begins
+        )
+
+    _stop_feeding = False
+
+    async def _feed(self) -> None:
+        """Send the numbers at a steady rate."""
+        producer, topic, rate = self.observer.producer, self.source[0].topic, self.scene.rate
+        began, reply = time.monotonic(), self.output[0].topic.encode()
+        report, rpc = self.report, self.scene.app == "rpc"
+        while report.sent < self.scene.events and not self._stop_feeding:
+            due = min(self.scene.events, int((time.monotonic() - began) * rate))
+            for number in range(report.sent, due):
+                key = number % KEYS
+                headers = ((REPLY_TO, reply), (CORRELATION_ID, b"%d" % number)) if rpc else ()
+                value = b"%d" % number
+                producer.append(topic, key % PARTITIONS, b"%d" % key, value, None, headers)
+            if due > report.sent:
+                self._sent_at[due - 1] = time.monotonic()
+            report.sent = max(due, report.sent)
+            if producer.full:
+                await producer.wait_room()
+            await asyncio.sleep(0.02)
+        await producer.flush()
+
+    # -- looking on
+
+    async def _read(self) -> None:
+        while True:
+            await self.reader.read(0.5)
+
+    def _saw(self, batch: Slice) -> None:
+        ledger, rpc, sent_at = self.report.ledger, self.scene.app == "rpc", self._sent_at
+        for record in batch.records:
+            value = orjson.loads(record.value or b"null")
+            number = value["value"] if rpc else value
+            ledger.saw(number % KEYS, number // KEYS)
+            if number in sent_at:
+                self.report.delays.append(time.monotonic() - sent_at.pop(number))
+
+    async def _sample(self) -> None:
+        """Look how much is finished and not committed, and what the workers use."""
+        looked = 0.0
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    self.committed = await self.observer.committed(self.inputs)
+            now = time.monotonic()
+            tail = self._uncommitted()
+            if now < self._unsafe_until and tail > self._tail:
+                self.report.allowed += tail - self._tail
+                self._tail = tail
+            if now - looked > 2.0:
+                looked = now
+                self.report.usage.append((now, self.crew.usage()))
+            await asyncio.sleep(SAMPLE)
+
+    def _uncommitted(self) -> float:
+        """Return how many numbers have come out and are not covered by a commit."""
+        ledger, tail = self.report.ledger, 0
+        for tp in self.source:
+            keys = range(tp.partition, KEYS, PARTITIONS)
+            out = max(ledger.reached(key) for key in keys) * len(keys) + self.poisoned[tp.partition]
+            tail += max(0, out - self.committed[tp])
+        return tail * (2 if self.scene.app == "group" else 1)  # both topics may be read again
+
+    def _begin(self, step: Step) -> None:
+        """A fault begins: until the group has settled after it, whatever is not committed may come again."""
+        self._tail = 0.0
+        self._unsafe_until = time.monotonic() + step.length + 2 * SESSION_TIMEOUT + 2.0
+        # What is finished between a look and the fault, and between the fault and the death of the lease.
+        self.report.allowed += self.scene.rate * (SAMPLE + COMMIT_INTERVAL)
+
+    async def caught_up(self, timeout: float = CATCH_UP) -> None:
+        """Wait until everything that has been sent by now is processed and committed."""
+        deadline = time.monotonic() + timeout
+        ends: dict[TP, int] = {}
+        while not ends:
+            self._hurry(deadline, timeout, {})
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2.0):
+                    ends = await self.observer.ends(self.source)
+        sent = self.report.sent
+        while True:
+            behind = {tp: end for tp, end in ends.items() if self.committed[tp] < end}
+            out = all(
+                self.report.ledger.reached(key) * KEYS + key >= sent - KEYS for key in range(KEYS)
+            )
+            if not behind and out:
+                return
+            self._hurry(deadline, timeout, behind)
+            await asyncio.sleep(0.05)
+
+    def _hurry(self, deadline: float, timeout: float, behind: dict[TP, int]) -> None:
+        for end in self.crew.look():
+            print(f"  {end}", file=sys.stderr, flush=True)
+        if time.monotonic() > deadline:
+            stands = ", ".join(
+                f"{tp.topic}[{tp.partition}] {self.committed[tp]}/{end}"
+                for tp, end in behind.items()
+            )
+            last = "\n".join(
+                f"{name}:\n" + "\n".join(program.errors[-15:])
+                for name, program in self.crew.alive.items()
+            )
+            raise NotReached(
+                f"not everything was processed in {timeout} s: {stands or 'output'}\n{last}"
+            )
+
+    # -- faults of the application
+
+    async def _hang(self, step: Step) -> None:
+        file = self.directory / "hang"
+        file.touch()
+        await asyncio.sleep(step.length)
+        file.unlink()
+
+    async def _poison(self, step: Step) -> None:
+        partition = step.target % PARTITIONS
+        self.poisoned[partition] += 1
+        self.observer.producer.append(self.source[0].topic, partition, b"0", b"\xff no JSON {")
+        await self.observer.producer.flush()
+
+    # -- the books
+
+    async def _close_books(self) -> None:
+        report, scene, ledger = self.report, self.scene, self.report.ledger
+        await self.reader.catch_up()
+        ledger.close({key: len(range(key, report.sent, KEYS)) for key in range(KEYS)})
+        report.stops = self.crew.stops
+        tell = report.problems.append
+        for what in ("lost", "invented", *(["doubled"] if scene.exact else [])):
+            if count := getattr(ledger, what):
+                tell(f"{what}: {count} events, such as (key, number) {ledger.examples[what]}")
+        if ledger.disordered and scene.app != "rpc":
+            tell(f"out of order: {ledger.disordered}, such as {ledger.examples['out of order']}")
+        if not scene.exact and ledger.doubled > report.allowed:
+            tell(
+                f"{ledger.doubled} came out twice, {report.allowed:.0f} were not committed at a fault"
+            )
+        for end in self.crew.ended:
+            tell(str(end))
+        if scene.app in {"count", "group"}:
+            await self._check_table()
+
+    def _truth(self) -> dict[Any, int]:
+        sent = self.report.sent
+        if self.scene.app == "count":
+            return {str(key): len(range(key, sent, KEYS)) for key in range(min(KEYS, sent))}
+        truth: dict[Any, int] = {}
+        for number in range(sent):
+            key = (group_of(number), number // WINDOW)
+            truth[key] = truth.get(key, 0) + 1
+        return truth
+
+    async def _check_table(self) -> None:
+        """Compare the changelog with the truth, and what a fresh worker recovers with the changelog."""
+        tell, scene = self.report.problems.append, self.scene
+        reading = Observer(self._url, self.name, read_committed=True)
+        async with reading:
+            await reading.follow(self.changelog)
+            await reading.catch_up()
+        found: dict[Any, int] = {}
+        for tp in self.changelog:
+            for key, value in reading.logs[tp]:
+                name = _table_key(orjson.loads(key or b"null"), scene.app)
+                if value is None:
+                    found.pop(name, None)
+                else:
+                    found[name] = orjson.loads(value)
+        difference = compare_table(self._truth(), found)
+        self.report.surplus = difference.surplus
+        if difference.short or difference.unknown:
+            short, unknown = dict(list(difference.short.items())[:5]), difference.unknown[:5]
+            tell(f"table: too small {len(difference.short)} {short}, unknown {unknown}")
+        if difference.surplus > (0 if scene.exact else self.report.allowed):
+            tell(f"table: {difference.surplus:.0f} counted twice")
+        await self._check_recovered(found)
+
+    async def _check_recovered(self, found: dict[Any, int]) -> None:
+        dump = self.directory / "dump.json"
+        crew = Crew(
+            self.crew._command,
+            self.directory / "fresh",
+            env={**self.crew._env, "FAULTS_DUMP": str(dump)},
+            cwd=ROOT,
+        )
+        (self.directory / "fresh").mkdir()
+        crew.hire()
+        try:
+            deadline = time.monotonic() + 60.0
+            while not dump.exists():
+                if crew.look() or time.monotonic() > deadline:
+                    said = "\n".join(crew.alive["w1"].errors[-40:])
+                    ends = "".join(map(str, crew.ended))
+                    self.report.problems.append(
+                        f"a fresh worker did not recover in 60 s:\n{ends or said}"
+                    )
+                    return
+                await asyncio.sleep(0.1)
+            await crew.end()
+        finally:
+            crew.close()
+        recovered = {
+            _table_key(key, self.scene.app): value for key, value in json.loads(dump.read_text())
+        }
+        if recovered != found:
+            wrong = {k for k in recovered.keys() | found.keys() if recovered.get(k) != found.get(k)}
+            self.report.problems.append(
+                f"a fresh worker recovers {len(wrong)} keys otherwise than the changelog has them: {sorted(wrong)[:5]}"
+            )
+
+
+def _table_key(key: Any, app: str) -> Any:
+    return key if app == "count" else (key[0], int(key[1][0]) // WINDOW)
+
+
+# -- by hand
+
+
+@contextlib.asynccontextmanager
+async def stage(kind: str, directory: Path) -> AsyncIterator[dict[str, Any]]:
+    """Start the broker of a run: ``local``, ``kafka`` (one node) or ``cluster`` (three, behind proxies)."""
+    if kind == "local":
+        url = f"local://{directory / 'broker'}"
+        yield {"url": url, "workers_url": url}
+        return
+    cluster = KafkaCluster(
+        3 if kind == "cluster" else 1, heap="384m" if kind == "cluster" else "512m"
+    )
+    await asyncio.to_thread(cluster.start)
+    proxies = [Proxy(behind, listen=listen) for listen, behind in cluster.behind]
+    try:
+        for proxy in proxies:
+            await proxy.start()
+        yield {
+            "url": ";".join(cluster.urls),
+            "workers_url": cluster.proxied_url,
+            "brokers": cluster if kind == "cluster" else None,
+            "proxies": proxies,
+        }
+    finally:
+        for proxy in proxies:
+            await proxy.close()
+        await asyncio.to_thread(cluster.close)
+
+
+async def run(
+    scene: Scene, broker: str, directory: Path, stage_of: Mapping[str, Any] | None = None
+) -> Report:
+    """Run a scene on a broker of its own, or on the one of *stage_of*."""
+    if stage_of is not None:
+        return await Trial(scene, directory=directory, **stage_of).run()
+    async with stage(broker, directory) as made:
+        return await Trial(scene, directory=directory, **made).run()
+
+
+KINDS = {**WORKER_KINDS, **BROKER_KINDS, **NET_KINDS, **APP_KINDS}
+
+
+def kinds_for(broker: str, names: str = "") -> dict[str, tuple[float, float]]:
+    """Return the kinds of faults that can be made with a kind of broker, or those of them that are named."""
+    possible = {**WORKER_KINDS, **APP_KINDS}
+    if broker != "local":
+        possible |= NET_KINDS
+    if broker == "cluster":
+        possible |= BROKER_KINDS
+    if not names:
+        return possible
+    return {name: KINDS[name] for name in names.split(",")}
+
+
+def plan_of(options: argparse.Namespace) -> Plan:
+    """Make the plan that the command line asks for."""
+    if options.plan:
+        return Plan.parse(options.plan)
+    kinds = kinds_for(options.broker, options.kinds)
+    if options.catalogue:
+        return Plan.by_chance(options.seed, kinds, options.catalogue, pause=1.0, every_kind=True)
+    if not options.kinds:
+        kinds = {name: lengths for name, lengths in kinds.items() if name not in APP_KINDS}
+    seconds = options.minutes * 60 or options.events / options.rate
+    count = max(0, int((seconds - 5.0) / options.pause))
+    return Plan.by_chance(options.seed, kinds, count, pause=options.pause)
+
+
+def main() -> None:
+    """Run once, print the report, and end with 1 when a promise was broken."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.functional.faults.chaos", description=main.__doc__
+    )
+    parser.add_argument("--app", choices=("pipe", "count", "group", "rpc"), default="pipe")
+    parser.add_argument(
+        "--guarantee", choices=("at_least_once", "exactly_once"), default="at_least_once"
+    )
+    parser.add_argument("--broker", choices=("local", "kafka", "cluster"), default="local")
+    parser.add_argument("--store", choices=("memory", "rocksdb"), default="memory")
+    parser.add_argument("--standbys", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--events", type=int, default=300_000)
+    parser.add_argument("--rate", type=float, default=5_000.0, help="events per second")
+    parser.add_argument("--minutes", type=float, default=0.0, help="how long, instead of --events")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--pause", type=float, default=3.0, help="seconds from one fault to the next"
+    )
+    parser.add_argument("--kinds", default="", help="kinds of faults, separated by commas")
+    parser.add_argument("--plan", default="", help="the faults themselves, as a report shows them")
+    parser.add_argument(
+        "--catalogue", type=int, default=0, help="so many faults, one after the other"
+    )
+    parser.add_argument("--set", default="{}", help="more settings of the app, as JSON")
+    options = parser.parse_args()
+    plan = plan_of(options)
+    events = int(options.minutes * 60 * options.rate) if options.minutes else options.events
+    scene = Scene(
+        app=options.app,
+        guarantee=options.guarantee,
+        store=options.store,
+        standbys=options.standbys,
+        workers=options.workers,
+        events=sys.maxsize if options.catalogue else events,
+        rate=options.rate,
+        plan=plan,
+        catch_up=bool(options.catalogue),
+        settings=json.loads(options.set),
+    )
+    with tempfile.TemporaryDirectory(prefix="faust-chaos-") as scratch:
+        report = asyncio.run(run(scene, options.broker, Path(scratch)))
+    report.again = shlex.join(["python", "-m", "tests.functional.faults.chaos", *sys.argv[1:]])
+    print(report)
+    raise SystemExit(1 if report.problems else 0)
+
+
+if __name__ == "__main__":
+    main()
