@@ -88,7 +88,13 @@ class Proxy:
 
     # -- passing on
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass one connection on until either end is closed."""
         if self._refuses:
             writer.transport.abort()
             return
@@ -100,15 +106,15 @@ class Proxy:
         self._connections |= {writer, far_writer}
         pumps = [self._pump(reader, far_writer), self._pump(far_reader, writer)]
         tasks = [asyncio.create_task(pump) for pump in pumps]
-        self._tasks.update(tasks)
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            for one in (writer, far_writer):
+                self._connections.discard(one)
+                one.transport.abort()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._tasks.difference_update(tasks)
-        for one in (writer, far_writer):
-            self._connections.discard(one)
-            one.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Move bytes in one direction until either end is closed."""

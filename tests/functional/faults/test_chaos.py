@@ -1,0 +1,49 @@
+"""Acceptances 1 to 3 of issue 8 in short; `chaos` is the long version, and takes the same scenes from its command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from faust.testing.faults import Plan
+from tests.functional.faults.chaos import CATCH_UP, Scene, run
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+async def test_a_frozen_worker_overwrites_no_table(tmp_path: Path) -> None:
+    """C17, tables.md: who wakes up after its session sends nothing to changelogs that others write by now."""
+    plan = Plan.parse("3:freeze:0:6")
+    scene = Scene(app="count", events=27_000, rate=2_500, plan=plan)
+    report = await run(scene, "local", tmp_path)
+    assert not report.problems, str(report)
+    assert report.sent == 27_000
+
+
+async def test_answers_survive_the_deaths_of_workers(tmp_path: Path) -> None:
+    """agents.md: of questions that were asked while workers die and leave, none stays without an answer."""
+    plan = Plan.parse("2:kill:1:0.5 2:term:0:0.5 2:join:0:3")
+    scene = Scene(app="rpc", events=20_000, rate=2_500, plan=plan)
+    report = await run(scene, "local", tmp_path)
+    assert not report.problems, str(report)
+
+
+@pytest.mark.kafka
+async def test_a_table_of_windows_survives_kills_and_a_bad_network(tmp_path: Path) -> None:
+    """At least once: group_by and a windowed table lose nothing, and hold a surplus of uncommitted events at most."""
+    plan = Plan.parse("2:kill:1:0.5 2:net-cut 1:net-stall:0:2")
+    scene = Scene(app="group", store="rocksdb", events=16_000, rate=2_000, plan=plan)
+    report = await run(scene, "kafka", tmp_path)
+    assert not report.problems, str(report)
+
+
+@pytest.mark.kafka
+async def test_pain_1_everything_gets_on_after_faults_of_three_brokers(tmp_path: Path) -> None:
+    """Pain rows 1 and 2: 30 s after the coordinator and an agent were away everything is committed."""
+    plan = Plan.parse("0.5:coordinator:0:1 0.5:poison:3 0.5:hang:0:1.5")
+    scene = Scene(rate=1_000, plan=plan, catch_up=True)
+    report = await run(scene, "cluster", tmp_path)
+    assert not report.problems, str(report)
+    assert [outcome.step for outcome in report.outcomes] == list(plan)
+    assert all((outcome.resumed or 0.0) < CATCH_UP for outcome in report.outcomes)

@@ -1,0 +1,106 @@
+"""`faust.testing.faults.Proxy`: what each fault of the network does to a connection that passes through it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from faust.testing.faults import Proxy
+
+
+@pytest_asyncio.fixture
+async def proxy() -> AsyncIterator[Proxy]:
+    """A proxy in front of a server that says everything back."""
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+        writer.close()
+
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    made = Proxy(server.sockets[0].getsockname()[1])
+    await made.start()
+    yield made
+    await made.close()
+    server.close()
+
+
+class Caller:
+    """One connection through a proxy."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def ask(self, data: bytes = b"hello") -> float:
+        """Send something, read it back; return how long that took."""
+        began = time.monotonic()
+        self.writer.write(data)
+        assert await self.reader.readexactly(len(data)) == data
+        return time.monotonic() - began
+
+
+@contextlib.asynccontextmanager
+async def call(proxy: Proxy) -> AsyncIterator[Caller]:
+    """Connect."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.listen)
+    try:
+        yield Caller(reader, writer)
+    finally:
+        writer.close()
+
+
+async def test_it_passes_on(proxy: Proxy) -> None:
+    """Without a fault every byte arrives, in both directions and in order, also many of them."""
+    async with call(proxy) as caller:
+        await caller.ask()
+        await caller.ask(bytes(range(256)) * 20_000)
+        caller.writer.write_eof()
+        assert await caller.reader.read() == b""
+
+
+async def test_delay_and_bandwidth(proxy: Proxy) -> None:
+    """A delay is paid by each byte once per direction; a bandwidth by the number of bytes; `heal` undoes both."""
+    async with call(proxy) as caller:
+        proxy.delay = 0.3
+        assert await caller.ask() >= 0.6
+        proxy.heal()
+        proxy.bandwidth = 100_000.0
+        assert await caller.ask(bytes(50_000)) >= 0.4
+        proxy.heal()
+        assert await caller.ask() < 0.3
+
+
+async def test_stall(proxy: Proxy) -> None:
+    """While it stalls nothing arrives and nothing breaks; afterwards all of it arrives."""
+    async with call(proxy) as caller:
+        proxy.stall()
+        asking = asyncio.create_task(caller.ask())
+        await asyncio.sleep(0.3)
+        assert not asking.done()
+        proxy.heal()
+        assert await asking >= 0.3
+
+
+async def test_cut_and_refuse(proxy: Proxy) -> None:
+    """A cut resets what is there and accepts what comes; a refusal resets both, until `heal`."""
+    async with call(proxy) as caller:
+        await caller.ask()
+        proxy.cut()
+        with pytest.raises((OSError, asyncio.IncompleteReadError)):
+            await caller.ask()
+    async with call(proxy) as caller:
+        await caller.ask()
+    proxy.refuse()
+    with pytest.raises((OSError, asyncio.IncompleteReadError)):
+        async with call(proxy) as caller:
+            await caller.ask()
+    proxy.heal()
+    async with call(proxy) as caller:
+        await caller.ask()
