@@ -18,8 +18,10 @@ from faust.drivers import transports
 from faust.exceptions import FaustError
 from faust.messages import TP, Slice
 from faust.transport.base import (
+    AdminDriver,
     ConsumerDriver,
     ConsumerOptions,
+    ProducerDriver,
     ProducerOptions,
     TopicSpec,
     Transport,
@@ -75,15 +77,17 @@ class Observer:
     ) -> None:
         self.logs: dict[TP, list[Entry]] = defaultdict(list)
         transport = transport_of(url)
-        self.admin = transport.admin(client_id="observer")
+        self.admin: AdminDriver = transport.admin(client_id="observer")
         self._reader: ConsumerDriver = transport.consumer(
             ConsumerOptions(client_id="observer", read_committed=read_committed)
         )
         self._group: ConsumerDriver = transport.consumer(
             ConsumerOptions(client_id="observer", group_id=group)
         )
-        self.producer = transport.producer(ProducerOptions(client_id="observer", linger=0.005))
-        self.replication = 1
+        self.producer: ProducerDriver = transport.producer(
+            ProducerOptions(client_id="observer", linger=0.005)
+        )
+        self.replication: int = 1
         self._followed: list[TP] = []
         self._on_slice = on_slice or self._keep
 

@@ -90,7 +90,7 @@ class Program:
 
     def __init__(self, popen: subprocess.Popen[str]) -> None:
         self._popen = popen
-        self.pid = popen.pid
+        self.pid: int = popen.pid
         self.errors: list[str] = []
         self._lines: deque[str] = deque()
         assert popen.stdout is not None

@@ -36,9 +36,9 @@ class Proxy:
     """
 
     def __init__(self, port: int, *, listen: int = 0) -> None:
-        self.port = port
-        self.listen = listen
-        self.delay = 0.0
+        self.port: int = port
+        self.listen: int = listen
+        self.delay: float = 0.0
         self.bandwidth: float | None = None
         self._flows = asyncio.Event()
         self._flows.set()
@@ -50,7 +50,7 @@ class Proxy:
     async def start(self) -> None:
         """Listen."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.listen)
-        self.listen = self._server.sockets[0].getsockname()[1]
+        self.listen = int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
         """Cut everything and listen no more."""

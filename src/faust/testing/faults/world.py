@@ -146,10 +146,10 @@ class World:
         proxies: Sequence[Proxy] = (),
         more: Mapping[str, Kind] | None = None,
     ) -> None:
-        self.crew = crew
-        self.group = group
-        self.brokers = brokers
-        self.proxies = proxies
+        self.crew: Crew = crew
+        self.group: str = group
+        self.brokers: Brokers | None = brokers
+        self.proxies: Sequence[Proxy] = proxies
         self._one_broker = asyncio.Lock()
         self.kinds: dict[str, Kind] = {
             "kill": self._kill,
