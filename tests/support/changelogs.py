@@ -123,6 +123,7 @@ class ScriptedConsumer(ConsumerDriver):
 
     Attributes:
         calls: Names of the requests made.
+        lease: Until when (monotonic seconds) the assignment is certain.
         slow: Requests by name that never answer, and how often.
         silent_jumps: What lies behind the last record shows in the position only, in no slice.
         on_slice: Called before each slice; the moment to change a log under the reader.
@@ -136,6 +137,7 @@ class ScriptedConsumer(ConsumerDriver):
         self.positions: dict[TP, int] = {}
         self.paused: set[TP] = set()
         self.calls: list[str] = []
+        self.lease = float("inf")
         self.slow: dict[str, int] = {}
         self.slice_size = 3
         self.silent_jumps = False
@@ -230,7 +232,7 @@ class ScriptedConsumer(ConsumerDriver):
         return "scripted"
 
     def lease_until(self) -> float:
-        return float("inf")
+        return self.lease
 
     async def start(self) -> None:
         pass
@@ -410,6 +412,10 @@ class App:
     def consumer_or_none(self) -> Consumer:
         """Return the consumer."""
         return self.consumer
+
+    def lease_until(self) -> float:
+        """Return until when our partitions are certainly ours."""
+        return self.consumer_driver.lease_until()
 
     def reader_driver(self) -> ScriptedConsumer:
         """Make a driver that reads in no group."""

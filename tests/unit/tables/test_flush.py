@@ -53,6 +53,21 @@ async def test_each_changed_key_is_sent_once(app: App, world: World) -> None:
     assert app.producer_driver.flushes == 1
 
 
+async def test_nothing_is_sent_while_the_membership_is_uncertain(app: App, world: World) -> None:
+    """C17: a worker whose lease has run out sends nothing to changelogs; it goes on when the membership is confirmed."""
+    totals = await ready(app)
+    with event_of(world.tasks[HERE]):
+        totals["a"] = 1
+    app.consumer_driver.lease = 0.0
+    await app.tables.flush()
+    assert world.log(LOG).entries == []
+    with event_of(world.tasks[HERE]):
+        totals["b"] = 2
+    app.consumer_driver.lease = float("inf")
+    await app.tables.flush()
+    assert world.log(LOG).contents() == {b'"a"': b"1", b'"b"': b"2"}
+
+
 async def test_the_store_reaches_the_acknowledged_offset(app: App, world: World) -> None:
     """The persisted offset is the next one after the last record, and not before the broker has answered."""
     totals = await ready(app)
