@@ -21,7 +21,7 @@ TESTS := $(wildcard tests/test_*.py) tests/typing tests/unit tests/fuzz tests/di
 # Tests wait more than they compute: more processes than two cores need. One of them has Kafka to itself.
 PROCESSES ?= 3
 
-.PHONY: help demo test check lint types layers unit bench bench-short kafka docs format constraints clean
+.PHONY: help demo test check lint types layers unit bench bench-short kafka docs site format constraints clean
 
 help: ## print this list
 	@echo "faust: make TARGET, where TARGET is one of"
@@ -61,6 +61,10 @@ kafka: $(VENV)/.all ## run a real Kafka for the hand, until Ctrl-C
 docs: $(VENV)/.all ## write the pages that grow out of the code
 	@$(BIN)/python scripts/settings_reference.py
 	@$(BIN)/python scripts/file_map.py
+
+site: $(VENV)/.all ## build the documentation into build/site; a warning is an error
+	@$(BIN)/sphinx-build -q -W --keep-going -b html docs build/site
+	@echo "build/site/index.html"
 
 format: $(VENV)/.all ## let ruff format, and mend what it can
 	@$(BIN)/ruff check --fix-only
