@@ -11,7 +11,9 @@ import pytest
 
 from tests.support.processes import ROOT
 
-PAGES = sorted([*ROOT.glob("docs/guide/**/*.md"), *ROOT.glob("docs/tutorial/*.md"), ROOT / "docs/index.md"])
+PAGES = sorted(
+    [*ROOT.glob("docs/guide/**/*.md"), *ROOT.glob("docs/tutorial/*.md"), ROOT / "docs/index.md"]
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
