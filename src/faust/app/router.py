@@ -102,6 +102,16 @@ class Router:
             raise SameNode
         return await web.forward(request, owner)
 
+    def partition_of(self, table: Collection[Any, Any], key: Any, count: int) -> int:
+        """Return the partition of *key*, if the table had *count* of them.
+
+        Raises:
+            TypeError: *key* cannot be a key.
+        """
+        raw = self._table_key(table, key)
+        number: int = self.app.producer.partition_for(table.changelog_topic_name, raw, range(count))
+        return number
+
     # -- maps
 
     def table_metadata(self, table_name: str) -> Distribution:

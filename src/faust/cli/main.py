@@ -15,6 +15,7 @@ import click
 import faust.cli.broker
 import faust.cli.commands
 import faust.cli.livecheck
+import faust.cli.repartition
 import faust.cli.worker  # noqa: F401
 from faust.app.base import App
 from faust.cli.finding import friendly

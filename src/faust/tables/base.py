@@ -19,7 +19,7 @@ from yarl import URL
 from faust.drivers import stores
 from faust.messages import TP, K, Message, V
 from faust.ports import AppT
-from faust.stores.base import PartitionStore, Store
+from faust.stores.base import Change, PartitionStore, Store
 from faust.tables.codec import Compiler, TableCodec, WindowedCodec
 from faust.tables.expiry import TtlIndex, WindowIndex
 from faust.tables.followed import FollowedPartition
@@ -339,6 +339,15 @@ class Collection(Generic[K, V]):
         if self.lateness is None or self.window is None:
             return None
         return max(self.lateness, self.window.expires or 0.0)
+
+    def changes_of(self, tp: TP, record: Any) -> list[Change]:  # noqa: ARG002 - of partitions sets speak in errors
+        """Return what a record of the changelog, which has a key, changes in a store."""
+        return [(record.key, record.value)]
+
+    def placed_by(self, tp: TP, raw: bytes) -> Any:
+        """Return the key by which the entry with the changelog key *raw* is in its partition: without its window."""
+        key = self.codec.decode_key(tp, raw)
+        return key if self.window is None else key[0]
 
     @property
     def label(self) -> str:

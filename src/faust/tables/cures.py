@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from yarl import URL
 
-__all__ = ["cure_of", "missing_right"]
+__all__ = ["cure_of", "missing_right", "repartition_topic", "unfinished_repartition"]
 
 
 def cure_of(topic: str, difference: str, brokers: Iterable[URL]) -> str:
@@ -15,8 +15,8 @@ def cure_of(topic: str, difference: str, brokers: Iterable[URL]) -> str:
     wanted, _, has = rest.partition(", has ")
     if name == "partitions":
         return (
-            f"Declare the table with partitions={has} if the topics it is read with have {has}, too; a table cannot be "
-            "given another number of partitions in place, since its keys would be looked for elsewhere"
+            f"Declare the table with partitions={has} if the topics it is read with have {has}, too; to give it "
+            f"{wanted}, stop all workers and run: faust -A ... repartition TABLE --partitions {wanted}"
         )
     if name in {"replication", "existence"}:
         return "Data are safe as long as the broker that has them is"
@@ -36,4 +36,17 @@ def missing_right(table: str, topic: str, partitions: int, error: Exception) -> 
         f"table {table!r}: its changelog topic {topic} does not exist and this worker may not create it ({error}). Let "
         f"somebody create it with {partitions} partitions and cleanup.policy=compact, or grant the right: kafka-acls --add "
         f"--allow-principal User:... --operation Create --topic {topic}"
+    )
+
+
+def repartition_topic(changelog: str) -> str:
+    """Return the topic in which the records of *changelog* stand while it is given another number of partitions."""
+    return f"{changelog}-repartition"
+
+
+def unfinished_repartition(app: str, table: str, changelog: str) -> str:
+    """Return what to tell a worker that finds such a topic."""
+    return (
+        f"table {table!r}: its changelog {changelog} is being repartitioned, or that was interrupted: there is a topic "
+        f"{repartition_topic(changelog)}. Finish it with `faust -A {app} repartition {table}`, which goes on where it was"
     )

@@ -28,7 +28,12 @@ from faust.messages import TP
 from faust.ports import AppT
 from faust.tables.base import Collection
 from faust.tables.cleaning import Cleaner
-from faust.tables.cures import cure_of, missing_right
+from faust.tables.cures import (
+    cure_of,
+    missing_right,
+    repartition_topic,
+    unfinished_repartition,
+)
 from faust.tables.following import Following
 from faust.tables.partition import PartitionFlush, TablePartition
 from faust.tables.reading import OnEvent, retried
@@ -196,6 +201,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
 
     async def _declare(self, table: Collection[Any, Any]) -> None:
         topic = table.changelog_topic_name
+        await self._refuse_unfinished(table)
         wanted = (
             table.partitions or await self._count(topic) or await self._wanted_partitions(table)
         )
@@ -228,6 +234,13 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
                 "allow the worker to"
             )
 
+    async def _refuse_unfinished(self, table: Collection[Any, Any]) -> None:
+        """Do not start while the changelog may be half there."""
+        topic = table.changelog_topic_name
+        beside = repartition_topic(topic)
+        if await self._ask_count(beside):
+            raise ImproperlyConfigured(unfinished_repartition(self.app.conf.id, table.name, topic))
+
     async def _wanted_partitions(self, table: Collection[Any, Any]) -> int:
         """Choose the number of partitions of a new changelog: that of the topics that the agents read."""
         await asyncio.sleep(
@@ -256,13 +269,17 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
 
     async def _count(self, topic: str) -> int | None:
         """Ask how many partitions *topic* has, and remember it."""
+        count = await self._ask_count(topic)
+        if count:
+            self.counts[topic] = count
+        return count
+
+    async def _ask_count(self, topic: str) -> int | None:
         numbers = await retried(
             f"ask for the partitions of {topic}",
             partial(self.app.consumer.driver.partitions_for, topic),
             self.app.conf.broker_request_timeout,
         )
-        if numbers:
-            self.counts[topic] = len(numbers)
         return len(numbers) if numbers else None
 
     async def _created(self, topic: str) -> int | None:

@@ -222,6 +222,7 @@ class PlacedCollection(Collection[K, V], Generic[K, V]):
         raise PartitionsMismatch(
             f"table {self.name!r}: its changelog {changelog} has {mine} partitions, but the event in hand comes from "
             f"{topic}, which has {theirs}; both must have the same number. Repartition the stream with "
-            f"group_by(..., partitions={mine}), or declare the table with partitions={theirs} and delete the topic "
-            f"{changelog}, or take another table name, if the topic exists already"
+            f"group_by(..., partitions={mine}), or, where the topic of the events has grown, stop all workers and move "
+            f"the table: faust -A ... repartition {self.name} --partitions {theirs}. A new table is declared with "
+            f"partitions={theirs}"
         )

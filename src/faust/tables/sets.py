@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Generic, NoReturn
 
 from faust._core.iteration import current_cursor
 from faust.messages import TP, K, V
-from faust.stores.base import PartitionStore
+from faust.stores.base import Change, PartitionStore
 from faust.tables.codec import TableCodec
 from faust.tables.expiry import WindowIndex
 from faust.tables.setcodec import SetCodec
@@ -292,6 +292,16 @@ class SetTable(
     # -- how it is kept
 
     codec: SetCodec  # type: ignore[assignment]  # of pairs of key and member
+
+    def changes_of(self, tp: TP, record: Any) -> list[Change]:
+        """Return what a record of the changelog changes in a store; those of the older format are translated."""
+        changes: list[Change] = self.codec.changes_of(tp, record)[0]
+        return changes
+
+    def placed_by(self, tp: TP, raw: bytes) -> Any:
+        """Return the key of the set, without window and member."""
+        key = self.codec.decode_key(tp, raw)[0]
+        return key if self.window is None else key[0]
 
     def make_codec(self) -> Any:
         """Compile the codec."""
