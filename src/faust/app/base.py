@@ -3,8 +3,8 @@
 The application declares things and hands them their surroundings; how it boots, rebalances, discovers and talks to
 the broker are rooms of their own beside this one. Nothing here touches an event loop before the app is started.
 
-Three stairs lead to the roof, by name and only here: `App.Worker` (setting ``Worker``), `App.main` and `App.command`
-(the command line).
+Four stairs lead to the roof, by name and only here: `App.Worker` (setting ``Worker``), `App.LiveCheck`, `App.main` and
+`App.command` (the command line).
 """
 
 from __future__ import annotations
@@ -62,6 +62,9 @@ class App(ServingApp):
         "faust.service",
         "faust.task",
     ]
+    livecheck: Any = None
+    """The application that tests this one, once `LiveCheck` has made it; None: nobody does."""
+
     _fixups_initialized = _discovered = _worker_initialized = False
 
     @options_of(_AppOptions)
@@ -201,6 +204,10 @@ class App(ServingApp):
         """Run the command line for this app; ends the process."""
         symbol_by_name("faust.cli.main:main")(app=self)
         raise SystemExit(0)
+
+    def LiveCheck(self, **options: Any) -> Any:  # noqa: N802 - the documented name
+        """Make an application that tests this one while it works; see `faust.livecheck.LiveCheck.for_app`."""
+        return symbol_by_name("faust.livecheck.app:LiveCheck").for_app(self, **options)
 
     def Worker(self, *services: Any, **options: Any) -> Any:  # noqa: N802 - the documented name
         """Make a worker for this app; its class is setting ``Worker``."""

@@ -164,6 +164,10 @@ class Web(Service):
         """Let a view answer for *pattern*."""
         raise NotImplementedError
 
+    def add_middleware(self, middleware: Any) -> None:
+        """Let a middleware of the library that speaks HTTP see every request."""
+        raise NotImplementedError
+
     def add_static(self, prefix: str, path: str | Path, **kwargs: Any) -> None:
         """Serve the files of a directory."""
         raise NotImplementedError

@@ -133,6 +133,10 @@ class Web(base.Web):
 
         self._add(add)
 
+    def add_middleware(self, middleware: Any) -> None:
+        """Let an aiohttp middleware (`aiohttp.web.middleware`) see every request."""
+        self._add(lambda application: application.middlewares.append(middleware))
+
     def _add(self, add: Callable[[web.Application], None]) -> None:
         add(self.web_app)
         self._routes.append(add)
