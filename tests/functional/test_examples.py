@@ -318,3 +318,26 @@ async def test_web(surroundings: dict[str, str], tmp_path: Path) -> None:
             async with session.post(url) as response:
                 assert response.status == 400
                 assert await response.json() == {"error": "number must be a number"}
+
+
+async def test_livecheck(surroundings: dict[str, str], tmp_path: Path) -> None:
+    """The orders of the shop are tested by another process, and both end with 0 on SIGTERM."""
+    logs = [tmp_path / "shop", tmp_path / "livecheck"]
+    port = str(free_port())
+    with (
+        _program(
+            "livecheck.py", "livecheck", "-l", "info", "-p", port, env=surroundings, log=logs[1]
+        ) as tests,
+        _program("livecheck.py", "worker", env=surroundings, log=logs[0]) as shop,
+    ):
+        async with asyncio.timeout(60):
+            while logs[1].read_text().count("Test OK") < 1:
+                assert tests.poll() is shop.poll() is None, (
+                    logs[1].read_text() + logs[0].read_text()
+                )
+                await asyncio.sleep(0.1)
+        for process in (shop, tests):
+            process.terminate()
+        assert [process.wait(20) for process in (shop, tests)] == [0, 0], logs[1].read_text()
+    assert "livecheck.test_order" not in logs[0].read_text()
+    assert "there is no case" not in logs[1].read_text()

@@ -20,13 +20,14 @@ __all__ = [
     "make_transport",
     "producer_options",
     "reader_options",
+    "with_directory",
 ]
 
 
 def make_transport(urls: Sequence[URL], conf: Settings) -> Transport:
     """Make the transport of the first URL's scheme."""
     cls = transports.by_url(urls[0])
-    return cast("Transport", cls([_with_directory(url, conf) for url in urls]))
+    return cast("Transport", cls([with_directory(url, conf) for url in urls]))
 
 
 def check_store(conf: Settings) -> None:
@@ -38,7 +39,7 @@ def check_store(conf: Settings) -> None:
     stores.by_url(conf.store)
 
 
-def _with_directory(url: URL, conf: Settings) -> URL:
+def with_directory(url: URL, conf: Settings) -> URL:
     """``local://`` alone means a directory below the app's data directory."""
     if url.scheme == "local" and not url.host and url.path in ("", "/"):
         path = (conf.datadir / "broker").absolute()

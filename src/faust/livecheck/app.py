@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Self
 
 from faust.app.base import App
+from faust.app.clients import with_directory
 from faust.channels import Channel
 from faust.livecheck.case import Case as _Case
 from faust.livecheck.case import Seconds
@@ -93,7 +94,7 @@ class LiveCheck(App):
         self.cases: dict[str, _Case] = {}
         self.signals: SignalBox = SignalBox()
         self.target: App | None = None
-        self._has_agents = False
+        self._test_agent: Any = None
         super().__init__(id, **options)
         patch_all()
         App.on_produce_message.connect(_add_headers)
@@ -125,11 +126,13 @@ class LiveCheck(App):
         app.livecheck = made
         return made
 
-    def prepare(self, origin: str | None) -> None:
-        """Make ready for the command line, under the *origin* (``-A``) of the target."""
-        if self.conf.origin is None and origin is not None:
-            self.conf.assign("origin", origin, "the application that is tested")
-        self.finalize()
+    def finalize(self) -> None:
+        """End the configuration; a broker in a directory of the target's is in that directory for both."""
+        super().finalize()
+        if self.target is not None:
+            for name in ("broker_consumer", "broker_producer"):
+                urls = [with_directory(url, self.target.conf) for url in getattr(self.conf, name)]
+                self.conf.assign(name, urls, "the application that is tested")
 
     # -- topics
 
@@ -261,14 +264,13 @@ class LiveCheck(App):
 
     async def on_start(self) -> None:
         """Read the bus and the executions."""
-        if not self._has_agents:
-            self._has_agents = True
+        if self._test_agent is None:
             bus: Any = self.agent(self.bus, name="livecheck-bus", concurrency=self.bus_concurrency)
             tests: Any = self.agent(
                 self.pending_tests, name="livecheck-tests", concurrency=self.test_concurrency
             )
             bus(self._resolve_signals)
-            tests(self._execute_tests)
+            self._test_agent = tests(self._execute_tests)
         await super().on_start()
 
     async def on_started(self) -> None:
@@ -278,8 +280,9 @@ class LiveCheck(App):
         await super().on_started()
 
     async def on_stop(self) -> None:
-        """Let no test wait for signals any more; it is executed again at the next start."""
-        self.signals.cancel()
+        """Interrupt the tests; they are executed again at the next start."""
+        if self._test_agent is not None:
+            await self._test_agent.stop()
         await super().on_stop()
 
     async def _resolve_signals(self, stream: Any) -> None:

@@ -1,5 +1,6 @@
 """What may be wrong with a test, or with a suite of tests.
 
+```
 LiveCheckError
 ├── SuiteFailed             a case fails as a whole
 │   ├── ServiceDown         a service it needs does not answer
@@ -8,6 +9,7 @@ LiveCheckError
 ├── LiveCheckTestFailed     an assertion failed
 ├── LiveCheckTestRaised     something else was raised
 └── LiveCheckTestTimeout    a signal did not come
+```
 """
 
 from __future__ import annotations

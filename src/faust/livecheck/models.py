@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Self
 
 from faust.models.record import Record
@@ -26,7 +26,7 @@ SHOWN_ID = 15
 """Characters of an id that people are shown."""
 
 
-class State(Enum):
+class State(StrEnum):
     """How an execution, or a case, is doing."""
 
     INIT = "INIT"
@@ -148,7 +148,12 @@ class TestExecution(Record, namespace="faust.livecheck.models.TestExecution", is
         return datetime.now(UTC) >= _aware(self.expires)
 
 
-class TestReport(Record, namespace="faust.livecheck.models.TestReport"):
+class TestReport(
+    Record,
+    namespace="faust.livecheck.models.TestReport",
+    coerce=True,
+    coercions={State: State},
+):
     """What has become of an execution, or of a case.
 
     Attributes:

@@ -77,7 +77,6 @@ class SignalBox:
 
         Raises:
             TimeoutError: It has not come in time.
-            asyncio.CancelledError: `cancel` was called.
         """
         future: asyncio.Future[SignalEvent] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(address, set()).add(future)
@@ -90,12 +89,6 @@ class SignalBox:
                 waiting.discard(future)
                 if not waiting:
                     del self._waiting[address]
-
-    def cancel(self) -> None:
-        """Let nobody wait any more."""
-        for waiting in list(self._waiting.values()):
-            for future in list(waiting):
-                future.cancel()
 
 
 class BaseSignal(Generic[VT]):

@@ -452,6 +452,14 @@ class URL(Param["str | YarlURL | None", YarlURL]):
         return _shown_url(value)
 
 
+def _url_text(url: YarlURL) -> str:
+    """Return the text of a URL, with the slashes that yarl leaves out where no host is: ``local:/path``."""
+    text = str(url)
+    if url.scheme and not url.host and url.path.startswith("/") and "://" not in text:
+        return text.replace(":", "://", 1)
+    return text
+
+
 def _shown_url(value: Any) -> Any:
     if isinstance(value, YarlURL):
         return YarlURL(mask_password(str(value)))
@@ -476,7 +484,7 @@ class BrokerList(Param["str | YarlURL | Iterable[str | YarlURL] | None", "list[Y
             raise TypeError(f"{type(value).__name__} is not a list of brokers")
         if not items:
             raise ValueError("the list of brokers is empty")
-        texts = [str(item) if isinstance(item, YarlURL) else item for item in items]
+        texts = [_url_text(item) if isinstance(item, YarlURL) else item for item in items]
         for text in texts:
             if not isinstance(text, str):
                 raise TypeError(f"{type(text).__name__} in the list of brokers")

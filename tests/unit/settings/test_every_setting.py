@@ -510,3 +510,9 @@ def test_values_to_come_are_refused() -> None:
     for name, value in refused:
         with pytest.raises(ImproperlyConfigured, match=f"{name}.*not supported yet"):
             make(**{name: value})
+
+
+def test_a_url_object_of_a_directory_keeps_its_scheme() -> None:
+    """settings.md: a broker given as a URL object is the one that is meant, also where it has no host."""
+    given = Settings("first", broker="local:///somewhere/broker").broker
+    assert Settings("second", broker=given).broker == given

@@ -35,10 +35,10 @@ def patch_aiohttp_session() -> None:
     def make_session(
         self: ClientSession,
         *args: Any,
-        trace_configs: list[TraceConfig[Any]] | None = None,
+        trace_configs: list[TraceConfig] | None = None,
         **kwargs: Any,
     ) -> None:
-        config: TraceConfig[Any] = TraceConfig()
+        config: TraceConfig = TraceConfig()
         config.on_request_start.append(_add_headers)
         make(self, *args, trace_configs=[*(trace_configs or ()), config], **kwargs)
 
