@@ -17,6 +17,7 @@ from click.shell_completion import get_completion_class
 
 from faust.cli.base import AppCommand, Command, UsageError, argument, option
 from faust.cli.state import cli
+from faust.exceptions import ValueDecodeError
 from faust.models.base import registry
 from faust.topics.topic import Topic
 
@@ -173,7 +174,8 @@ class send(AppCommand):  # noqa: N801
     """Send a message to a topic, or to the topic of an agent (@name).
 
     Without a type, KEY and VALUE are sent as they are written; with one they are read as that type
-    first, so that nothing is sent that cannot be understood.
+    first, so that nothing is sent that cannot be understood. To an agent that could not read VALUE
+    (hello is no JSON) it is sent as a text in the agent's own format ("hello").
     """
 
     options: ClassVar[Any] = [
@@ -216,6 +218,8 @@ class send(AppCommand):  # noqa: N801
             )
         the_key, key_codec = self._meant(key_type, key, self._key_codec, key=True)
         the_value, value_codec = self._meant(value_type, value, self._value_codec)
+        if entity.startswith("@") and value_codec == "raw" and value_type is None:
+            the_value = self._legible(topic, value, the_value)
         with self.progress("sending", repeat) as progress:
             for number in range(repeat):
                 if number and max_latency:
@@ -231,6 +235,20 @@ class send(AppCommand):  # noqa: N801
                 metadata = await delivery
                 self.say(self.dumps(metadata._asdict()))
                 progress.advance()
+
+    def _legible(
+        self, topic: Topic[Any, Any], text: str | None, data: bytes | None
+    ) -> bytes | None:
+        """Return *data* if who reads *topic* can decode it; else *text* in its format, if that can be decoded."""
+        schema, registry = topic.schema, self.app.serializers
+        codec = schema.value_serializer
+        for given in (data, registry.dumps_value(None, text, serializer=codec)):
+            try:
+                registry.loads_value(schema.value_type, given, serializer=codec)
+            except ValueDecodeError:
+                continue
+            return given
+        return data
 
     def _meant(
         self, typ: str | None, text: str | None, codec: str | None, *, key: bool = False

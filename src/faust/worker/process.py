@@ -301,6 +301,8 @@ class Process(mode.Worker):
         if self.crash_reason is not None:
             raise self.crash_reason
 
+    stop_and_shutdown_loop = stop_and_shutdown
+
     def on_stopping(self) -> None:
         """The stop begins."""
 
