@@ -105,6 +105,9 @@ class Sensor(Service):
     def on_table_late(self, table: Any, key: Any, timestamp: float) -> None:
         """A write to a window of *table* was dropped: the window is closed. *timestamp* is the event's, in seconds."""
 
+    def on_table_close_error(self, table: Any, key: Any, exc: BaseException) -> None:
+        """The callback ``on_window_close`` of *table* has raised for the windowed *key*; it is called again."""
+
     def on_commit_initiated(self, consumer: Any) -> Any:
         """A commit of offsets begins; the result is given to `on_commit_completed`."""
 
@@ -210,6 +213,7 @@ class Hooks:
         "on_stream_event_in",
         "on_stream_event_out",
         "on_stream_events",
+        "on_table_close_error",
         "on_table_del",
         "on_table_get",
         "on_table_late",
@@ -232,6 +236,7 @@ class Hooks:
     on_table_set: Callable[[Any, Any, Any], None] | None
     on_table_del: Callable[[Any, Any], None] | None
     on_table_late: Callable[[Any, Any, float], None] | None
+    on_table_close_error: Callable[[Any, Any, BaseException], None] | None
     on_commit_initiated: Callable[[Any], State] | None
     on_commit_completed: Callable[[Any, State], None] | None
     on_send_initiated: Callable[[Any, str, Any, int, int], State] | None
@@ -425,6 +430,12 @@ class SensorDelegate:
         hook = self.hooks.on_table_late
         if hook is not None:
             hook(table, key, timestamp)
+
+    def on_table_close_error(self, table: Any, key: Any, exc: BaseException) -> None:
+        """Pass on `Sensor.on_table_close_error`."""
+        hook = self.hooks.on_table_close_error
+        if hook is not None:
+            hook(table, key, exc)
 
     def on_commit_initiated(self, consumer: Any) -> State:
         """Pass on `Sensor.on_commit_initiated`."""

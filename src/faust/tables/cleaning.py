@@ -146,13 +146,14 @@ class Cleaner:
                     result = callback(key, value)
                     if inspect.isawaitable(result):
                         await result
-            except Exception:
+            except Exception as exc:
                 logger.exception(
                     "Table %r: on_window_close failed for key %r in the window %s; it is called again in %g s",
                     table.name,
                     *key,
                     self._interval,
                 )
+                table.app.sensors.on_table_close_error(table, key, exc)
             else:
                 done.append(raw)
         if done:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from time import monotonic
 from typing import Any
@@ -314,6 +315,77 @@ async def test_pain_21_no_agent_dies_silently(
     assert [(name, tp) for name, _, tp in ear.heard] == [
         ("reader", faust.TP(topic.get_topic_name(), 0))
     ]
+
+
+async def test_pain_21_a_window_that_cannot_be_closed(
+    memory_url: str, topic_name: Name, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Pain 21: on_window_close that raises gives one log record and one sensor call, is called again, and the agent goes on."""
+    app = make_app(memory_url, topic_name("app"), table_cleanup_interval=0.1, topic_partitions=1)
+    told: list[tuple[Any, BaseException]] = []
+    closed: list[Any] = []
+
+    class Counter(faust.Sensor):
+        def on_table_close_error(self, table: Any, key: Any, exc: BaseException) -> None:
+            assert table.name == "hits"
+            told.append((key, exc))
+
+    app.sensors.add(Counter())
+
+    def close(key: Any, value: Any) -> None:
+        if not told:
+            raise RuntimeError("not now")
+        closed.append((key[0], value))
+
+    hits = app.Table("hits", default=int, on_window_close=close).tumbling(10, expires=10)
+    topic = app.topic(topic_name("in"), value_type=str, internal=True)
+
+    @app.agent(topic)
+    async def count(stream: Any) -> None:
+        async for word in stream:
+            hits[word] += 1
+
+    async with running(app):
+        await topic.send(value="first", timestamp=1_700_000_000)
+        await topic.send(value="much later", timestamp=1_700_000_300)
+        await eventually(lambda: closed == [("first", 1)])
+        await topic.send(value="much later", timestamp=1_700_000_301)
+        await committed_everything(app)
+        await eventually(
+            lambda: [v for (w, _), v in hits.table.items() if w == "much later"] == [2]
+        )
+    (key, exc) = told[0]
+    assert (len(told), key[0], str(exc)) == (1, "first", "not now")
+    (record,) = [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")]
+    assert "on_window_close failed for key 'first'" in record.message
+
+
+async def test_pain_21_a_timer_that_raises_ends_the_worker(
+    memory_url: str, topic_name: Name, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Pain 21: a timer that raises gives one log record and ends the worker; with on_error everybody goes on."""
+    caught: list[BaseException] = []
+    for careful in (True, False):
+        app = make_app(memory_url, topic_name("app"))
+
+        async def tick() -> None:
+            raise LookupError("tick")
+
+        app.timer(0.05, on_error=lambda _fun, exc: caught.append(exc))(
+            tick
+        ) if careful else app.timer(0.05)(tick)
+        caplog.clear()
+        await app.start()
+        if careful:
+            await eventually(lambda: len(caught) >= 2)
+            assert app.crash_reason is None
+        else:
+            await eventually(lambda app=app: app.crash_reason is not None)  # type: ignore[misc]
+            assert isinstance(app.crash_reason, LookupError)
+            errors = [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR]
+            assert errors.count("Task tick failed: the worker stops") == 1
+            assert len(errors) == 2, "and one that the app has crashed, of mode"
+        await app.stop()
 
 
 async def test_a_bad_error_handler_harms_nobody(

@@ -58,7 +58,7 @@ def arguments(name: str) -> tuple[list[Any], dict[str, Any]]:
 
 def test_every_moment_has_a_hook() -> None:
     """livecheck-sensors.md 1: each of the 22 callbacks, the two of monitors, and our own, has a hook and a method."""
-    assert len(MOMENTS) == len(Hooks.__slots__) == 30
+    assert len(MOMENTS) == len(Hooks.__slots__) == 31
     assert all(callable(getattr(SensorDelegate, name)) for name in MOMENTS)
 
 
