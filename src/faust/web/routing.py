@@ -80,13 +80,20 @@ def routed(
                 raise unavailable(str(exc.args[0])) from exc
             except TypeError as exc:
                 raise ParseError(str(exc)) from exc
-            if view.app.rebalancing or view.app.in_recovery:
-                raise unavailable("partitions are moving, and their tables are being recovered")
+            raise_if_moving(view.app)
             return await method(view, request, *args, **kwargs)
 
         return cast("Handler", handle)
 
     return decorate
+
+
+def raise_if_moving(app: Any) -> None:
+    """Raise `ServiceUnavailable` while this worker may be asked for a key that it is about to lose, or has not got yet."""
+    if app.should_stop:
+        raise unavailable("the worker stops")
+    if app.rebalancing or app.in_recovery:
+        raise unavailable("partitions are moving, and their tables are being recovered")
 
 
 def unavailable(reason: str) -> ServiceUnavailable:

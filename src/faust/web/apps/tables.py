@@ -9,7 +9,7 @@ from faust.web.access import why_values_are_withheld
 from faust.web.blueprints import Blueprint
 from faust.web.exceptions import NotFound, PermissionDenied
 from faust.web.keys import key_of
-from faust.web.routing import unavailable
+from faust.web.routing import raise_if_moving, unavailable
 from faust.web.views import View
 
 __all__ = ["KeyDetail", "TableDetail", "TablesList", "blueprint"]
@@ -57,8 +57,7 @@ class KeyDetail(View):
             pass
         except KeyError as exc:
             raise unavailable(str(exc.args[0])) from exc
-        if self.app.rebalancing or self.app.in_recovery:
-            raise unavailable("partitions are moving, and their tables are being recovered")
+        raise_if_moving(self.app)
         if wanted not in table:
             raise NotFound("key not found", key=key, table=name)
         return self.json(table[wanted])

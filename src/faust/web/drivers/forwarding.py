@@ -21,6 +21,9 @@ __all__ = ["ROUTED_BY", "forward", "new_session"]
 
 CHUNK = 64 * 1024
 
+SAFE = frozenset({"GET", "HEAD", "OPTIONS", "SEARCH"})
+"""Methods that may be sent again when nobody knows whether they were answered (RFC 9110, section 9.2.1)."""
+
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=3.0, sock_read=30.0)
 
 HOP_BY_HOP = frozenset(
@@ -61,8 +64,8 @@ async def forward(
         here: Our own.
 
     Raises:
-        WebError: 503 when the worker cannot be reached, or the request has come from a worker; 502 and 504 when it
-            does not answer properly, or not in time.
+        WebError: 503 when the worker cannot be reached or breaks off what may be asked again, or the request has come from a
+            worker; 502 and 504 when it does not answer properly, or not in time.
     """
     sender = request.headers.get(ROUTED_BY)
     if sender is not None:
@@ -84,13 +87,14 @@ async def forward(
         ) as answer:
             return await _pass_back(request, answer)
     except (aiohttp.ClientConnectionError, aiohttp.InvalidURL, OSError) as exc:
-        raise _failed(base, exc) from exc
+        raise _failed(request.method, base, exc) from exc
     except aiohttp.ClientError as exc:
         raise WebError(f"The worker {base} gave no proper answer: {exc}", code=502) from exc
 
 
-def _failed(base: URL, exc: Exception) -> WebError:
-    if isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+def _failed(method: str, base: URL, exc: Exception) -> WebError:
+    never_sent = isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+    if never_sent or (method in SAFE and not isinstance(exc, TimeoutError)):
         error: WebError = unavailable(f"the worker {base}, which has the key, cannot be reached")
         assert isinstance(error, ServiceUnavailable)
         return error
