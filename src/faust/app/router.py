@@ -174,13 +174,20 @@ class Router:
         sources = {
             raw
             for topic in self._sources(table.changelog_topic_name)
-            if (raw := _encoded_in(self.app, topic, key)) is not None
+            if (raw := self._as_in(topic, key)) is not None
         }
         if len(sources) == 1:
             return sources.pop()
         if isinstance(key, str | bytes):
             return key.encode() if isinstance(key, str) else key
         return table.codec.encode_key(key)
+
+    def _as_in(self, topic: Any, key: Any) -> bytes | None:
+        """Encode *key* as a message of *topic* has it; None: no message there can have it, the agent has made it."""
+        try:
+            return _encoded_in(self.app, topic, key)
+        except (TypeError, ValueError):
+            return None
 
     def _sources(self, changelog: str) -> list[Any]:
         """Return the topics that the agents read and that are divided among the workers as *changelog* is."""

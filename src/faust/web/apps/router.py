@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from faust.web.blueprints import Blueprint
-from faust.web.exceptions import NotFound
+from faust.web.exceptions import NotFound, ParseError
 from faust.web.keys import key_of
 from faust.web.routing import unavailable
 from faust.web.views import View
@@ -57,4 +57,6 @@ class KeyDetail(View):
             owner = self.app.router.key_store(name, key_of(table, key))
         except KeyError as exc:
             raise unavailable(str(exc.args[0])) from exc
+        except TypeError as exc:
+            raise ParseError(str(exc)) from exc
         return self.json(str(owner))

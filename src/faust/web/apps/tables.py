@@ -7,7 +7,7 @@ from typing import Any
 from faust.exceptions import SameNode
 from faust.web.access import why_values_are_withheld
 from faust.web.blueprints import Blueprint
-from faust.web.exceptions import NotFound, PermissionDenied
+from faust.web.exceptions import NotFound, ParseError, PermissionDenied
 from faust.web.keys import key_of
 from faust.web.routing import raise_if_moving, unavailable
 from faust.web.views import View
@@ -57,6 +57,8 @@ class KeyDetail(View):
             pass
         except KeyError as exc:
             raise unavailable(str(exc.args[0])) from exc
+        except TypeError as exc:
+            raise ParseError(str(exc)) from exc
         raise_if_moving(self.app)
         if wanted not in table:
             raise NotFound("key not found", key=key, table=name)

@@ -7,6 +7,7 @@ app, or in a thread with a loop of its own (setting ``web_in_thread``).
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,10 +28,24 @@ __all__ = ["Web"]
 
 Bytes = bytes  # `Web.bytes` is a method
 
+NO_FILE_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP})
+
 END = b"\r\n\r\n"
 
 NOT_KEPT = frozenset({"content-length", "transfer-encoding", "date", "server"})
 """Headers that are not part of a response in a cache: they are made for each answer."""
+
+
+class _Files(web.StaticResource):
+    """Files below a directory; a name that no file can have is not found, which aiohttp takes for a fault of the server."""
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await super()._handle(request)
+        except OSError as exc:
+            if exc.errno in NO_FILE_NAME:
+                raise web.HTTPNotFound from exc
+            raise
 
 
 class Web(base.Web):
@@ -129,7 +144,9 @@ class Web(base.Web):
         directory = Path(path)
 
         def add(application: web.Application) -> None:
-            application.router.add_static(f"/{prefix.strip('/')}", directory, **kwargs)
+            application.router.register_resource(
+                _Files(f"/{prefix.strip('/')}", directory, **kwargs)
+            )
 
         self._add(add)
 
