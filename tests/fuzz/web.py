@@ -1,11 +1,11 @@
 """Random requests to a worker get an answer that is not a 500, and never anything from outside of what is served.
 
-Run it as a command: ``python -m tests.fuzz.web --requests 50000 --seed 1``. Requests are bytes on a socket, so that what no client
-sends is sent, too: lengths that lie, headers with line ends in them, targets that are no paths. What fails is shown with the number of
-its request, which ``--only NUMBER`` repeats alone.
+Run it as a command: ``python -m tests.fuzz.web --requests 50000 --seed 1``. Requests are bytes on a socket, so that what no
+client sends is sent, too: lengths that lie, headers with line ends in them, targets that are no paths. What fails is shown with the
+number of its request, which ``--only NUMBER`` repeats alone.
 
-The app has every built-in page switched on, views whose key is somewhere else, a cache, models, CORS, and static files beside which a
-secret lies.
+The app has every built-in page switched on, views whose key is somewhere else, a cache, models, CORS, and static files beside which
+a secret lies.
 """
 
 from __future__ import annotations
@@ -44,35 +44,43 @@ REST_OF_ANSWER = 0.1
 PATIENCE = 30.0
 """Seconds for one answer."""
 
-METHODS = ["GET"] * 8 + ["POST"] * 4 + "HEAD PUT PATCH DELETE OPTIONS SEARCH TRACE CONNECT BREW".split()
+METHODS = ["GET"] * 8 + ["POST"] * 4
+METHODS += ["HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "SEARCH", "TRACE", "CONNECT", "BREW"]
 
 PATHS = """
-/ /assignment/ /table/ /table/counts/ /table/counts/KEY/ /table/numbers/KEY/ /table/KEY/ /table/KEY/KEY/ /table/global/KEY/ /router/ /router/topics
-/router/counts/ /router/KEY/ /router/counts/KEY/ /router/numbers/KEY/ /health/live /health/ready /performance/ /metrics /dashboard/ /dashboard/events
-/here/KEY/ /query/?key=KEY /query/ /topic/KEY/ /point/ /cached/KEY/ /cached/KEY/?a=KEY /cors/ /files/a.txt /files/KEY /files/../KEY /files/%2e%2e/KEY
-/files/..%2fsecret.txt /files//etc/passwd /files/....//secret.txt /KEY http://KEY/here/x/ //KEY/here/x/ * KEY:80 /here/KEY
-""".split()  # fmt: skip
+/ /assignment/ /table/ /table/counts/ /table/counts/KEY/ /table/numbers/KEY/ /table/KEY/ /table/KEY/KEY/ /table/global/KEY/
+/router/ /router/topics /router/counts/ /router/KEY/ /router/counts/KEY/ /router/numbers/KEY/ /health/live /health/ready
+/performance/ /metrics /dashboard/ /dashboard/events /here/KEY/ /query/?key=KEY /query/ /topic/KEY/ /point/ /cached/KEY/
+/cached/KEY/?a=KEY /cors/ /files/a.txt /files/KEY /files/../KEY /files/%2e%2e/KEY /files/..%2fsecret.txt /files//etc/passwd
+/files/....//secret.txt /KEY http://KEY/here/x/ //KEY/here/x/ * KEY:80 /here/KEY
+"""
 
-KEYS = [
-    "a", "key-1", "1", "-7", "1e999", "0x10", "%00", "%0d%0aSet-Cookie:%20x=1", "%ff%fe", "..", "../..", "..%2f..%2fsecret.txt", "%2e%2e%2fsecret.txt",
-    "secret.txt", "../secret.txt", "%E2%82%AC", "%F0%9F%98%80", "a%2Fb", "a b", "{key}", "%7Bkey%7D", "' OR 1=1 --", "<script>", "x" * 3000, "%", "%zz", ";",
-    "null", "[]", "\u0661", "%D9%A1", "127.0.0.1:6379", "evil.example", "~", "$" + "{jndi:x}", "inf", "nan", "1_000", "+1", "%2B1", "%20", "1" * 400,
-]  # fmt: skip
+KEYS = """
+a key-1 1 -7 1e999 0x10 %00 %0d%0aSet-Cookie:%20x=1 %ff%fe .. ../.. ..%2f..%2fsecret.txt %2e%2e%2fsecret.txt secret.txt
+../secret.txt %E2%82%AC %F0%9F%98%80 a%2Fb {key} %7Bkey%7D ' <script> % %zz ; null [] %D9%A1 127.0.0.1:6379 evil.example ~
+${jndi:x} inf nan 1_000 +1 %2B1 %20 \u0661
+"""
+
+LONG_KEYS = ["x" * 3000, "1" * 400, "a b", "' OR 1=1 --"]
 
 HEADERS = """
-Host: evil.example|Host: |Host: a, b|Host: [::1]:80|Host: 127.0.0.1:1|X-Forwarded-For: 127.0.0.1|Forwarded: for=127.0.0.1|X-Faust-Routed-By: http://evil.example
-Accept: text/html|Accept: application/json;q=x|Origin: http://a.example|Origin: null|Access-Control-Request-Method: GET|Access-Control-Request-Headers: X,Y
-Cookie: a=b; c|Range: bytes=0-1|Range: bytes=9-1|Range: bytes=-99999999999999999999|Range: x|If-None-Match: *|If-Modified-Since: yesterday|If-Range: x
-Content-Type: application/json|Content-Type: application/json; charset=nonsense|Content-Type: multipart/form-data; boundary=|Content-Type: /|Expect: 100-continue|Expect: x
-Content-Encoding: gzip|Content-Encoding: x|Transfer-Encoding: chunked|Transfer-Encoding: x|Content-Length: 99|Content-Length: -1|Content-Length: 1e3|Content-Length: 0
-Upgrade: websocket|Connection: upgrade, close|TE: trailers|Accept-Encoding: gzip;q=0|Last-Event-ID: 7|User-Agent: |Authorization: Basic %%%|X: \x7f|Bad Header: x|: x|nocolon
-""".replace("\n", "|").strip("|").split("|")  # fmt: skip
+Host: evil.example|Host: |Host: a, b|Host: [::1]:80|Host: 127.0.0.1:1|X-Forwarded-For: 127.0.0.1|Forwarded: for=127.0.0.1
+X-Faust-Routed-By: http://evil.example|Accept: text/html|Accept: application/json;q=x|Origin: http://a.example|Origin: null
+Access-Control-Request-Method: GET|Access-Control-Request-Headers: X,Y|Cookie: a=b; c|Range: bytes=0-1|Range: bytes=9-1
+Range: bytes=-99999999999999999999|Range: x|If-None-Match: *|If-Modified-Since: yesterday|If-Range: x|Expect: 100-continue
+Content-Type: application/json|Content-Type: application/json; charset=nonsense|Content-Type: multipart/form-data; boundary=
+Content-Type: /|Expect: x|Content-Encoding: gzip|Content-Encoding: x|Transfer-Encoding: chunked|Transfer-Encoding: x
+Content-Length: 99|Content-Length: -1|Content-Length: 1e3|Content-Length: 0|Upgrade: websocket|Connection: upgrade, close
+TE: trailers|Accept-Encoding: gzip;q=0|Last-Event-ID: 7|User-Agent: |Authorization: Basic %%%|X: \x7f|Bad Header: x|: x|nocolon
+"""
 
 BODIES = [
-    b"", b"{}", b"[]", b"null", b'{"x": 1, "y": 2}', b'{"x": "a"}', b'{"x": 1e999, "y": null}', b"{", b"\xff\xfe", b"[" * 5000, b'{"x":' * 500,
-    b"0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", b"zz\r\n", b"x" * 5000, b'{"__faust": {"ns": "os.system"}, "x": 1, "y": 2}',
-    b"\x80\x04\x95\x1d\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94\x8c\x06system\x94\x93\x94", b"y" * 1_200_000,
-]  # fmt: skip
+    *(b"", b"{}", b"[]", b"null", b'{"x": 1, "y": 2}', b'{"x": "a"}', b'{"x": 1e999, "y": null}'),
+    *(b"{", b"\xff\xfe", b"[" * 5000, b'{"x":' * 500, b"0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n"),
+    *(b"zz\r\n", b"x" * 5000, b'{"__faust": {"ns": "os.system"}, "x": 1, "y": 2}'),
+    b"\x80\x04\x95\x1d\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94\x8c\x06system\x94\x93\x94",
+    b"y" * 1_200_000,
+]
 
 
 class Point(faust.Record, validation=True):
@@ -152,21 +160,25 @@ def request_of(number: int, seed: int) -> bytes:
     rng = random.Random(f"{seed}-{number}")
 
     def key() -> str:
-        made = rng.choice(KEYS)
+        made = rng.choice(KEYS.split() + LONG_KEYS)
         if rng.random() < 0.3:
             made = quote(bytes(rng.randrange(256) for _ in range(rng.randrange(1, 12))))
         return made
 
-    path = rng.choice(PATHS)
+    path = rng.choice(PATHS.split())
     while "KEY" in path:
         path = path.replace("KEY", key(), 1)
     if rng.random() < 0.2:
-        path += rng.choice(["?", "&", "?key=a&key=b", f"?{key()}={key()}", "#x", "/", "//", "?key=" + key()])
+        path += rng.choice(
+            ["?", "&", "?key=a&key=b", f"?{key()}={key()}", "#x", "/", "//", "?key=" + key()]
+        )
     body = rng.choice(BODIES) if rng.random() < 0.4 else b""
     if len(body) > 1_000_000 and rng.random() < 0.9:
         body = b"z"
-    lines = [f"{rng.choice(METHODS)} {path} HTTP/{rng.choice(['1.1'] * 20 + ['1.0', '0.9', '2.0', 'x'])}"]
-    given = rng.sample(HEADERS, rng.choice([0, 0, 1, 1, 2, 4]))
+    lines = [
+        f"{rng.choice(METHODS)} {path} HTTP/{rng.choice(['1.1'] * 20 + ['1.0', '0.9', '2.0', 'x'])}"
+    ]
+    given = rng.sample(re.split(r"[|\n]", HEADERS.strip()), rng.choice([0, 0, 1, 1, 2, 4]))
     if not any(line.startswith("Host:") for line in given) and rng.random() < 0.97:
         lines.append("Host: 127.0.0.1")
     lines += given
@@ -271,7 +283,9 @@ def main(arguments: list[str] | None = None) -> int:
     began = time.monotonic()
     report = asyncio.run(fuzz(numbers, options.seed))
     counted = ", ".join(f"{status}: {n:,}" for status, n in sorted(report.statuses.items()))
-    print(f"{sum(report.statuses.values()):,} requests (seed {options.seed}) in {time.monotonic() - began:.0f} s: {counted}")
+    print(
+        f"{sum(report.statuses.values()):,} requests (seed {options.seed}) in {time.monotonic() - began:.0f} s: {counted}"
+    )
     for failure in report.failures[:50]:
         print(failure)
     print(f"{len(report.failures)} failures")

@@ -8,7 +8,7 @@ app, or in a thread with a loop of its own (setting ``web_in_thread``).
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +25,8 @@ from faust.web.drivers.listening import Listener, listener_for
 from faust.web.views import View
 
 __all__ = ["Web"]
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 Bytes = bytes  # `Web.bytes` is a method
 
@@ -109,7 +111,7 @@ class Web(base.Web):
         path = f"/{pattern.lstrip('/')}"
         shared = {**(self.app.conf.web_cors_options or {}), **(cors_options or {})}
         methods = handler.get_methods() if isinstance(handler, View) else {"*"}
-        answer = handler.dispatch if isinstance(handler, View) else handler
+        answer = self._answering(handler) if isinstance(handler, View) else handler
         options: dict[str, Any] = {}
         if shared:
             methods -= {"OPTIONS"}  # answered by the preflight
@@ -132,6 +134,18 @@ class Web(base.Web):
                     cors.add(route, options)
 
         self._add(add)
+
+    def _answering(self, view: View) -> Handler:
+        """Return what answers with *view*; a body that is not what its headers say is the fault of who has sent it."""
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            try:
+                response: web.StreamResponse = await view.dispatch(request)
+            except web.RequestPayloadError as exc:
+                return self.error(400, f"The body cannot be read: {exc}")
+            return response
+
+        return answer
 
     def add_static(self, prefix: str, path: str | Path, **kwargs: Any) -> None:
         """Serve the files of a directory below *prefix*; nothing outside of it is served.
