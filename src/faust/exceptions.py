@@ -18,6 +18,8 @@
      +-- ProducerSendError               a record was not accepted
      |    +-- RecordTooLarge
      +-- ReplyLost                       nobody will answer a question any more
+     +-- GivenUp                         the event in hand is not ours any more; it will come again
+     +-- TransactionTimeout              an event takes longer than a transaction may
      +-- ConsistencyError                local state is ahead of its changelog
      +-- Stalled                         nothing has moved for too long, and the worker was told to end then
      +-- StoreError                      the local files of a table cannot be used
@@ -52,6 +54,7 @@ __all__ = [
     "FaustError",
     "FaustPredicate",
     "FaustWarning",
+    "GivenUp",
     "ImproperlyConfigured",
     "KeyDecodeError",
     "NotReady",
@@ -68,6 +71,7 @@ __all__ = [
     "Stalled",
     "StorageError",
     "StoreError",
+    "TransactionTimeout",
     "UnknownTopic",
     "ValidationError",
     "ValueDecodeError",
@@ -217,6 +221,14 @@ class ConsistencyError(FaustError):
 
 class ReplyLost(FaustError):
     """An answer will not come: the app that asked for it has stopped."""
+
+
+class GivenUp(FaustError):
+    """Exactly once: the event in hand was given up, and nothing more of it counts; it will be processed again."""
+
+
+class TransactionTimeout(FaustError):
+    """Exactly once: an event takes longer than setting ``broker_transaction_timeout`` allows, time and again."""
 
 
 class ProducerSendError(FaustError):

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol, runtime_checkable
 
 from faust._core.lanes import Lane
+from faust.gate import Gate
 from faust.mailbox import FlowControl, Mailbox
 from faust.messages import HeadersArg, Message
 from faust.sensors.base import SensorDelegate
@@ -56,6 +57,7 @@ class AppT(Protocol):
 
     conf: Settings
     flow_control: FlowControl
+    gate: Gate
     sensors: SensorDelegate
 
     @property
@@ -141,6 +143,11 @@ class AppT(Protocol):
 
     async def declare_topic(self, spec: Any) -> Any:
         """Create a topic on the broker unless it is there; see `faust.transport.base.TopicSpec`."""
+        ...
+
+    @property
+    def exactly_once(self) -> bool:
+        """Whether what an event causes is one transaction (setting ``processing_guarantee``)."""
         ...
 
     def lease_until(self) -> float:

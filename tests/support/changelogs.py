@@ -24,6 +24,7 @@ from faust._core.iteration import Cursor, current_cursor
 from faust._core.lanes import Lane, PartitionTask, message_of
 from faust.events import Event
 from faust.exceptions import RecordTooLarge, UnknownTopic
+from faust.gate import Gate
 from faust.mailbox import Mailbox
 from faust.messages import TP, Headers, Message, RecordMetadata, Slice
 from faust.sensors.base import SensorDelegate
@@ -206,6 +207,9 @@ class ScriptedConsumer(ConsumerDriver):
         await self._request("end_offsets")
         return {tp: self.world.log(tp).end for tp in tps}
 
+    async def log_end_offsets(self, tps: Collection[TP]) -> dict[TP, int]:
+        return await self.end_offsets(tps)
+
     async def partitions_for(self, topic: str) -> frozenset[int] | None:
         await self._request("partitions_for")
         numbers = frozenset(tp.partition for tp in self.world.logs if tp.topic == topic)
@@ -375,6 +379,8 @@ class App:
         self.conf = Settings(id="shop", **settings)
         self.serializers = Registry()
         self.sensors = SensorDelegate()
+        self.gate = Gate(self.lease_until)
+        self.exactly_once = False
         self.readers: list[ScriptedConsumer] = []
         self.consumer_driver = ScriptedConsumer(world)
         self.producer_driver = ScriptedProducer(world)

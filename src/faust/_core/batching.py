@@ -132,6 +132,7 @@ async def collect(cursor: Cursor, items: list[Item], size: int, until: float) ->
                     decode_key(record)
                 value = decode(record)
             except Exception as exc:
+                cursor.record = record  # it is in hand as long as hooks are told of it
                 if await cursor.undecodable(lane, record, exc):
                     cursor.stop()
                 return True

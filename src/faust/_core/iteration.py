@@ -72,6 +72,7 @@ class Cursor:
     """
 
     __slots__ = (
+        "__weakref__",
         "_batch",
         "_claims",
         "_event",
@@ -305,7 +306,7 @@ class Cursor:
         inbox = self.inbox
         clock = self.clock
         turn = self.claim()
-        turn_ends = clock() + TURN
+        turn_ends = 0.0 if self.lease_expired() else clock() + TURN
         try:
             while True:
                 lane = self.lane

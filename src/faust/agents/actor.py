@@ -142,7 +142,8 @@ class Actor(Service):
         place = self.stream.place_of(error)
         # the traceback keeps the old generator alive; the message counts as processed now
         self.stream.failed()
-        await self.report(error, place)
+        with self.stream.app.gate.unit_now():  # what is sent to tell of it belongs to the message
+            await self.report(error, place)
         await self.crash(error)
 
     async def report(self, error: BaseException, place: Place | None) -> None:

@@ -10,6 +10,8 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from faust.agents.models import Request, request_headers, wrap_request
 from faust.agents.promises import BarrierState, ReplyPromise
 from faust.channels import Channel
+from faust.exceptions import ImproperlyConfigured
+from faust.gate import Where
 from faust.messages import HeadersArg, RecordMetadata, header_pairs
 from faust.ports import AppT
 from faust.topics import Topic
@@ -141,7 +143,10 @@ class Asked(Generic[R]):
         Raises:
             faust.exceptions.ReplyLost: The app stops before the answer has come.
             faust.exceptions.ProducerSendError: The request could not be sent.
+            faust.exceptions.ImproperlyConfigured: Asked while an event is processed exactly once, whose transaction
+                would have to be committed first.
         """
+        self._may_wait()
         app = cast("CallingApp", self.app)
         consumer = app.reply_consumer
         topic = self._reply_to(reply_to)
@@ -283,7 +288,17 @@ class Asked(Generic[R]):
         answers = {reply.correlation_id: reply.value async for reply in barrier.iterate()}
         return [answers[correlation_id] for correlation_id in order]
 
+    def _may_wait(self) -> None:
+        """Refuse to wait for an answer where none can come."""
+        if self.app.exactly_once and self.app.gate.where() is not Where.OUTSIDE:
+            raise ImproperlyConfigured(
+                "an agent is asked while an event is processed exactly once: the question becomes visible when the "
+                "event's transaction is committed, and that waits for the event. Ask from a task, a timer or a view; or "
+                "send() to the agent and read its results from a topic; or use processing_guarantee='at_least_once'"
+            )
+
     async def _barrier(self, reply_to: Any) -> BarrierState:
+        self._may_wait()
         consumer = await self._reply_consumer()
         barrier = BarrierState(self._reply_to(reply_to))
         await consumer.read(barrier.reply_to)

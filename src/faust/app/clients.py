@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
+from uuid import uuid4
 
 from yarl import URL
 
 from faust.drivers import stores, transports
 from faust.exceptions import ImproperlyConfigured
+from faust.settings.common import ProcessingGuarantee
 from faust.settings.settings import Settings
 from faust.transport.base import ConsumerOptions, ProducerOptions, Transport
 
@@ -17,9 +19,11 @@ __all__ = [
     "check_store",
     "consumer_options",
     "credentials_of",
+    "exactly_once",
     "make_transport",
     "producer_options",
     "reader_options",
+    "transactional_options",
     "with_directory",
 ]
 
@@ -79,12 +83,46 @@ def consumer_options(conf: Settings) -> ConsumerOptions:
         connections_max_idle=conf.consumer_connections_max_idle_ms / 1000,
         credentials=credentials_of(conf),
         connect_timeout=conf.broker_request_timeout,
+        read_committed=exactly_once(conf),
     )
+
+
+def exactly_once(conf: Settings) -> bool:
+    """Say whether setting ``processing_guarantee`` is ``exactly_once``."""
+    return conf.processing_guarantee is ProcessingGuarantee.EXACTLY_ONCE
 
 
 def reader_options(conf: Settings) -> ConsumerOptions:
     """Return the options of a consumer that reads partitions by hand, in no group."""
     return replace(consumer_options(conf), group_id=None, group_instance_id=None)
+
+
+def transactional_options(conf: Settings) -> ProducerOptions:
+    """Return the options of the producer for what events cause, with exactly-once processing.
+
+    Its transactional id belongs to this worker alone. A static member keeps it over restarts, so that its next start aborts
+    what its last life had open; of any other the broker aborts it when the transaction's time is over.
+
+    Raises:
+        ImproperlyConfigured: A transaction would end before it is to be committed; or a setting contradicts transactions.
+    """
+    timeout, interval = conf.broker_transaction_timeout, conf.broker_commit_interval
+    if timeout <= 2 * interval:
+        raise ImproperlyConfigured(
+            f"setting 'broker_transaction_timeout' ({timeout:g} s) must be more than twice 'broker_commit_interval' "
+            f"({interval:g} s) with exactly-once processing: commit more often, or let transactions last longer"
+        )
+    if conf.producer_acks not in (-1, "all"):
+        raise ImproperlyConfigured(
+            f"setting 'producer_acks' is {conf.producer_acks!r}; exactly-once processing needs -1 (all)"
+        )
+    member = conf.consumer_group_instance_id or uuid4().hex
+    return replace(
+        producer_options(conf),
+        transactional_id=f"{conf.id}-{member}",
+        transaction_timeout=timeout,
+        request_timeout=min(conf.producer_request_timeout, timeout),
+    )
 
 
 def producer_options(conf: Settings) -> ProducerOptions:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -22,14 +23,17 @@ from faust.app import clients
 from faust.app.configuration import ConfiguredApp
 from faust.app.rebalance import Rebalance
 from faust.conductor import Conductor
-from faust.exceptions import ConsumerNotStarted, UnknownTopic
+from faust.exceptions import ConsumerNotStarted, ImproperlyConfigured, UnknownTopic
+from faust.gate import Gate
 from faust.mailbox import FlowControl
 from faust.messages import TP
 from faust.sensors.base import SensorDelegate
 from faust.tables.manager import TableManager
-from faust.transport.base import AdminDriver, ConsumerDriver, TopicSpec, Transport
-from faust.transport.consumer import Consumer
+from faust.transport.base import AdminDriver, ConsumerDriver, ProducerDriver, TopicSpec, Transport
+from faust.transport.consumer import CommitStep, Consumer
+from faust.transport.exactly_once import TransactionalConsumer
 from faust.transport.producer import Producer
+from faust.transport.transactions import TransactionalDriver
 
 __all__ = ["AppWithParts"]
 
@@ -51,6 +55,7 @@ class AppWithParts(ConfiguredApp):
     Attributes:
         agents: Agents by name.
         sensors: Everything that is told of what happens.
+        gate: Holds the streams of topics while a transaction is committed.
         flow_control: Holds all streams while it is suspended.
         started_producer: The producer once it runs.
         consumer_generation_id: Generation of the group in which our partitions were assigned.
@@ -67,6 +72,7 @@ class AppWithParts(ConfiguredApp):
         self.sensors: SensorDelegate = SensorDelegate(self)
         self._monitor: Any = None
         self.flow_control: FlowControl = FlowControl()
+        self.gate: Gate = Gate(self.lease_until)
 
     def _lay_down_parts(self) -> None:
         """Have no part that was made for a broker; the next use makes them anew."""
@@ -93,6 +99,7 @@ class AppWithParts(ConfiguredApp):
         """
         super().service_reset()
         self._lay_down_parts()
+        self.gate.reset()
         for service in (self, self.agents, self.tables, *self.agents.values(), *self.sensors):
             _unbind(service)
 
@@ -139,12 +146,31 @@ class AppWithParts(ConfiguredApp):
         """The producer service."""
         if self._producer is None:
             self._producer = Producer(
-                self.producer_transport.producer(clients.producer_options(self.conf)),
+                self._producer_driver(),
                 partitioner=self.conf.producer_partitioner,
                 sensors=self.sensors,
                 beacon=self.beacon,
             )
         return self._producer
+
+    @property
+    def exactly_once(self) -> bool:
+        """Whether what an event causes is one transaction (setting ``processing_guarantee``)."""
+        return clients.exactly_once(self.conf)
+
+    def _producer_driver(self) -> ProducerDriver:
+        """Make the producer's driver; with exactly-once processing it has a second one, for what events cause."""
+        transport, conf = self.producer_transport, self.conf
+        plain = transport.producer(clients.producer_options(conf))
+        if not self.exactly_once:
+            return plain
+        if conf.broker_producer != conf.broker_consumer:
+            raise ImproperlyConfigured(
+                "exactly-once processing needs one broker: offsets and what events cause are one transaction, but the "
+                "settings 'broker_consumer' and 'broker_producer' differ"
+            )
+        options = clients.transactional_options(conf)
+        return TransactionalDriver(plain, partial(transport.producer, options), self.gate.where)
 
     @property
     def threaded_producer(self) -> Producer:
@@ -161,24 +187,42 @@ class AppWithParts(ConfiguredApp):
 
     @property
     def soon_producer(self) -> Producer:
-        """The producer that ``send_soon`` uses."""
-        return self.threaded_producer if self.conf.producer_threaded else self.producer
+        """The producer that ``send_soon`` uses; with exactly-once processing always the one with the transactions."""
+        threaded = self.conf.producer_threaded and not self.exactly_once
+        return self.threaded_producer if threaded else self.producer
 
     @property
     def consumer(self) -> Consumer:
         """The consumer service."""
         if self._consumer is None:
             conf = self.conf
-            self._consumer = Consumer(
-                self.transport.consumer(clients.consumer_options(conf)),
-                before_commit=self._before_commit,
-                after_commit=self.tables.on_commit,
-                sensors=self.sensors,
-                commit_interval=conf.broker_commit_interval,
-                commit_every=conf.broker_commit_every,
-                beacon=self.beacon,
-            )
+            options: dict[str, Any] = {
+                "before_commit": self._before_commit,
+                "after_commit": self.tables.on_commit,
+                "sensors": self.sensors,
+                "commit_interval": conf.broker_commit_interval,
+                "commit_every": conf.broker_commit_every,
+                "on_step": self.on_commit_step,
+                "beacon": self.beacon,
+            }
+            driver = self.transport.consumer(clients.consumer_options(conf))
+            producer = self.producer.driver
+            if isinstance(producer, TransactionalDriver):
+                self._consumer = TransactionalConsumer(
+                    driver,
+                    producer=producer,
+                    gate=self.gate,
+                    settle=self.tables.settle,
+                    restart=self._rebalance.restart,
+                    transaction_timeout=conf.broker_transaction_timeout,
+                    **options,
+                )
+            else:
+                self._consumer = Consumer(driver, **options)
         return self._consumer
+
+    def on_commit_step(self, step: CommitStep) -> None:
+        """A commit has come to *step*; override to know. What it raises fails the commit."""
 
     def FlowControlQueue(  # noqa: N802 - the documented name
         self, maxsize: int | None = None, *, clear_on_resume: bool = False
@@ -377,8 +421,8 @@ class AppWithParts(ConfiguredApp):
             await admin.close()
 
     async def _before_commit(self) -> None:
-        """Make safe whatever the events to be committed have caused."""
-        await self.tables.flush()
+        """Make safe whatever the events to be committed have caused; or put it into their transaction."""
+        await (self.tables.prepare() if self.exactly_once else self.tables.flush())
         if self._threaded_producer is not None:
             await self._threaded_producer.flush()
         await self.producer.flush()

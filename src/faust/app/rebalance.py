@@ -15,6 +15,7 @@ from collections.abc import Collection
 from typing import Any
 
 from faust.messages import TP
+from faust.transport.exactly_once import TransactionalConsumer
 
 __all__ = ["Rebalance"]
 
@@ -38,6 +39,7 @@ class Rebalance:
         app = self.app
         try:
             app.on_rebalance_start()
+            await self._stop_restart()
             await self.stop_recovery()
             await self.release(revoked, lost=lost)
             await app.tables.on_partitions_revoked(revoked, lost)
@@ -63,34 +65,68 @@ class Rebalance:
         """Prepare the new partitions and let them flow as their tables are recovered."""
         app = self.app
         try:
+            await self._stop_restart()
             await self.stop_recovery()
-            consumer = app.consumer
-            consumer.pause(assigned)
-            if not app.flow_control.is_active() and not app.flow_control.suspended:
-                app.flow_control.resume()
-            if app.should_stop:  # the last commit is made: what is handed out now would come twice
-                return
-            if not app.rebalancing:  # a worker that joins has nothing to give back
-                app.on_rebalance_start()
-            changelogs = app.tables.changelog_topics
-            sources = frozenset(
-                tp for tp in assigned if tp.topic not in changelogs and tp.topic in app.topics
-            )
-            held, self._held = self._held, sources
-            await app.agents.on_rebalance(held - sources, sources - held)
-            tasks = consumer.open_tasks(sources, generation)
-            app.topics.open_lanes(tasks)
-            app.consumer_generation_id = generation
-            app.unassigned = not assigned
-            self._recovery = asyncio.get_running_loop().create_task(
-                self._recover(assigned, sources, self._standbys(assigned), generation),
-                name=f"recovery of generation {generation}",
-            )
-            await app.on_partitions_assigned.send(set(assigned))
-            app.on_rebalance_return()
+            await self._take_over(assigned, generation)
         except Exception as exc:
             logger.exception("Rebalance: taking over partitions failed")
             await app.crash(exc)
+
+    async def _stop_restart(self) -> None:
+        consumer = self.app.consumer
+        if isinstance(consumer, TransactionalConsumer):
+            await consumer.stop_restart()
+
+    async def restart(self) -> None:
+        """Exactly once: work was undone; go back to what is committed, and read on from there."""
+        app = self.app
+        consumer = app.consumer
+        app.on_rebalance_start()
+        await self.stop_recovery()
+        assigned = frozenset(consumer.driver.assignment)
+        generation = consumer.generation
+        consumer.pause(assigned)
+        await consumer.close_tasks(list(consumer.tasks), lost=True, timeout=0.0)
+        app.gate.drop_channels()
+        await app.tables.on_partitions_revoked(assigned, lost=False)
+        if assigned:  # else the group is about to tell what is ours
+            sources = self._sources(assigned)
+            await consumer.ready(sources)
+            await consumer.rewind(sources)
+            await self._take_over(assigned, generation)
+
+    def _sources(self, assigned: Collection[TP]) -> frozenset[TP]:
+        """Return the partitions that streams read."""
+        app = self.app
+        changelogs = app.tables.changelog_topics
+        return frozenset(
+            tp for tp in assigned if tp.topic not in changelogs and tp.topic in app.topics
+        )
+
+    async def _take_over(self, assigned: frozenset[TP], generation: int) -> None:
+        """New tasks for *assigned*; they flow as their tables are recovered."""
+        app = self.app
+        consumer = app.consumer
+        consumer.pause(assigned)
+        if not app.flow_control.is_active() and not app.flow_control.suspended:
+            app.flow_control.resume()
+        if app.should_stop:  # the last commit is made: what is handed out now would come twice
+            return
+        if not app.rebalancing:  # a worker that joins has nothing to give back
+            app.on_rebalance_start()
+        sources = self._sources(assigned)
+        held, self._held = self._held, sources
+        await app.agents.on_rebalance(held - sources, sources - held)
+        tasks = consumer.open_tasks(sources, generation)
+        app.topics.open_lanes(tasks)
+        app.consumer_generation_id = generation
+        app.unassigned = not assigned
+        self._recovery = asyncio.get_running_loop().create_task(
+            self._recover(assigned, sources, self._standbys(assigned), generation),
+            name=f"recovery of generation {generation}",
+        )
+        await app.on_partitions_assigned.send(set(assigned))
+        app.on_rebalance_return()
 
     def _standbys(self, assigned: frozenset[TP]) -> frozenset[TP]:
         """Return those of *assigned* of which this worker only keeps a copy."""
@@ -114,6 +150,8 @@ class Rebalance:
 
         try:
             app.in_recovery = True
+            if isinstance(app.consumer, TransactionalConsumer):
+                await app.consumer.ready(sources)
             await app.tables.recover(assigned, generation, on_ready, standbys)
             app.in_recovery = False
             await app.on_rebalance_complete.send()

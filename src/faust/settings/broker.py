@@ -71,6 +71,18 @@ class BrokerSettings(SettingsTable, section=SectionType.BROKER):
     )
     """How long the broker may take for an answer. Not less than the session timeout."""
 
+    broker_transaction_timeout: Param[Any, float] = Seconds(
+        default=None,
+        default_alias="broker_session_timeout",
+        env="BROKER_TRANSACTION_TIMEOUT",
+        since="1.0",
+    )
+    """Exactly once: after how long the broker aborts a transaction that is not committed.
+
+    An event that is not finished after four fifths of it makes the worker abort the transaction itself. When a worker dies,
+    what it had open holds up the readers of its output, and whoever takes over its tables, for so long.
+    """
+
     broker_session_timeout: Seconds = Seconds(
         default=60.0, env="BROKER_SESSION_TIMEOUT", since="1.0.11"
     )

@@ -172,13 +172,13 @@ class CommonSettings(SettingsTable, section=SectionType.COMMON):
         ProcessingGuarantee,
         default=ProcessingGuarantee.AT_LEAST_ONCE,
         env="PROCESSING_GUARANTEE",
-        refused={ProcessingGuarantee.EXACTLY_ONCE: "Use 'at_least_once'."},
         since="1.5",
     )
     """How often an event may have an effect when workers die.
 
     ``at_least_once``: every event is processed, and again after a crash between effect and commit.
-    ``exactly_once`` is not supported yet.
+    ``exactly_once``: what an event causes, and that it is done, is one transaction; see the guide on exactly-once
+    processing for its conditions.
     """
 
     store: URL = URL(default="memory://", env="APP_STORE")

@@ -44,9 +44,6 @@ T = TypeVar("T")
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-LEASE_STEP = 0.02
-"""Seconds between two looks at a membership that is no longer certain."""
-
 Report = Callable[[BaseException, Place | None], Awaitable[None]]
 
 
@@ -96,15 +93,17 @@ class StreamBase(Service, Generic[T]):
         self._started_by_iteration = False
         self._source = channel if isinstance(channel, Source) else None
         mailbox = self._source.mailbox if self._source is not None else Mailbox()
+        channel_only = self._source is not None and not hasattr(self._source, "topics")
         self.cursor: Cursor = Cursor(
             mailbox,
             wait=mailbox.wait,
             breathe=_breathe,
-            rest=_rest,
+            rest=app.gate.rest,
             make_event=self._make_event,
             on_decode_error=self._on_decode_error,
-            lease_until=app.lease_until,
+            lease_until=app.lease_until if channel_only else app.gate.lease_until,
         )
+        app.gate.watch(self.cursor, reads=self._is_read if channel_only else None)
         self._hand = self.cursor
         self.cursor.on_done = self._on_slice_done
         self.cursor.on_end = self._on_end
@@ -232,6 +231,10 @@ class StreamBase(Service, Generic[T]):
         if self._source is None:
             raise exc
         await self._source.on_record_undecodable(lane, record, exc)
+
+    def _is_read(self) -> bool:
+        """Say whether somebody iterates this stream, and so takes what waits for it."""
+        return self.task_owner is not None and not self.task_owner.done()
 
     def _on_slice_done(self, task: Any) -> None:
         consumer = self.app.consumer_or_none()
@@ -418,6 +421,7 @@ class StreamBase(Service, Generic[T]):
         cursor = self.get_active_stream()._hand
         batching.fail(cursor)
         if cursor.redeliver:
+            self._spoil(cursor, "an event was not processed, and is to come again")
             cursor.retry()
         else:
             cursor.finish()
@@ -429,8 +433,14 @@ class StreamBase(Service, Generic[T]):
     def take_back(self) -> None:
         """Take back what is in hand: who read it was cancelled, and the next iteration begins with it."""
         cursor = self.get_active_stream()._hand
+        self._spoil(cursor, "an agent was stopped while it had an event in hand")
         batching.take_back(cursor)
         cursor.retry()
+
+    def _spoil(self, cursor: Cursor, reason: str) -> None:
+        """What the event in hand has caused so far must not count, since it comes again (exactly-once only)."""
+        if cursor.record is not None or cursor.batch:
+            self.app.gate.spoilt = f"{self.shortlabel}: {reason}"
 
     async def _log_failure(self, exc: BaseException, place: Place | None) -> None:
         logger.error(
@@ -499,10 +509,6 @@ def _current_task() -> asyncio.Task[Any] | None:
 
 async def _breathe() -> None:
     await asyncio.sleep(0)
-
-
-async def _rest() -> None:
-    await asyncio.sleep(LEASE_STEP)
 
 
 async def _as_async(values: Any) -> AsyncGenerator[Any, None]:

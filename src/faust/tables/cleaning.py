@@ -18,6 +18,7 @@ from itertools import islice
 from time import monotonic
 from typing import Any
 
+from faust.gate import Gate
 from faust.tables.base import Collection
 from faust.tables.expiry import TtlIndex, WindowIndex
 from faust.tables.partition import MISSING, TablePartition
@@ -38,6 +39,7 @@ class Cleaner:
         tables: Gives them.
         interval: Seconds between two rounds.
         sync: Awaited when callbacks were called: what they have sent has to be acknowledged.
+        gate: Each batch is a unit of work.
     """
 
     def __init__(
@@ -46,11 +48,13 @@ class Cleaner:
         *,
         interval: float,
         sync: Callable[[], Awaitable[None]],
+        gate: Gate,
     ) -> None:
         self.lock: asyncio.Lock = asyncio.Lock()
         self._tables = tables
         self._interval = interval
         self._sync = sync
+        self._gate = gate
 
     async def run(self) -> None:
         """Clean for ever."""
@@ -90,7 +94,7 @@ class Cleaner:
             if kept and table.end_of(window_range) > index.closed:
                 break  # not called for yet
             for raws in _batches(index.keys_of(window_range)):
-                async with self.lock:
+                async with self._gate.unit(), self.lock:
                     if not _usable(table, partition):
                         return
                     gone = raws if kept else await self._call(table, partition, raws)
@@ -110,7 +114,7 @@ class Cleaner:
         if end <= index.closed:
             return True
         for raws in _batches(index.keys_of(window_range)):
-            async with self.lock:
+            async with self._gate.unit(), self.lock:
                 if not _usable(table, partition):
                     return False
                 left = [raw for raw in raws if raw not in index.called]
@@ -119,7 +123,7 @@ class Cleaner:
                 if len(done) < len(left):
                     return False
             await asyncio.sleep(0)
-        async with self.lock:
+        async with self._gate.unit(), self.lock:
             if not _usable(table, partition):
                 return False
             index.called.difference_update(index.keys_of(window_range))
@@ -166,7 +170,7 @@ class Cleaner:
         self, table: Collection[Any, Any], partition: TablePartition, index: TtlIndex
     ) -> None:
         for raws in _batches(index.due()):
-            async with self.lock:
+            async with self._gate.unit(), self.lock:
                 if not _usable(table, partition):
                     return
                 _delete(table, partition, [raw for raw in raws if index.is_due(raw)])

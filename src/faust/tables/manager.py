@@ -23,7 +23,12 @@ from typing import Any
 
 from mode import Service
 
-from faust.exceptions import AuthorizationFailed, BrokerError, ImproperlyConfigured
+from faust.exceptions import (
+    AuthorizationFailed,
+    BrokerError,
+    CommitRefused,
+    ImproperlyConfigured,
+)
 from faust.messages import TP
 from faust.ports import AppT
 from faust.tables.base import Collection
@@ -71,6 +76,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         self._tables: dict[str, Collection[Any, Any]] = {}
         self._finalized = False
         self._flushing = asyncio.Lock()
+        self._prepared: list[PartitionFlush] = []
         self._full = asyncio.Event()
         self._failure: Exception | None = None
         self._flusher: asyncio.Task[None] | None = None
@@ -160,6 +166,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
                 self._tables.values,
                 interval=self.app.conf.table_cleanup_interval,
                 sync=self._sync,
+                gate=self.app.gate,
             )
             self._cleaning = loop.create_task(self._clean_regularly(), name="clean tables")
             self._giving_way = loop.create_task(self._give_way_regularly(), name="give way")
@@ -319,10 +326,11 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
             if not flushes:
                 return
             try:
-                if not await self._send(flushes):
+                if not await self._append(flushes):
                     for flush in flushes:
                         flush.undo()
                     return
+                await self.app.producer.flush()
                 for flush in flushes:
                     await flush.settle()
             except BaseException:
@@ -338,8 +346,29 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
             if partition.dirty and partition.generation is not None
         ]
 
-    async def _send(self, flushes: list[PartitionFlush]) -> bool:
-        """Append everything and wait for the broker; False: our membership became uncertain before that."""
+    async def prepare(self) -> None:
+        """Exactly once: put every changed key into the open transaction; the stores follow when it is `settled`.
+
+        Raises:
+            TypeError: A key or value cannot be encoded.
+            CommitRefused: Our membership of the group became uncertain.
+        """
+        async with self._flushing:
+            self._prepared = [PartitionFlush(partition) for partition in self._dirty_partitions()]
+            if not await self._append(self._prepared):
+                raise CommitRefused("our membership of the group is no longer certain")
+
+    async def settle(self) -> None:
+        """The transaction is committed: bring the stores up to it.
+
+        If it is not committed, everything that was `prepared` is undone when the partitions are used again.
+        """
+        prepared, self._prepared = self._prepared, []
+        for flush in prepared:
+            await flush.settle()
+
+    async def _append(self, flushes: list[PartitionFlush]) -> bool:
+        """Append everything; False: our membership became uncertain before that."""
         producer, lease_until = self.app.producer, self.app.lease_until
         for flush in flushes:
             if monotonic() >= lease_until():
@@ -350,12 +379,12 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
                     await producer.wait_room()
                 if monotonic() >= lease_until():
                     return False
-        await producer.flush()
         return True
 
     async def _sync(self) -> None:
-        """Wait until what close callbacks have sent is acknowledged."""
-        await self.app.producer.flush()
+        """Wait until what close callbacks have sent is acknowledged; in a transaction it is one with the deletion."""
+        if not self.app.exactly_once:
+            await self.app.producer.flush()
 
     async def _clean_regularly(self) -> None:
         assert self._cleaner is not None
@@ -368,7 +397,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
     async def _flush_in_time(self) -> None:
         """Flush; and take no more events meanwhile, when as many keys as start a flush have changed once again."""
         consumer = self.app.consumer_or_none()
-        flush = asyncio.ensure_future(self.flush())
+        flush = asyncio.ensure_future(self._commit() if self.app.exactly_once else self.flush())
         full = asyncio.ensure_future(self._full.wait())
         try:
             await asyncio.wait((flush, full), return_when=asyncio.FIRST_COMPLETED)
@@ -381,10 +410,15 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
             if consumer is not None:
                 consumer.release()
 
+    async def _commit(self) -> None:
+        """Exactly once: so many keys have changed that the transaction should be committed."""
+        await self.app.consumer.commit()
+
     async def _flush_regularly(self) -> None:
+        linger = None if self.app.exactly_once else self.linger
         while True:
             try:
-                async with asyncio.timeout(self.linger):
+                async with asyncio.timeout(linger):
                     await self._full.wait()
             except TimeoutError:
                 pass
@@ -400,8 +434,8 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
     def on_commit(self, offsets: Mapping[TP, int]) -> None:
         """Source offsets were committed.
 
-        Nothing is left to do: what the events changed was in the changelogs and stores before. (With exactly-once
-        this is where stores will learn of the transaction.)
+        Nothing is left to do: what the events changed was in the changelogs and stores before; with exactly-once
+        processing `settle` has brought it there.
         """
 
     # -- assignments
@@ -418,7 +452,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         await self.stop_standbys()
         async with self._not_cleaning(lost=lost):
             try:
-                if not lost:
+                if not lost and not self.app.exactly_once:
                     await self.flush()
             finally:
                 for table in self._tables.values():

@@ -22,7 +22,7 @@ from typing import Any, Generic, NoReturn
 
 from faust._core.iteration import Cursor, current_cursor
 from faust._core.lanes import Lane, PartitionTask
-from faust.exceptions import NotReady, PartitionsMismatch
+from faust.exceptions import GivenUp, NotReady, PartitionsMismatch
 from faust.messages import K, V
 from faust.sensors.base import Hooks
 from faust.tables.base import Collection
@@ -164,6 +164,11 @@ class PlacedCollection(Collection[K, V], Generic[K, V]):
         if not self._is_copartitioned(topic):
             self._refuse_topic(topic)
         partition = self._partition_of(task)
+        if task.closed:
+            raise GivenUp(
+                f"table {self.name!r}: the event in hand, of {topic}[{task.partition}], was given up; nothing more of it "
+                "is kept, and it will be processed again by the partition's owner"
+            )
         if lane.inbox.shared and not self._warned:
             self._warned = True
             logger.warning(

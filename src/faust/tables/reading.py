@@ -56,7 +56,7 @@ class Reader(Protocol):
         """Return log start offsets."""
         ...
 
-    async def end_offsets(self, tps: Collection[TP]) -> dict[TP, int]:
+    async def log_end_offsets(self, tps: Collection[TP]) -> dict[TP, int]:
         """Return next offsets to be written."""
         ...
 
@@ -149,7 +149,9 @@ class ChangelogReader:
         beginning = await self.ask(
             "ask where the changelogs begin", partial(self.reader.beginning_offsets, tps)
         )
-        end = await self.ask("ask where the changelogs end", partial(self.reader.end_offsets, tps))
+        end = await self.ask(
+            "ask where the changelogs end", partial(self.reader.log_end_offsets, tps)
+        )
         ids = await self.ask(
             "ask for the identities of the changelogs",
             partial(self.reader.topic_ids, {tp.topic for tp in tps}),

@@ -270,6 +270,10 @@ class ConsumerDriver(abc.ABC):
         """Return the next offsets to be written; the last stable offset when reading committed."""
 
     @abc.abstractmethod
+    async def log_end_offsets(self, tps: Collection[TP]) -> dict[TP, int]:
+        """Return the next offsets to be written, whatever is read: behind open transactions, too (the high watermark)."""
+
+    @abc.abstractmethod
     async def commit(self, offsets: Mapping[TP, int]) -> dict[TP, Exception | None]:
         """Commit next offsets, return when the broker has answered; per partition None or why not (C4).
 
@@ -356,6 +360,10 @@ class ProducerDriver(abc.ABC):
         `TypeError` when key or value is not bytes. Appending above the bound is allowed (synchronous code has no other way), but
         see `full`.
         """
+
+    def appender(self) -> Callable[..., Delivery]:
+        """Return what appends as `append` would if it were called now, by the code that asks."""
+        return self.append
 
     @abc.abstractmethod
     async def wait_room(self) -> None:

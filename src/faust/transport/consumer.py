@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from enum import Enum
 from time import monotonic
 from typing import Any
 
@@ -30,7 +31,7 @@ from faust.messages import TP, Slice
 from faust.sensors.base import SensorDelegate
 from faust.transport.base import ConsumerDriver
 
-__all__ = ["Consumer"]
+__all__ = ["CommitStep", "Consumer"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -50,6 +51,31 @@ LAST_COMMIT = 3.0
 AsyncHook = Callable[[], Awaitable[None]]
 
 
+class CommitStep(Enum):
+    """How far a commit has come; see `faust.App.on_commit_step`."""
+
+    BEGUN = "begun"
+    """It is known what is finished."""
+    HELD = "held"
+    """Exactly once: no event is handed out any more."""
+    QUIET = "quiet"
+    """Exactly once: no event is half done."""
+    FLUSHED = "flushed"
+    """What the events have caused is at the broker; exactly once: in the open transaction."""
+    OFFSETS_SENT = "offsets sent"
+    """Exactly once: the transaction has the offsets."""
+    COMMITTED = "committed"
+    """The broker has accepted."""
+    SETTLED = "settled"
+    """Exactly once: the tables' stores have what was committed."""
+    NEXT_BEGUN = "next begun"
+    """Exactly once: the next transaction is open."""
+
+
+def _ignore(_step: CommitStep) -> None:
+    return None
+
+
 class Consumer(Service):
     """Owns the driver, the tasks of the assigned partitions, and their offsets.
 
@@ -63,6 +89,7 @@ class Consumer(Service):
         sensors: Told of commits, of full buffers, and where partitions end.
         renew_interval: Seconds after which what was committed is committed once more if nothing new was: brokers forget
             offsets that nobody has committed for long (setting ``offsets.retention.minutes`` of Kafka).
+        on_step: Told how far a commit has come.
     """
 
     def __init__(
@@ -75,6 +102,7 @@ class Consumer(Service):
         commit_every: int | None = 10_000,
         sensors: SensorDelegate | None = None,
         renew_interval: float = RENEW_INTERVAL,
+        on_step: Callable[[CommitStep], None] = _ignore,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -86,6 +114,7 @@ class Consumer(Service):
         self.last_commit: float = 0.0
         self._look_at = 0.0
         self._sensors = SensorDelegate() if sensors is None else sensors
+        self.on_step = on_step
         self._before_commit = before_commit
         self._after_commit = after_commit
         self._sinks: dict[str, Callable[[Slice], None]] = {}
@@ -172,6 +201,10 @@ class Consumer(Service):
     async def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
         """Return the identities of topics, of those that have one."""
         return await self.driver.topic_ids(topics)
+
+    async def log_end_offsets(self, tps: Collection[TP]) -> dict[TP, int]:
+        """Return the next offsets to be written, behind open transactions, too."""
+        return await self.driver.log_end_offsets(tps)
 
     def hold(self) -> None:
         """Take nothing from the driver until `release`: what is there has to be digested first."""
@@ -304,8 +337,7 @@ class Consumer(Service):
             self.driver.pause([tp])
             self._sensors.on_topic_buffer_full(tp)
 
-    @staticmethod
-    def _first_slice(task: PartitionTask, batch: Slice) -> None:
+    def _first_slice(self, task: PartitionTask, batch: Slice) -> None:
         start = batch.records[0].offset if batch.records else batch.next_offset
         task.committed = start
         for lane in task.lanes:
@@ -406,17 +438,10 @@ class Consumer(Service):
 
     async def _commit_noted(self, tasks: list[PartitionTask]) -> bool:
         """Note what is safe, make safe what it has caused, commit what was noted."""
-        noted = [(task, task.safe()) for task in tasks]
-        offsets = {
-            task.tp: safe
-            for task, safe in noted
-            if task.committed is not None and task.acking() and safe > task.committed
-        }
-        if monotonic() < self.driver.lease_until():
-            for task, safe in noted:
-                if task.attached:
-                    task.release(safe)
+        offsets = self._note(tasks)
+        self.on_step(CommitStep.BEGUN)
         await self._before_commit()
+        self.on_step(CommitStep.FLUSHED)
         self.last_commit = monotonic()
         for task in tasks:
             if self.tasks.get(task.tp) is not task:  # given back meanwhile: somebody else's now
@@ -424,6 +449,19 @@ class Consumer(Service):
         if not offsets:
             return False
         return await self._commit_offsets(offsets)
+
+    def _note(self, tasks: list[PartitionTask]) -> dict[TP, int]:
+        """Return what may be committed and is not yet; make the sends that wait for it."""
+        noted = [(task, task.safe()) for task in tasks]
+        if monotonic() < self.driver.lease_until():
+            for task, safe in noted:
+                if task.attached:
+                    task.release(safe)
+        return {
+            task.tp: safe
+            for task, safe in noted
+            if task.committed is not None and task.acking() and safe > task.committed
+        }
 
     async def _commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
         if monotonic() >= self.driver.lease_until():
@@ -434,10 +472,16 @@ class Consumer(Service):
         except CommitRefused as exc:
             logger.warning("The group refused a commit; it will be processed again: %s", exc)
             return False
+        self.on_step(CommitStep.COMMITTED)
         accepted = {tp: offset for tp, offset in offsets.items() if answers.get(tp) is None}
         for tp, error in answers.items():
             if error is not None:
                 logger.warning("Commit of %s[%d] at %d failed: %s", *tp, offsets[tp], error)
+        self._accept(accepted)
+        return bool(accepted)
+
+    def _accept(self, accepted: Mapping[TP, int]) -> None:
+        """The broker has these offsets."""
         for tp, offset in accepted.items():
             task = self.tasks.get(tp)
             if task is not None:
@@ -447,4 +491,3 @@ class Consumer(Service):
             self._after_commit(accepted)
         if accepted:
             self._sensors.on_tp_commit(accepted)
-        return bool(accepted)

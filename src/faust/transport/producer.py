@@ -43,6 +43,7 @@ class _Waiting(NamedTuple):
     timestamp: int | None
     headers: Headers
     future: asyncio.Future[RecordMetadata]
+    append: Callable[..., Delivery]
 
 
 class _Run:
@@ -220,7 +221,7 @@ class Producer(Service):
         partitions = self.partitions(topic)
         if partition is None and (partitions is None or topic in self._waiting):
             self._waiting.setdefault(topic, []).append(
-                _Waiting(key, value, timestamp, headers, future)
+                _Waiting(key, value, timestamp, headers, future, self.driver.appender())
             )
             self._load(topic)
             return future
@@ -258,11 +259,9 @@ class Producer(Service):
             raise
         finally:
             self._loaders.pop(topic, None)
-        for key, value, timestamp, headers, future in self._waiting.pop(topic, []):
+        for key, value, timestamp, headers, future, append in self._waiting.pop(topic, []):
             partition = self.partition_for(topic, key, partitions)
-            self._settle_future(
-                self.append(topic, partition, key, value, timestamp, headers), future
-            )
+            self._settle_future(append(topic, partition, key, value, timestamp, headers), future)
 
     async def _settle(self) -> None:
         await asyncio.gather(*(asyncio.shield(self._load(topic)) for topic in list(self._waiting)))

@@ -155,9 +155,13 @@ class Batch:
 
         *log_timestamp* is the broker's append time (ms); -1 when the producer's times count.
         """
+        self.place(base_offset, log_timestamp)
+        self._owner._finish(self, None)
+
+    def place(self, base_offset: int, log_timestamp: int = -1) -> None:
+        """Say where the batch is, for those who ask its deliveries from now on."""
         self.base_offset = base_offset
         self.log_timestamp = log_timestamp
-        self._owner._finish(self, None)
 
     def fail(self, error: Exception) -> None:
         """Tell that the broker does not have the batch and that nobody will try again."""

@@ -365,6 +365,11 @@ class Consumer(ConsumerDriver):
         """Return the next offsets to be written."""
         return await self._offsets(tps, OffsetResetStrategy.LATEST)
 
+    async def log_end_offsets(self, tps: Collection[TP]) -> dict[TP, int]:
+        """Return high watermarks."""
+        client = self._started()
+        return await self._thread.call(client.high_watermarks([TP(*tp) for tp in tps]))
+
     async def _offsets(self, tps: Collection[TP], which: int) -> dict[TP, int]:
         client = self._started()
         return await self._thread.call(client.log_offsets([TP(*tp) for tp in tps], which))

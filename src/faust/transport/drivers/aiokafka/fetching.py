@@ -11,12 +11,14 @@ import contextlib
 import logging
 import random
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import errors as kafka
+from aiokafka.consumer.fetcher import READ_UNCOMMITTED
 from aiokafka.consumer.group_coordinator import NoGroupCoordinator
+from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.structs import TopicPartition
 
 from faust.exceptions import (
@@ -39,6 +41,8 @@ __all__ = ["ConsumerClient", "TopicFilter"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
+LATEST = -1
+"""Stands for the next offset in a request for offsets."""
 FETCH_WAIT = 0.2
 """Seconds the broker holds an empty fetch. A resumed or moved partition waits for the one under way."""
 
@@ -248,24 +252,56 @@ class ConsumerClient:
 
     async def log_offsets(self, tps: list[TP], which: int) -> dict[TP, int]:
         """Return log start (-2) or next (-1) offsets; retries what passes by itself, for ever."""
+        wanted = {TopicPartition(*tp): which for tp in tps}
+
+        async def attempt() -> dict[TP, int]:
+            found = await self._consumer._fetcher._proc_offset_requests(wanted)
+            return {tp: found[TopicPartition(*tp)][0] for tp in tps}
+
+        return await self._look_up(tps, attempt)
+
+    async def high_watermarks(self, tps: list[TP]) -> dict[TP, int]:
+        """Return next offsets, whatever the isolation of what is read; retries what passes by itself, for ever."""
+
+        async def attempt() -> dict[TP, int]:
+            by_leader: dict[Any, dict[str, list[tuple[int, int]]]] = {}
+            for topic, number in tps:
+                leader = self.connection.cluster.leader_for_partition(TopicPartition(topic, number))
+                if leader is None or leader < 0:
+                    raise kafka.LeaderNotAvailableError(f"{topic}[{number}]")
+                latest = (number, LATEST)
+                by_leader.setdefault(leader, {}).setdefault(topic, []).append(latest)
+            found: dict[TP, int] = {}
+            for leader, topics in by_leader.items():
+                request = OffsetRequest(-1, READ_UNCOMMITTED, list(topics.items()))
+                answer = await self.connection.send(leader, request)
+                for topic, partitions in answer.topics:
+                    for number, code, _time, offset in partitions:
+                        if code:
+                            raise kafka.for_code(code)(f"{topic}[{number}]")
+                        found[TP(topic, number)] = offset
+            return found
+
+        return await self._look_up(tps, attempt)
+
+    async def _look_up(
+        self, tps: list[TP], attempt: Callable[[], Awaitable[dict[TP, int]]]
+    ) -> dict[TP, int]:
         if not tps:
             return {}
         await self._know([tp.topic for tp in tps])
         pauses = Backoff()
-        wanted = {TopicPartition(*tp): which for tp in tps}
         while True:
             for tp in tps:
                 self._check_exists(tp)
             try:
-                found = await self._consumer._fetcher._proc_offset_requests(wanted)
+                return await attempt()
             except kafka.KafkaError as error:
                 if not is_passing(error):
                     raise translate(error, f"cannot look up offsets of {tps}") from error
                 if error.invalid_metadata:
                     await self.connection.force_metadata_update()
                 await asyncio.sleep(pauses.next())
-            else:
-                return {tp: found[TopicPartition(*tp)][0] for tp in tps}
 
     async def _know(self, topics: list[str]) -> None:
         """Have the metadata of *topics*, or raise `UnknownTopic`."""

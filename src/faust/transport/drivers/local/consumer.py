@@ -386,6 +386,10 @@ class Consumer(ConsumerDriver):
         broker = self._open()
         return await broker.call(lambda: {tp: broker.log.ends(tp).next for tp in tps})
 
+    async def log_end_offsets(self, tps: Collection[TP]) -> dict[TP, int]:
+        """Return next offsets: nothing of an open transaction is in the log."""
+        return await self.end_offsets(tps)
+
     async def commit(self, offsets: Mapping[TP, int]) -> dict[TP, Exception | None]:
         """Commit next offsets."""
         membership, generation = self._membership, self._generation

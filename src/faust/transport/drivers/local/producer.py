@@ -7,8 +7,9 @@ collect.
 A transaction is staged here, in memory, and written with its offsets in one SQLite transaction when
 it is committed: so nobody, whatever the isolation level, ever sees half of one, there are no markers
 in the log, and an aborted one leaves no trace. A record of it has no offset before that: its
-delivery is done when it is staged, with offset -1. A commit that fails has written nothing; as on
-Kafka, such a transaction must be aborted before the next one begins.
+delivery is done when it is staged, and says offset -1 until the commit has given it one. A commit
+that fails has written nothing; as on Kafka, such a transaction must be aborted before the next one
+begins.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class _Transaction:
     offsets: dict[TP, int] = field(default_factory=dict)
     group: tuple[str, str, int] | None = None
     """Group, member and generation of the offsets."""
-    commit: asyncio.Future[None] | None = None
+    commit: asyncio.Future[list[Answer]] | None = None
     """The commit under way, or the one that failed."""
     withdrawn: bool = False
     """Read by the broker's thread: do not commit any more."""
@@ -362,18 +363,23 @@ class Producer(ProducerDriver):
         engine, transactional_id = self._open()
         outgoing = [Outgoing(batch.tp, data, batch.count) for batch, data in transaction.staged]
 
-        def commit() -> None:
+        def commit() -> list[Answer]:
             if transaction.withdrawn:
                 raise BrokerError("the transaction was aborted")
             self._compare(engine.log.epoch(transactional_id))
             if transaction.offsets and transaction.group is not None:
                 refused = engine.groups.commit(*transaction.group, transaction.offsets)
                 _raise_first(refused.values())
-            _raise_first(engine.log.append(outgoing))
+            answers: list[Answer] = list(engine.log.append(outgoing))
+            _raise_first(answers)
+            return answers
 
         transaction.commit = asyncio.ensure_future(engine.call(commit, writes=True))
-        await asyncio.shield(transaction.commit)
+        answers = await asyncio.shield(transaction.commit)
         self._transaction = None
+        for (batch, _), answer in zip(transaction.staged, answers, strict=True):
+            assert not isinstance(answer, Exception)
+            batch.place(answer.base, answer.log_timestamp)
 
     async def abort_transaction(self) -> None:
         """Drop everything since `begin_transaction`.

@@ -1,0 +1,210 @@
+"""A producer of two: what events cause goes into the open transaction, all else is sent at once.
+
+The face is that of any `ProducerDriver`, so nobody who sends has to know: `TransactionalDriver.append` asks *where*
+the running code works, on an event or not, and chooses. Metadata and sends outside events belong to a plain, idempotent producer.
+
+The transactional one is made when the first partitions are assigned (`ready`), and made anew, with the same transactional
+id, when the broker has fenced it or its state is in doubt: its InitProducerId then aborts what the former had open (KIP-98).
+There is one per worker, not one per partition: offsets are fenced by the group's generation and member (KIP-447), so its id
+need not say which partitions are ours, and a thousand partitions cost what one does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
+
+from faust.exceptions import FaustError, GivenUp
+from faust.gate import Where
+from faust.messages import TP, Headers
+from faust.transport.base import (
+    BatchWatcher,
+    ConsumerDriver,
+    Delivery,
+    DriverState,
+    ProducerDriver,
+)
+
+__all__ = ["TransactionalDriver"]
+
+logger: logging.Logger = logging.getLogger(__name__)
+
+ABORT_TIMEOUT = 5.0
+"""Seconds that aborting may take; then the next producer does it, or the broker when the transaction's time is over."""
+CLOSE_TIMEOUT = 2.0
+"""Seconds that a producer which is of no use any more may take to end."""
+
+
+class TransactionalDriver(ProducerDriver):
+    """See `ProducerDriver`.
+
+    Arguments:
+        plain: Sends at once.
+        make: Makes a transactional producer.
+        where: Says what the running code works on; may raise why nothing must be sent at all.
+
+    Attributes:
+        touched: Something was appended to the open transaction.
+        began: When (monotonic seconds) it was begun, or last found to be empty.
+    """
+
+    def __init__(
+        self, plain: ProducerDriver, make: Callable[[], ProducerDriver], where: Callable[[], Where]
+    ) -> None:
+        self.plain = plain
+        self.state: DriverState = plain.state
+        self.touched: bool = False
+        self.began: float = 0.0
+        self._make = make
+        self._where = where
+        self._transactional: ProducerDriver | None = None
+        self._begun = False
+        self._told: BatchWatcher | None = None
+        self._plain_append = plain.append
+
+    # -- life
+
+    async def start(self) -> None:
+        """Connect; the transactional producer comes with `ready`."""
+        await self.plain.start()
+
+    async def close(self, timeout: float = 10.0) -> None:
+        """Abort what is open, flush, end."""
+        transactional, self._transactional = self._transactional, None
+        self._begun = False
+        if transactional is not None:
+            await transactional.close(timeout / 2)
+        await self.plain.close(timeout / 2)
+
+    async def ready(self) -> None:
+        """Have a transaction open; make a new producer first if there is none that can be used."""
+        if self._transactional is None:
+            made = self._make()
+            if self._told is not None:
+                made.watch(self._told)
+            try:
+                await made.start()
+            except BaseException:
+                await made.close(CLOSE_TIMEOUT)
+                raise
+            self._transactional = made
+        if not self._begun:
+            await self.begin_transaction()
+
+    async def give_up(self) -> None:
+        """Abort the open transaction; if that cannot be done, the next `ready` does it with a new producer."""
+        transactional, begun = self._transactional, self._begun
+        self._begun = self.touched = False
+        if transactional is None or not begun:
+            return
+        try:
+            async with asyncio.timeout(ABORT_TIMEOUT):
+                await transactional.abort_transaction()
+        except (FaustError, TimeoutError) as exc:
+            logger.info("The transactional producer has to be made anew: %s", exc or "no answer")
+            self._transactional = None
+            await transactional.close(CLOSE_TIMEOUT)
+        except BaseException:
+            self._transactional = None
+            raise
+
+    # -- records
+
+    @property
+    def full(self) -> bool:  # type: ignore[override]  # it is asked for, never set
+        """One of the two has more waiting than its bound allows."""
+        return self.plain.full or (self._transactional is not None and self._transactional.full)
+
+    def append(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        timestamp: int | None = None,
+        headers: Headers = (),
+    ) -> Delivery:
+        """Append to the transaction, if the running code works on an event; else send at once."""
+        return self.appender()(topic, partition, key, value, timestamp, headers)
+
+    def appender(self) -> Callable[..., Delivery]:
+        """Return how what is sent now has to be appended."""
+        where = self._where()
+        if where is Where.OUTSIDE:
+            return self._plain_append
+        if self._transactional is None or not self._begun:
+            if where is Where.CHANNEL:  # it may have been put there by a timer
+                return self._plain_append
+            raise GivenUp(
+                "the event in hand was given up, with the transaction it belonged to; nothing more of it is sent, and "
+                "it will be processed again"
+            )
+        self.touched = True
+        return self._transactional.append
+
+    async def wait_room(self) -> None:
+        """Wait until both are below their bounds."""
+        await self.plain.wait_room()
+        if self._transactional is not None:
+            await self._transactional.wait_room()
+
+    async def flush(self) -> None:
+        """Wait until everything is acknowledged, of the open transaction, too."""
+        if self._transactional is not None and self._begun:
+            await self._transactional.flush()
+        await self.plain.flush()
+
+    # -- topics
+
+    def partitions(self, topic: str) -> Sequence[int] | None:
+        """Return the partitions of *topic* if they are known."""
+        return self.plain.partitions(topic)
+
+    async def load_partitions(self, topic: str) -> Sequence[int]:
+        """Ask the broker."""
+        return await self.plain.load_partitions(topic)
+
+    def available_partitions(self, topic: str) -> Sequence[int]:
+        """Return the partitions that have a leader."""
+        return self.plain.available_partitions(topic)
+
+    def watch(self, told: BatchWatcher) -> None:
+        """Call *told* for each batch of either."""
+        self._told = told
+        self.plain.watch(told)
+
+    def unanswered(self) -> Mapping[str, int]:
+        """Return how many records of each topic have no answer."""
+        if self._transactional is None:
+            return self.plain.unanswered()
+        return Counter(self.plain.unanswered()) + Counter(self._transactional.unanswered())
+
+    # -- the transaction
+
+    def _open(self) -> ProducerDriver:
+        if self._transactional is None or not self._begun:
+            raise FaustError("there is no open transaction")
+        return self._transactional
+
+    async def begin_transaction(self) -> None:
+        """Open a transaction."""
+        assert self._transactional is not None
+        await self._transactional.begin_transaction()
+        self._begun, self.touched, self.began = True, False, monotonic()
+
+    async def send_offsets(self, offsets: Mapping[TP, int], consumer: ConsumerDriver) -> None:
+        """Make offsets part of the transaction."""
+        await self._open().send_offsets(offsets, consumer)
+
+    async def commit_transaction(self) -> None:
+        """Commit."""
+        await self._open().commit_transaction()
+        self._begun = self.touched = False
+
+    async def abort_transaction(self) -> None:
+        """Abort."""
+        await self._open().abort_transaction()
+        self._begun = self.touched = False

@@ -1,0 +1,1 @@
+"""Exactly-once processing, through the front door."""

@@ -1,0 +1,163 @@
+"""Every effect of an event and its offset are one transaction (transport.md 9; pain row 23), as a user would see it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import faust
+from faust.exceptions import ImproperlyConfigured, ProducerFenced
+from faust.transport.consumer import CommitStep
+from faust.transport.exactly_once import TransactionalConsumer
+from tests.functional.exactly_once.reading import read_all, read_until
+from tests.support.apps import committed_everything, eventually, make_app, running
+
+Name = Callable[..., str]
+COUNT = 400
+STORES = ["memory://", "rocksdb://"]
+
+
+def exactly_once_app(url: str, name: str, **options: Any) -> faust.App:
+    """Make an app with exactly-once processing and short timeouts."""
+    return make_app(url, name, processing_guarantee="exactly_once", **options)
+
+
+def undo_at(app: faust.App, step: CommitStep, times: int = 1) -> list[CommitStep]:
+    """Have a commit of *app* fail at *step*, as a fenced producer's does; return the failures as they come."""
+    failed: list[CommitStep] = []
+    consumer = app.consumer
+    assert isinstance(consumer, TransactionalConsumer)
+
+    def on_commit_step(reached: CommitStep) -> None:
+        done = step in (CommitStep.COMMITTED, CommitStep.SETTLED)
+        if reached is step and len(failed) < times and (done or consumer.producer.touched):
+            failed.append(reached)
+            raise ProducerFenced(f"injected at {reached.value}")
+
+    consumer.on_step = on_commit_step
+    return failed
+
+
+async def test_one_to_one(broker_url: str, topic_name: Name) -> None:
+    """A committed reader sees each id once, also when a transaction is undone under way."""
+    app = exactly_once_app(broker_url, topic_name("app"), broker_transaction_timeout=10.0)
+    source = app.topic(topic_name("source"), value_type=int, internal=True)
+    target = app.topic(topic_name("target"), value_type=int)
+    failed = undo_at(app, CommitStep.OFFSETS_SENT)
+
+    @app.agent(source)
+    async def copy(stream: Any) -> None:
+        async for number in stream:
+            await target.send(value=number)
+
+    async with running(app):
+        for number in range(COUNT):
+            await source.send(value=number, partition=number % 4)
+        seen = await read_until(broker_url, target.get_topic_name(), COUNT)
+        await committed_everything(app)
+    assert failed
+    seen = await read_all(broker_url, target.get_topic_name())
+    assert sorted(int(one.value or b"") for one in seen) == list(range(COUNT))
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("step", [CommitStep.FLUSHED, CommitStep.COMMITTED])
+async def test_count_in_a_table(
+    broker_url: str, topic_name: Name, store: str, step: CommitStep
+) -> None:
+    """Sums in memory, store and changelog are exact when a transaction is undone, and when its outcome was not heard."""
+    app = exactly_once_app(broker_url, topic_name("app"), store=store)
+    source = app.topic(topic_name("source"), value_type=int, internal=True)
+    totals = app.Table("totals", key_type=int, value_type=int, default=int)
+    failed = undo_at(app, step)
+
+    @app.agent(source)
+    async def count(stream: Any) -> None:
+        async for number in stream:
+            totals[number % 8] += 1
+
+    async with running(app):
+        for number in range(COUNT):
+            await source.send(value=number, partition=number % 4)
+        await eventually(lambda: bool(failed))
+        seen = await read_until(broker_url, totals.changelog_topic_name, 8)
+        await committed_everything(app)
+        await eventually(lambda: dict(totals.items()) == dict.fromkeys(range(8), COUNT // 8))
+    latest = {one.key: int(one.value or b"") for one in seen}
+    assert latest == {b"%d" % key: COUNT // 8 for key in range(8)}
+
+
+async def test_group_by_and_windowed_table(broker_url: str, topic_name: Name) -> None:
+    """Repartitioning and a windowed table: each event is counted once, whichever transaction was undone."""
+    app = exactly_once_app(broker_url, topic_name("app"))
+    source = app.topic(topic_name("source"), value_type=int, internal=True)
+    counts = app.Table("counts", key_type=str, value_type=int, default=int).tumbling(
+        10.0, expires=3600.0
+    )
+    failed = undo_at(app, CommitStep.FLUSHED, times=2)
+
+    @app.agent(source)
+    async def count(stream: Any) -> None:
+        async for number in stream.group_by(lambda n: str(n % 5), name="five"):
+            counts[str(number % 5)] += 1
+
+    stamp = 1_700_000_000.0
+    async with running(app):
+        for number in range(COUNT):
+            await source.send(value=number, partition=number % 4, timestamp=stamp)
+
+        await eventually(lambda: len(failed) == 2)
+        await read_until(broker_url, counts.table.changelog_topic_name, 5)
+        await committed_everything(app)
+        await eventually(lambda: _windows(counts) == {str(k): COUNT // 5 for k in range(5)})
+
+
+def _windows(counts: Any) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for (key, _window), value in counts.table.items():
+        found[key] += value
+    return dict(found)
+
+
+async def test_rpc(broker_url: str, topic_name: Name) -> None:
+    """An answer comes once, with the transaction of the question; from outside of events it may be asked for."""
+    app = exactly_once_app(broker_url, topic_name("app"))
+    questions = app.topic(topic_name("questions"), value_type=int, internal=True)
+    answered: Counter[int] = Counter()
+
+    @app.agent(questions)
+    async def double(stream: Any) -> Any:
+        async for number in stream:
+            answered[number] += 1
+            yield number * 2
+
+    async with running(app):
+        for number in range(5):
+            assert await double.ask(number) == number * 2
+    assert answered == Counter(range(5))
+
+
+async def test_asking_inside_an_event_is_refused(topic_name: Name) -> None:
+    """A question that could never be answered stops the worker with a sentence, instead of hanging it."""
+    app = exactly_once_app(f"memory://{topic_name()}", topic_name("app"))
+    source = app.topic(topic_name("source"), value_type=int, internal=True)
+
+    @app.agent(app.topic(topic_name("questions"), value_type=int, internal=True))
+    async def double(stream: Any) -> Any:
+        async for number in stream:
+            yield number * 2
+
+    @app.agent(source)
+    async def ask(stream: Any) -> None:
+        async for number in stream:
+            await double.ask(number)
+
+    with pytest.raises(
+        ImproperlyConfigured, match="asked while an event is processed exactly once"
+    ):
+        async with running(app):
+            await source.send(value=1)
+            await eventually(lambda: app.crash_reason is not None)
