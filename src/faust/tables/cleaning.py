@@ -97,7 +97,9 @@ class Cleaner:
                 async with self._gate.unit(), self.lock:
                     if not _usable(table, partition):
                         return
-                    gone = raws if kept else await self._call(table, partition, raws)
+                    gone = {raw: partition.key_of(raw) for raw in raws}
+                    if not kept:
+                        gone = await self._call(table, partition, gone)
                     if _usable(table, partition):
                         _delete(table, partition, gone)
                 await asyncio.sleep(0)
@@ -117,7 +119,8 @@ class Cleaner:
             async with self._gate.unit(), self.lock:
                 if not _usable(table, partition):
                     return False
-                left = [raw for raw in raws if raw not in index.called]
+                called = index.called
+                left = {raw: partition.key_of(raw) for raw in raws if raw not in called}
                 done = await self._call(table, partition, left)
                 index.called.update(done)
                 if len(done) < len(left):
@@ -135,15 +138,14 @@ class Cleaner:
         self,
         table: Collection[Any, Any],
         partition: TablePartition,
-        raws: list[bytes],
-    ) -> list[bytes]:
+        keys: dict[bytes, Any],
+    ) -> dict[bytes, Any]:
         """Call the close callback for keys of a window; return those for which it has succeeded."""
         callback = table.on_window_close
         if callback is None:
-            return raws
-        done = []
-        for raw in raws:
-            key = partition.key_of(raw)
+            return keys
+        done = {}
+        for raw, key in keys.items():
             value = partition.find(key)
             try:
                 if value is not MISSING:
@@ -159,7 +161,7 @@ class Cleaner:
                 )
                 table.app.sensors.on_table_close_error(table, key, exc)
             else:
-                done.append(raw)
+                done[raw] = key
         if done:
             await self._sync()
         return done
@@ -173,7 +175,8 @@ class Cleaner:
             async with self._gate.unit(), self.lock:
                 if not _usable(table, partition):
                     return
-                _delete(table, partition, [raw for raw in raws if index.is_due(raw)])
+                due = {raw: partition.key_of(raw) for raw in raws if index.is_due(raw)}
+                _delete(table, partition, due)
             await asyncio.sleep(0)
 
 
@@ -193,12 +196,11 @@ def _usable(table: Collection[Any, Any], partition: TablePartition) -> bool:
     )
 
 
-def _delete(table: Collection[Any, Any], partition: TablePartition, raws: list[bytes]) -> None:
+def _delete(table: Collection[Any, Any], partition: TablePartition, keys: dict[bytes, Any]) -> None:
     hook = table.app.sensors.hooks.on_table_del
-    for raw in raws:
-        key = partition.key_of(raw)
+    for raw, key in keys.items():
         try:
-            partition.delete(key)
+            partition.delete(key, raw)
         except KeyError:  # gone already, and only the index does not know
             if partition.expiry is not None:
                 partition.expiry.deleted(key)

@@ -95,9 +95,9 @@ class WindowIndex:
             if count == 1:
                 self._on_key(key[0], True)
 
-    def deleted(self, key: Any) -> None:
-        """A key of a window is gone."""
-        self._remove(key, self._codec.encode_key(key))
+    def deleted(self, key: Any, raw: bytes | None = None) -> None:
+        """A key of a window is gone; its bytes may be known."""
+        self._remove(key, raw or self._codec.encode_key(key))
 
     def _remove(self, key: Any, raw: bytes) -> None:
         keys = self.ranges.get(key[1])
@@ -209,7 +209,7 @@ class TtlIndex:
     def added(self, key: Any, raw: bytes) -> None:
         """Nothing yet: what counts is when it is in the changelog."""
 
-    def deleted(self, key: Any) -> None:
+    def deleted(self, key: Any, raw: bytes | None = None) -> None:
         """Nothing yet: what counts is when it is in the changelog."""
 
     def clear(self) -> None:

@@ -44,7 +44,7 @@ class Expiry(Protocol):
         """A key that was not live is written."""
         ...
 
-    def deleted(self, key: Any) -> None:
+    def deleted(self, key: Any, raw: bytes | None = None) -> None:
         """A key is deleted."""
         ...
 
@@ -232,19 +232,18 @@ class TablePartition:
             self.expiry.added(key, raw)
         return key
 
-    def delete(self, key: Any) -> None:
-        """Delete *key*; KeyError, and nothing is done, when it is not there."""
+    def delete(self, key: Any, raw_key: bytes | None = None) -> None:
+        """Delete *key*, whose bytes may be known; KeyError, and nothing is done, when it is not there."""
         if key not in self.live:
-            held, raw_key, raw = self._stored(key)
+            held, found_key, raw = self._stored(key)
             if raw is None and held not in self.live:
                 raise KeyError(key)
             key = held
-            self.dirty[key] = raw_key
-        else:
-            self.dirty[key] = None
+            raw_key = found_key
+        self.dirty[key] = raw_key
         self.live.pop(key, None)
         if self.expiry is not None:
-            self.expiry.deleted(key)
+            self.expiry.deleted(key, raw_key)
 
     def clear(self) -> None:
         """Delete every key."""

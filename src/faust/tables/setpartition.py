@@ -178,7 +178,7 @@ class SetPartition(TablePartition):
             member = codec.members.normal_key(self.tp, member, raw_member)
         return key, member, codec.join(raw_key, raw_member)
 
-    def delete(self, key: Any) -> None:
+    def delete(self, key: Any, raw_key: bytes | None = None) -> None:  # noqa: ARG002 - a set has several
         """Remove all members of a set; KeyError when it has none."""
         members = list(self.members(key))
         if not members:

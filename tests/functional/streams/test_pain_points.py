@@ -16,6 +16,7 @@ import pytest
 
 import faust
 from faust.exceptions import CommitRefused
+from faust.messages import TP
 from tests.support.apps import committed_everything, eventually, make_app, running
 
 Name = Callable[..., str]
@@ -385,3 +386,45 @@ async def test_pain_26_a_slow_agent_starves_nobody(make: Callable[..., faust.App
         if await seconds_for(10_000, beside=True) < alone * 3:
             return
     pytest.fail("the slow agent holds up the quick one")
+
+
+async def test_pain_41_group_by_sees_what_the_stream_lets_through(
+    make: Callable[..., faust.App],
+) -> None:
+    """Filtered events are not repartitioned, two agents get each event once, topics are made as the app says (pain row 41)."""
+    app = make()
+    orders = app.topic("pain41-orders", value_type=int, partitions=2, internal=True)
+    got: dict[str, list[int]] = {"first": [], "second": []}
+
+    def even(value: int) -> bool:
+        return value % 2 == 0
+
+    def half(value: int) -> str:
+        return str(value // 2)
+
+    @app.agent(orders)
+    async def first(stream: Any) -> None:
+        async for value in stream.filter(even).group_by(half, name="half"):
+            got["first"].append(value)
+
+    @app.agent(orders)
+    async def second(stream: Any) -> None:
+        async for value in stream.filter(even).group_by(half, name="half"):
+            got["second"].append(value)
+
+    async with running(app):
+        for value in range(40):
+            await orders.send(value=value)
+        await eventually(lambda: all(len(values) >= 20 for values in got.values()))
+        await committed_everything(app)
+        wanted = list(range(0, 40, 2))
+        assert {name: sorted(values) for name, values in got.items()} == dict.fromkeys(got, wanted)
+        admin = await app._started_admin()
+        names = [name for name in await admin.list_topics() if "half" in name]
+        described = await admin.describe_topics(names)
+        assert len(names) == 2
+        for name, topic in described.items():
+            assert topic is not None
+            assert topic.replication == app.conf.topic_replication_factor
+            ends = await admin.offsets([TP(name, number) for number in topic.partitions])
+            assert sum(end for _, end in ends.values()) == 20
