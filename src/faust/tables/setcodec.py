@@ -162,6 +162,22 @@ class SetCodec:
             payload=raw,
         )
 
+    def members_of(self, tp: TP, raw: bytes, value: bytes) -> list[Change]:
+        """Return the members of a whole set, as databases of faust-streaming have it.
+
+        Raises:
+            KeyDecodeError: It is none.
+        """
+        try:
+            members = json.loads(value)
+            return [(self._old(raw, json.dumps(member)), PRESENT) for member in members]
+        except (ValueError, TypeError) as exc:
+            raise KeyDecodeError(
+                f"table of sets {self.table!r}, store of {tp.topic}[{tp.partition}]: {raw[:60]!r} is no set of this version, "
+                f"nor of faust-streaming: {exc}",
+                payload=raw,
+            ) from exc
+
     def _old(self, key: bytes, member: bytes) -> bytes:
         """Put key and member of the older format together, in the one spelling that counts."""
         key, member = (

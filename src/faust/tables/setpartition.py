@@ -8,6 +8,7 @@ Invariant: a set with a dirty member, or one that is being sent, is held.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -19,6 +20,8 @@ from faust.tables.partition import MISSING, TablePartition
 from faust.tables.setcodec import PRESENT, SetCodec
 
 __all__ = ["FollowedSetPartition", "SetPartition"]
+
+logger: logging.Logger = logging.getLogger(__name__)
 
 STEP = 5000
 """Members between two steps of work that is done in steps."""
@@ -37,6 +40,30 @@ class SetPartition(TablePartition):
         super().__init__(*args, **options)
         self.sets: dict[Any, set[Any]] = {}
         self._old: dict[bytes, None] = {}
+        self._found: list[Change] = [] if self.volatile else self._translate_store()
+
+    def _translate_store(self) -> list[Change]:
+        """Translate a database of faust-streaming, which has whole sets; return its members.
+
+        Its sets lack what was added or discarded last, whatever offset stands beside them. So all that the changelog still has is
+        read on top of them.
+        """
+        first = next(self.store.items(), None)
+        if first is None or first[1] == PRESENT:
+            return []
+        gone: list[Change] = []
+        there: list[Change] = []
+        for raw, value in self.store.items():
+            gone.append((raw, None))
+            there += self.codec.members_of(self.tp, raw, value)
+        self.store.write([*gone, *there], 0)
+        logger.info(
+            "Table of sets %s[%d]: translated %d sets with %d members from the older format; reading the whole changelog on top",
+            *self.tp,
+            len(gone),
+            len(there),
+        )
+        return there
 
     # -- reading
 
@@ -236,6 +263,7 @@ class SetPartition(TablePartition):
         """Bring up to date what is derived; and write again what came in the older format."""
         yield from super().recovered()
         old, self._old = self._old, {}
+        self._found = []
         for count, raw in enumerate(old):
             key, member = self.codec.decode_key(self.tp, raw)
             self.sets[key] = self.members(key)
@@ -262,7 +290,13 @@ class SetPartition(TablePartition):
     def begin(self) -> None:
         """A recovery begins."""
         super().begin()
-        self._old = {}
+        self._old = {raw: None for raw, _ in self._found}
+
+    def wipe(self) -> None:
+        """Forget everything but what only a database of faust-streaming knew: its changelog keeps no set for ever."""
+        super().wipe()
+        if self._found:
+            self.store.write(self._found, None)
 
 
 class FollowedSetPartition(FollowedPartition, SetPartition):

@@ -128,7 +128,7 @@ async def test_there_and_back(kafka_cluster: KafkaCluster, tmp_path: Path, store
             await live(move, side, admin, producer)
 
 
-@pytest.mark.parametrize("store", ["memory://"])
+@pytest.mark.parametrize("store", ["memory://", "rocksdb://"])
 async def test_sets_come_over(kafka_cluster: KafkaCluster, tmp_path: Path, store: str) -> None:
     """Set tables are taken over in the older format, and written in ours; there is no way back (tables.md 8)."""
     move = Move(kafka_cluster.url, store, tmp_path, "plain,windowed,sets")

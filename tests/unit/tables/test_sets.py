@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import pytest
+from rocksdict import Options, Rdict
 from tests.support.changelogs import App, World, assign, event_of, worker
 
 import faust
@@ -275,6 +276,33 @@ async def test_pain_36_the_older_format_is_read(world: World, tmp_path: Any, sto
         ],
         key=str,
     )
+
+
+async def test_pain_36_a_database_of_the_older_format(world: World, tmp_path: Any) -> None:
+    """It has whole sets, each without its last change: they are translated, and the log is read on top (tables.md 8, BUG-16)."""
+    log = world.log(LOG)
+    for key, value in (
+        (b'[1,"k"]', b'"m1"'),
+        (b'[1,"k"]', b'"m2"'),
+        (b'[1,"other"]', b'"x"'),
+        (b'[2,"k"]', b'"m0"'),
+    ):
+        log.append(key, value)
+    log.truncate(1)  # what is in no log any more is in the database
+    for _ in range(2):
+        async with worker(world, datadir=tmp_path) as app:
+            app.conf.create_directories()
+            path = app.conf.tabledir / "totals-1.db"
+            if not path.exists():
+                database = Rdict(str(path), options=Options(raw_mode=True))
+                database[b'"k"'] = b'["m0", "m1"]'
+                database[b'"other"'] = b"[]"
+                database[b"__faust\0offset__"] = b"3"
+                database.close()
+            members = await ready(app, store="rocksdb://")
+            assert members == {"k": {"m1", "m2"}, "other": {"x"}}
+            await app.tables.flush()
+    assert (b'[3,"k","m1"]', b"1") in [(entry.key, entry.value) for entry in log.entries]
 
 
 @pytest.mark.parametrize(
