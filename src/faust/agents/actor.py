@@ -44,6 +44,7 @@ class ActorOwner(Protocol):
     """What an actor asks of its agent."""
 
     name: str
+    app: Any
 
     async def consume(self, actor: Actor) -> None:
         """Run the actor's function to its end, and pass on what it yields."""
@@ -132,7 +133,7 @@ class Actor(Service):
         try:
             await self.agent.consume(self)
         except asyncio.CancelledError as exc:
-            if self.should_stop or self._cancelled:
+            if self.should_stop or self._cancelled or self.agent.app.should_stop:
                 raise
             await self._failed(exc)
         except Exception as exc:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable, Iterator
 from typing import Any, Generic, TypeAlias, cast
 
 import mode
@@ -27,6 +27,7 @@ from faust.ports import AppT
 from faust.streams.stream import Stream
 from faust.topics.topic import Topic, TopicOptions
 from faust.utils.names import module_name
+from faust.utils.stacks import place_of
 
 __all__ = ["Agent", "AgentFun", "AgentOptions", "OnError", "SinkT"]
 
@@ -395,6 +396,12 @@ class Agent(Service, Asked[R], Generic[T, R]):
     def actor_tracebacks(self) -> list[str]:
         """Show where each actor waits now."""
         return [actor.traceback() for actor in self._actors]
+
+    def places(self) -> Iterator[str]:
+        """Say of each actor where it waits."""
+        for actor in self._actors:
+            place = place_of(actor.it)
+            yield f"{self.name} waits at {place}" if place else f"{self.name} does not run"
 
     def stream(self, channel: Any = None, **options: Any) -> Stream[T]:
         """Make a stream over this agent's channel."""

@@ -19,6 +19,9 @@ logger: logging.Logger = logging.getLogger(__name__)
 READING_TIMEOUT = 2.0
 """Seconds we wait for agents to reach their first ``async for``, so that the first subscription is complete."""
 
+CANCEL_TIMEOUT = 1.0
+"""Seconds that agents have to end when they are cancelled at the stop of the app."""
+
 
 class AgentManager(Service, MutableMapping[str, Agent[Any]]):
     """An ordered mapping of name to agent; starts and stops them."""
@@ -66,11 +69,25 @@ class AgentManager(Service, MutableMapping[str, Agent[Any]]):
                 )
 
     async def on_stop(self) -> None:
-        """Cancel all agents, then wait for their end."""
+        """Cancel all agents, then wait for their end; who does not end is named, and left behind."""
         agents = [agent for agent in self._agents.values() if agent.started]
+        if not agents:
+            return
         for agent in agents:
             agent.cancel()
-        await asyncio.gather(*(agent.stop() for agent in agents))
+        stopping = {asyncio.ensure_future(agent.stop()): agent for agent in agents}
+        done, deaf = await asyncio.wait(stopping, timeout=CANCEL_TIMEOUT)
+        for task in deaf:
+            places = "; ".join(stopping[task].places())
+            logger.error("An agent was cancelled and does not end, it is left behind: %s", places)
+        for task in done:
+            task.result()
+
+    def places(self, topic: str) -> Iterator[str]:
+        """Say of each actor that reads *topic* where it waits."""
+        for agent in self._agents.values():
+            if topic in agent.get_topic_names():
+                yield from agent.places()
 
     def service_reset(self) -> None:
         """Let the agents be started again."""

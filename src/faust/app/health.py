@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from time import monotonic
 from typing import Any
 
@@ -23,7 +23,7 @@ from faust._core.progress import Progress, Seen
 from faust.app.watchdog import Watchdog
 from faust.exceptions import Stalled
 from faust.messages import TP
-from faust.utils.stacks import place_of, place_of_thread
+from faust.utils.stacks import place_of_thread
 
 __all__ = ["HealthWatch"]
 
@@ -264,7 +264,7 @@ class HealthWatch(Service):
         slow, unmoved = conf.stream_processing_timeout, conf.broker_commit_livelock_soft_timeout
         for tp in self._news("slow", slow, lambda progress: progress.in_hand_since):
             seen = self.partitions[tp].seen
-            where = "; ".join(self._places(tp.topic)) or "nobody reads it any more"
+            where = "; ".join(self.app.agents.places(tp.topic)) or "nobody reads it any more"
             logger.error(
                 "%s[%d]: the event at offset %s has been processed for more than %g s (setting stream_processing_timeout): %s",
                 *tp,
@@ -346,20 +346,11 @@ class HealthWatch(Service):
         if seen.in_hand or seen.waiting:
             if not app.flow_control.is_active():
                 return "back-pressure: the flow is suspended (app.flow_control)"
-            places = "; ".join(self._places(progress.tp.topic)) or "nobody reads it any more"
+            places = "; ".join(app.agents.places(progress.tp.topic)) or "nobody reads it any more"
             kind = "agent" if seen.in_hand else "back-pressure"
             return f"{kind}: {places}"
         more = (seen.end or 0) - (seen.position or 0)
         return f"fetching: {more} records are at the broker, and none arrives"
-
-    def _places(self, topic: str) -> Iterable[str]:
-        """Say of each actor that reads *topic* where it waits."""
-        for agent in self.app.agents.values():
-            if topic not in agent.get_topic_names():
-                continue
-            for actor in agent.actors:
-                place = place_of(actor.it)
-                yield f"{agent.name} waits at {place}" if place else f"{agent.name} does not run"
 
 
 def _known(offset: int) -> int | None:

@@ -201,7 +201,7 @@ class LivingApp(AppWithParts):
         except asyncio.CancelledError:
             raise
         except Exception as exc:
-            logger.exception("Task %s failed: the worker stops", task.__name__)
+            logger.error("Task %s failed: the worker stops", task.__name__)
             await self.crash(exc)
 
     async def on_stop(self) -> None:
@@ -220,10 +220,13 @@ class LivingApp(AppWithParts):
                 logger.error("Stopping: the last commit failed: %s: %s", type(exc).__name__, exc)
             else:
                 if stuck and self.conf.stream_wait_empty:
+                    topics = sorted({tp.topic for tp in stuck})
                     logger.warning(
-                        "Stopping: events of %s did not finish within %.0f s; they will be processed again",
+                        "Stopping: events of %s did not finish within %.0f s, and are given up; they will be"
+                        " processed again. %s",
                         ", ".join(f"{tp.topic}[{tp.partition}]" for tp in sorted(stuck)),
                         timeout,
+                        "; ".join(place for topic in topics for place in self.agents.places(topic)),
                     )
         await self.on_before_shutdown.send()
         for running in self._running_tasks:

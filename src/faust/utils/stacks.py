@@ -30,15 +30,15 @@ def frames_of(coroutine: Any) -> list[FrameType | Any]:
     return frames
 
 
-def place_of(coroutine: Any) -> str | None:
+def place_of(coroutine: Any, *, users: bool = False) -> str | None:
     """Say where a coroutine waits: ``file:line in function``, of the innermost code that is no library's.
 
-    None: it does not wait (it runs, has ended, or has not begun).
+    None: it does not wait (it runs, has ended, or has not begun); with *users* also if all its code is of libraries.
     """
-    frames = frames_of(coroutine)
-    if not frames:
+    places = _places(frames_of(coroutine))
+    if not places or (users and all(place[0].startswith(LIBRARIES) for place in places)):
         return None
-    return _innermost_of(frames)
+    return innermost(places)
 
 
 def place_of_thread(ident: int) -> str | None:
@@ -48,17 +48,15 @@ def place_of_thread(ident: int) -> str | None:
     while frame is not None:
         frames.insert(0, frame)
         frame = frame.f_back
-    return _innermost_of(frames) if frames else None
+    return innermost(_places(frames)) if frames else None
 
 
-def _innermost_of(frames: Sequence[FrameType | Any]) -> str:
-    return innermost(
-        [(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name) for frame in frames]
-    )
+def _places(frames: Sequence[FrameType | Any]) -> list[tuple[str, int, str]]:
+    return [(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name) for frame in frames]
 
 
 def innermost(places: Sequence[tuple[str, int | None, str]]) -> str:
     """Return the last of the places that is in the user's code, or else the last one, as ``file:line in function``."""
-    users = [place for place in places if not place[0].startswith(LIBRARIES)]
-    filename, line, function = (users or places)[-1]
+    theirs = [place for place in places if not place[0].startswith(LIBRARIES)]
+    filename, line, function = (theirs or places)[-1]
     return f"{filename}:{line} in {function}"

@@ -41,7 +41,7 @@ from mode.utils.logging import redirect_logger as redirected
 from faust.exceptions import BrokerError, ImproperlyConfigured, Stalled
 from faust.settings.params import LOG_LEVELS
 from faust.utils import logs
-from faust.utils.stacks import frames_of
+from faust.utils.stacks import place_of
 
 __all__ = ["Process", "explain", "level_number"]
 
@@ -293,7 +293,12 @@ class Process(mode.Worker):
                 loop.run_until_complete(self._signal_stop_future)
             elif not self._stopped.is_set():
                 loop.run_until_complete(self.stop())
-            loop.run_until_complete(_cancel_all())
+            deaf = loop.run_until_complete(_cancel_all())
+            if deaf:
+                self._stop_overdue = True
+                self.log.error(
+                    "Cancelled, and not ended; left behind:\n%s", "\n".join(map(_line_of, deaf))
+                )
         finally:
             self.on_process_end()
             loop.close()
@@ -384,32 +389,41 @@ def _redirect_stdouts(level: int) -> Iterator[None]:
         sys.stdout, sys.stderr = stdout, stderr
 
 
-async def _cancel_all() -> None:
-    """Cancel every task but this one, and give them a moment to see it."""
+async def _cancel_all() -> list[asyncio.Task[Any]]:
+    """Cancel every task but this one, and give them a moment to see it; returns those that do not end."""
     me = asyncio.current_task()
     tasks = [task for task in asyncio.all_tasks() if task is not me]
     for task in tasks:
         task.cancel()
+    deaf: set[asyncio.Task[Any]] = set()
     if tasks:
-        await asyncio.wait(tasks, timeout=CANCEL_TIMEOUT)
+        _, deaf = await asyncio.wait(tasks, timeout=CANCEL_TIMEOUT)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(asyncio.get_running_loop().shutdown_asyncgens(), CANCEL_TIMEOUT)
+    for task in deaf:  # asyncio would say of each that it was destroyed, but not where it is
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    return [task for task in deaf if _place_of(task) is not None]
 
 
 def _stacks() -> str:
-    """Return the tasks of this loop that have not ended, each with where it waits."""
+    """Return a line for each task that has not ended and is in code of the program; of all if there is none."""
     me = asyncio.current_task()
     tasks = [task for task in asyncio.all_tasks() if task is not me]
-    lines = [f"  {task.get_name()}\n{_waits_at(task.get_coro())}" for task in tasks]
-    return "\n".join(lines) or "  nothing"
+    theirs = [task for task in tasks if _place_of(task) is not None]
+    return "\n".join(_line_of(task) for task in theirs or tasks) or "  nothing"
 
 
-def _waits_at(coroutine: Any) -> str:
-    """Return the three innermost frames of a suspended coroutine, the outer one first."""
-    return "\n".join(
-        f"    {frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}"
-        for frame in frames_of(coroutine)[-3:]
-    )
+def _line_of(task: asyncio.Task[Any]) -> str:
+    """Name a task, and where it waits."""
+    name = task.get_name()
+    if name.startswith("<coroutine object"):
+        name = getattr(task.get_coro(), "__qualname__", name)
+    return f"  {name} waits at {_place_of(task) or place_of(task.get_coro())}"
+
+
+def _place_of(task: asyncio.Task[Any]) -> str | None:
+    """Say where in the user's code a task waits; None: in none."""
+    return place_of(task.get_coro(), users=True)
 
 
 def _end_blocked_process(name: str) -> None:
