@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -150,11 +149,10 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture
-def _soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("faust.cli.progress.FIRST", 0.0)
     monkeypatch.setattr("faust.cli.progress.INTERVAL", 0.0)
     monkeypatch.setattr("faust.cli.progress.REFRESH", 0.0)
-    return
 
 
 @pytest.mark.usefixtures("_soon")
