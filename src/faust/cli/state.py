@@ -200,6 +200,7 @@ class _Group(click.Group):
     "--datadir",
     "-D",
     is_eager=True,
+    envvar=_variables("DATADIR"),
     type=click.Path(file_okay=False),
     help="Directory for local data.  [default: <name of the app>-data]",
 )
