@@ -54,9 +54,11 @@ class ReplyConsumer(Service):
         declare: Callable[[str], Coroutine[Any, Any, Any]],
         topic: Callable[[], str],
         eager: Callable[[], bool],
+        close_timeout: Callable[[], float],
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self._close_timeout = close_timeout
         self._make_driver = make_driver
         self._declare = declare
         self._topic = topic
@@ -90,7 +92,7 @@ class ReplyConsumer(Service):
         self._reader = None
         driver, self._driver = self._driver, None
         if driver is not None:
-            await driver.close()
+            await driver.close(self._close_timeout())
         for promise in [*self._waiting.values(), *self._held.values()]:
             promise.fail(ReplyLost("the app has stopped before the answer came"))
         self._waiting.clear()

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
+from time import monotonic
 from typing import Any, ClassVar, TypeVar
 
 from mode import Service
@@ -28,6 +29,9 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 STOP_RESERVE = 2.0
 """Seconds of the time for a stop (setting ``worker_stop_timeout``) that are left for everything but events in hand."""
+
+LAST_COMMIT = 0.5
+"""Of those, seconds that the last commit may take when events in hand have taken all the time there was."""
 
 
 class LivingApp(AppWithParts):
@@ -92,6 +96,7 @@ class LivingApp(AppWithParts):
                 _unbind(service)
         self._booted = []
         self._client_lock = None
+        self._stop_began = None
         self.rebalancing = self.in_recovery = self.unassigned = False
 
     async def on_start(self) -> None:
@@ -206,15 +211,18 @@ class LivingApp(AppWithParts):
 
     async def on_stop(self) -> None:
         """Stop handing out, let what is in hand finish, commit; children stop after this."""
+        self._stop_began = monotonic()
         await self._rebalance.stop_recovery()
         consumer = self._consumer
         if consumer is not None and consumer.started:
-            timeout = max(0.0, self.conf.worker_stop_timeout - STOP_RESERVE)
-            if not self.conf.stream_wait_empty:
-                timeout = 0.0
+            whole = max(0.0, self.conf.worker_stop_timeout - STOP_RESERVE)
+            timeout = whole if self.conf.stream_wait_empty else 0.0
             try:
                 stuck = await consumer.close_tasks(
-                    list(consumer.tasks), lost=False, timeout=timeout
+                    list(consumer.tasks),
+                    lost=False,
+                    timeout=timeout,
+                    commit_timeout=whole - timeout + LAST_COMMIT,
                 )
             except Exception as exc:
                 logger.error("Stopping: the last commit failed: %s: %s", type(exc).__name__, exc)

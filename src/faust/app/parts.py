@@ -39,6 +39,12 @@ __all__ = ["AppWithParts"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
+CLOSE_RESERVE = 1.0
+"""Seconds of setting ``worker_stop_timeout`` that are not for the closing of clients."""
+
+LEAST_CLOSE = 0.3
+"""Seconds that a client may take to close even when there are none left."""
+
 
 def _unbind(service: Service) -> None:
     """Let a service belong to no event loop, as if it were new."""
@@ -80,6 +86,7 @@ class AppWithParts(ConfiguredApp):
         self.consumer_generation_id = 0
         self._producer: Producer | None = None
         self._threaded_producer: Producer | None = None
+        self._stop_began: float | None = None
         self._consumer: Consumer | None = None
         self._conductor: Conductor | None = None
         self._transport: Transport | None = None
@@ -149,6 +156,7 @@ class AppWithParts(ConfiguredApp):
                 self._producer_driver(),
                 partitioner=self.conf.producer_partitioner,
                 sensors=self.sensors,
+                close_timeout=self.close_timeout,
                 beacon=self.beacon,
             )
         return self._producer
@@ -181,6 +189,7 @@ class AppWithParts(ConfiguredApp):
                 transport.producer(clients.producer_options(self.conf)),
                 partitioner=self.conf.producer_partitioner,
                 sensors=self.sensors,
+                close_timeout=self.close_timeout,
                 beacon=self.beacon,
             )
         return self._threaded_producer
@@ -203,6 +212,7 @@ class AppWithParts(ConfiguredApp):
                 "commit_interval": conf.broker_commit_interval,
                 "commit_every": conf.broker_commit_every,
                 "on_step": self.on_commit_step,
+                "close_timeout": self.close_timeout,
                 "beacon": self.beacon,
             }
             driver = self.transport.consumer(clients.consumer_options(conf))
@@ -256,6 +266,7 @@ class AppWithParts(ConfiguredApp):
                 declare=self._declare_reply_topic,
                 topic=lambda: self.conf.reply_to,
                 eager=lambda: self.conf.reply_create_topic,
+                close_timeout=self.close_timeout,
                 beacon=self.beacon,
             )
         return self._replies
@@ -356,6 +367,13 @@ class AppWithParts(ConfiguredApp):
     def lease_until(self) -> float:
         """Return until when (monotonic seconds) our partitions are certainly ours."""
         return float("inf") if self._consumer is None else self._consumer.driver.lease_until()
+
+    def close_timeout(self) -> float:
+        """Return how many seconds a client may take to close: what a stop may take, less what it has taken."""
+        if self._stop_began is None:
+            self._stop_began = monotonic()
+        left = self.conf.worker_stop_timeout - CLOSE_RESERVE - (monotonic() - self._stop_began)
+        return max(LEAST_CLOSE, left)
 
     def on_process_resumed(self) -> None:
         """The process was stopped by a signal and goes on: streams look at their lease at the next event anyway."""

@@ -24,6 +24,12 @@ logger: logging.Logger = logging.getLogger(__name__)
 DRAIN_SHARE = 0.5
 """Share of the rebalance timeout that events in hand may take to finish."""
 
+COMMIT_SHARE = 0.15
+"""Share of the rebalance timeout that the commit may take besides."""
+
+FLUSH_SHARE = 0.15
+"""Share of the rebalance timeout that tables may take to be flushed after that."""
+
 
 class Rebalance:
     """The application's `RebalanceListener`."""
@@ -42,17 +48,35 @@ class Rebalance:
             await self._stop_restart()
             await self.stop_recovery()
             await self.release(revoked, lost=lost)
-            await app.tables.on_partitions_revoked(revoked, lost)
+            await self._revoke_tables(revoked, lost=lost)
             await app.on_partitions_revoked.send(set(revoked))
         except Exception as exc:
             logger.exception("Rebalance: giving back partitions failed")
             await app.crash(exc)
 
+    async def _revoke_tables(self, revoked: frozenset[TP], *, lost: bool) -> None:
+        """Let go of tables; what cannot be flushed in time is dropped: its events are not committed and come again."""
+        tables, timeout = self.app.tables, self.app.conf.broker_rebalance_timeout * FLUSH_SHARE
+        try:
+            async with asyncio.timeout(timeout):
+                await tables.on_partitions_revoked(revoked, lost)
+        except TimeoutError:
+            logger.warning(
+                "Rebalance: tables could not be flushed within %.1f s; what was not committed will be processed again",
+                timeout,
+            )
+            await tables.on_partitions_revoked(revoked, True)
+
     async def release(self, revoked: Collection[TP], *, lost: bool) -> None:
         """Stop handing out *revoked*, wait for what is in hand, and commit it."""
         conf = self.app.conf
         timeout = conf.broker_rebalance_timeout * DRAIN_SHARE if conf.stream_wait_empty else 0.0
-        stuck = await self.app.consumer.close_tasks(revoked, lost=lost, timeout=timeout)
+        stuck = await self.app.consumer.close_tasks(
+            revoked,
+            lost=lost,
+            timeout=timeout,
+            commit_timeout=conf.broker_rebalance_timeout * COMMIT_SHARE,
+        )
         if stuck and conf.stream_wait_empty:
             logger.warning(
                 "Rebalance: events of %s were still being processed after %.0f s; they are not committed"

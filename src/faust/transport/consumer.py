@@ -46,7 +46,7 @@ RENEW_INTERVAL = 600.0
 """Seconds after which the offset of an idle partition is committed once more, so that it does not expire."""
 
 LAST_COMMIT = 3.0
-"""Seconds that the commit before a revoke may take, beyond the time for events in hand."""
+"""Seconds that the commit before partitions are given back may take, beyond the time for events in hand."""
 
 AsyncHook = Callable[[], Awaitable[None]]
 
@@ -90,6 +90,7 @@ class Consumer(Service):
         renew_interval: Seconds after which what was committed is committed once more if nothing new was: brokers forget
             offsets that nobody has committed for long (setting ``offsets.retention.minutes`` of Kafka).
         on_step: Told how far a commit has come.
+        close_timeout: Returns how many seconds leaving the group may take; None: 10.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Consumer(Service):
         sensors: SensorDelegate | None = None,
         renew_interval: float = RENEW_INTERVAL,
         on_step: Callable[[CommitStep], None] = _ignore,
+        close_timeout: Callable[[], float] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -111,6 +113,7 @@ class Consumer(Service):
         self.commit_interval = commit_interval
         self.commit_every = commit_every
         self.renew_interval = renew_interval
+        self._close_timeout = close_timeout or _ten_seconds
         self.last_commit: float = 0.0
         self._look_at = 0.0
         self._sensors = SensorDelegate() if sensors is None else sensors
@@ -139,7 +142,7 @@ class Consumer(Service):
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
         self._running.clear()
-        await self.driver.close()
+        await self.driver.close(self._close_timeout())
 
     def _spawn(self, part: Callable[[], Awaitable[None]], name: str) -> None:
         """Run a part of the consumer; when it ends in an error the worker crashes."""
@@ -233,13 +236,21 @@ class Consumer(Service):
             made.append(task)
         return made
 
-    async def close_tasks(self, tps: Iterable[TP], *, lost: bool, timeout: float) -> list[TP]:
+    async def close_tasks(
+        self,
+        tps: Iterable[TP],
+        *,
+        lost: bool,
+        timeout: float,
+        commit_timeout: float = LAST_COMMIT,
+    ) -> list[TP]:
         """Stop handing out *tps*, wait for what is in hand, commit, and forget them.
 
         Arguments:
             tps: The partitions that go away.
             lost: They are gone already: nothing is waited for and nothing is committed.
             timeout: Seconds to wait for events in hand.
+            commit_timeout: Seconds that the commit may take, beyond what is left of *timeout*.
 
         Returns:
             The partitions with events that were still in hand at the end; of those only what was finished is committed.
@@ -251,16 +262,17 @@ class Consumer(Service):
             inbox.wake()
         stuck: list[TP] = []
         if not lost:
+            deadline = asyncio.get_running_loop().time() + timeout + commit_timeout
             stuck = await self._drain(tasks, timeout)
             try:
-                async with asyncio.timeout(timeout + LAST_COMMIT):
+                async with asyncio.timeout_at(deadline):
                     await self._commit_tasks(tasks)
             except TimeoutError:
                 logger.warning(
-                    "The last commit before giving back %d partitions did not finish within %.0f s; what it"
+                    "The last commit before giving back %d partitions did not finish within %.1f s; what it"
                     " covers will be processed again",
                     len(tasks),
-                    timeout + LAST_COMMIT,
+                    timeout + commit_timeout,
                 )
         for task in tasks:
             self.tasks.pop(task.tp, None)
@@ -491,3 +503,7 @@ class Consumer(Service):
             self._after_commit(accepted)
         if accepted:
             self._sensors.on_tp_commit(accepted)
+
+
+def _ten_seconds() -> float:
+    return 10.0

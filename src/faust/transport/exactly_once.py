@@ -150,13 +150,22 @@ class TransactionalConsumer(Consumer):
         assert task.committed is not None
         self._started_at[task.tp] = task.committed
 
-    async def close_tasks(self, tps: Iterable[TP], *, lost: bool, timeout: float) -> list[TP]:
+    async def close_tasks(
+        self,
+        tps: Iterable[TP],
+        *,
+        lost: bool,
+        timeout: float,
+        commit_timeout: float = LAST_COMMIT,
+    ) -> list[TP]:
         """Stop handing out *tps*, wait for what is in hand, commit, and forget them; abort what cannot be committed."""
         self._closing = True
         try:
             if lost:
                 await self._drop()
-            return await super().close_tasks(tps, lost=lost, timeout=timeout)
+            return await super().close_tasks(
+                tps, lost=lost, timeout=timeout, commit_timeout=commit_timeout
+            )
         finally:
             self._closing = False
 

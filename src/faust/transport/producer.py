@@ -64,6 +64,7 @@ class Producer(Service):
         sensors: Told of what is sent.
         partitioner: Chooses a partition; None: murmur2 of the key as in Kafka's Java client; without a key a random
             one for up to `RUN` records that are sent together.
+        close_timeout: Returns how many seconds sending what is left and closing may take; None: 10.
 
     Attributes:
         waiting: Records given to `send_soon` that the broker has not acknowledged.
@@ -75,10 +76,12 @@ class Producer(Service):
         *,
         partitioner: Partitioner | None = None,
         sensors: SensorDelegate | None = None,
+        close_timeout: Callable[[], float] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.driver = driver
+        self._close_timeout = close_timeout or _ten_seconds
         self.append: Callable[..., Delivery] = driver.append
         self.partitions: Callable[[str], Sequence[int] | None] = driver.partitions
         self._partitioner = partitioner
@@ -121,13 +124,13 @@ class Producer(Service):
         """Send what is left, and close."""
         try:
             if self._waiting:
-                await asyncio.wait_for(self._settle(), 5.0)
+                await asyncio.wait_for(self._settle(), self._close_timeout() / 2)
         except TimeoutError:
             logger.error(
                 "Producer: gave up waiting for the partitions of %s", sorted(self._waiting)
             )
         finally:
-            await self.driver.close()
+            await self.driver.close(self._close_timeout())
 
     @property
     def full(self) -> bool:
@@ -278,3 +281,7 @@ class Producer(Service):
                 future.set_result(metadata)
 
         delivery.add_done_callback(settle)
+
+
+def _ten_seconds() -> float:
+    return 10.0

@@ -78,6 +78,10 @@ SAMPLE = 0.25
 """Seconds between two looks at what is finished and not committed."""
 APP_KINDS: Mapping[str, tuple[float, float]] = {"hang": (1.0, 6.0), "poison": (0.0, 0.0)}
 """Faults of the application itself: an agent that hangs in an await, a record that cannot be decoded."""
+CLEAN = frozenset({"term", "join", "hang", "poison"})
+"""Faults after which nothing may come out twice."""
+STOP_LIMIT = 8.0
+"""Seconds that a worker may take to end after SIGTERM: `faust.worker.process.Process.stop_timeout`, and a second."""
 REPLY_TO, CORRELATION_ID = "Faust-Ag-ReplyTo", "Faust-Ag-CorrelationId"
 
 
@@ -232,7 +236,7 @@ class Trial:
                     await self.crew.ready(name)
                 feeding = asyncio.create_task(self._feed())
                 helpers = [feeding, *map(asyncio.create_task, (self._read(), self._sample()))]
-                await self._suffer(feeding)
+                await self._suffer()
                 await feeding
                 await self.caught_up(120.0)
                 await self.crew.end()
@@ -252,18 +256,16 @@ class Trial:
             await self.observer.create(tps[0].topic, PARTITIONS)
         await self.reader.follow(self.output)
 
-    async def _suffer(self, feeding: asyncio.Task[None]) -> None:
-        """Carry out the plan while events flow; what is left of it when they end is left out."""
+    async def _suffer(self) -> None:
+        """Carry out the plan while events flow, and what is left of it when they end."""
         wait = self.caught_up if self.scene.catch_up else None
         playing = asyncio.create_task(self._play(wait))
-        ending = {playing} if self.scene.catch_up else {playing, feeding}
-        await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
-        if not playing.done():
-            playing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
+        try:
             await playing
-        if self.scene.catch_up:
-            self._stop_feeding = True
+        finally:
+            playing.cancel()
+            await asyncio.gather(playing, return_exceptions=True)
+        self._stop_feeding = wait is not None
 
     async def _play(self, wait: Callable[[], Awaitable[None]] | None) -> None:
         number = itertools.count(1)
@@ -318,12 +320,13 @@ class Trial:
         """Look how much is finished and not committed, and what the workers use."""
         looked = 0.0
         while True:
+            now, fresh = time.monotonic(), False
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
                     self.committed = await self.observer.committed(self.inputs)
-            now = time.monotonic()
+                    fresh = True
             tail = self._uncommitted()
-            if now < self._unsafe_until and tail > self._tail:
+            if fresh and now < self._unsafe_until and tail > self._tail:
                 self.report.allowed += tail - self._tail
                 self._tail = tail
             if now - looked > 2.0:
@@ -342,6 +345,8 @@ class Trial:
 
     def _begin(self, step: Step) -> None:
         """A fault begins: until the group has settled after it, whatever is not committed may come again."""
+        if step.kind in CLEAN:
+            return
         self._tail = 0.0
         self._unsafe_until = time.monotonic() + step.length + 2 * SESSION_TIMEOUT + 2.0
         # What is finished between a look and the fault, and between the fault and the death of the lease.
@@ -416,6 +421,8 @@ class Trial:
             )
         for end in self.crew.ended:
             tell(str(end))
+        if max(report.stops, default=0.0) > STOP_LIMIT:
+            tell(f"a worker took {max(report.stops):.1f} s to end after SIGTERM")
         if scene.app in {"count", "group"}:
             await self._check_table()
 

@@ -22,17 +22,27 @@ async def test_a_frozen_worker_overwrites_no_table(tmp_path: Path) -> None:
 
 
 async def test_answers_survive_the_deaths_of_workers(tmp_path: Path) -> None:
-    """agents.md: of questions that were asked while workers die and leave, none stays without an answer."""
-    plan = Plan.parse("2:kill:1:0.5 2:term:0:0.5 2:join:0:3")
-    scene = Scene(app="rpc", events=20_000, rate=2_500, plan=plan)
+    """agents.md: questions asked while workers die, leave and hang are answered; a worker that hangs ends with 0 in time."""
+    plan = Plan.parse("2:kill:1:0.5 2:join:0:2 0.5:hang:0:7 0.5:term:0:0.5")
+    scene = Scene(app="rpc", events=15_000, rate=2_000, plan=plan)
     report = await run(scene, "local", tmp_path)
     assert not report.problems, str(report)
 
 
+async def test_sigterm_while_workers_start_and_partitions_move(tmp_path: Path) -> None:
+    """Wherever a worker is between its first line and its readiness, SIGTERM ends it with 0, and nothing comes twice."""
+    plan = Plan.parse(" ".join(f"{0.2 + number * 0.1:.1f}:term:{number}" for number in range(9)))
+    scene = Scene(app="count", workers=2, events=8_000, rate=1_000, plan=plan)
+    report = await run(scene, "local", tmp_path)
+    assert not report.problems, str(report)
+    assert report.ledger.doubled == report.surplus == 0
+    assert len(report.stops) == len(plan) + 2
+
+
 @pytest.mark.kafka
 async def test_a_table_of_windows_survives_kills_and_a_bad_network(tmp_path: Path) -> None:
-    """At least once: group_by and a windowed table lose nothing, and hold a surplus of uncommitted events at most."""
-    plan = Plan.parse("2:kill:1:0.5 2:net-cut 1:net-stall:0:2")
+    """At least once: group_by and windows lose nothing; SIGTERM ends with 0 in time also when the broker cannot be reached."""
+    plan = Plan.parse("2:kill:1:0.5 1:net-cut 1:net-stall:0:9 0.5:term:0:2")
     scene = Scene(app="group", store="rocksdb", events=16_000, rate=2_000, plan=plan)
     report = await run(scene, "kafka", tmp_path)
     assert not report.problems, str(report)

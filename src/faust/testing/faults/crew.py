@@ -79,6 +79,7 @@ class Crew:
         self._env = dict(env or {})
         self._cwd = cwd
         self._hired = 0
+        self._leaving: list[Program] = []
 
     def hire(self, name: str | None = None) -> str:
         """Start a worker, a new one or one that is known; return its name at once."""
@@ -130,11 +131,13 @@ class Crew:
         worker that has not said anything yet is given the time to do so.
         """
         program = self.alive.pop(name)
+        self._leaving.append(program)
         await self._speaks(program)
         began = time.monotonic()
         program.terminate()
         status = await program.wait_end(timeout)
         took = time.monotonic() - began
+        self._leaving.remove(program)
         self.stops.append(took)
         if status != 0:
             self.ended.append(End(name, status, "\n".join(program.errors[-40:])))
@@ -182,9 +185,10 @@ class Crew:
 
     def close(self) -> None:
         """Kill whoever is left."""
-        for program in self.alive.values():
+        for program in (*self.alive.values(), *self._leaving):
             program.kill()
         self.alive.clear()
+        self._leaving.clear()
 
 
 def is_ready(program: Program) -> bool:

@@ -111,19 +111,20 @@ class Outcome:
     Attributes:
         step: The fault.
         at: When it began, in seconds since the plan began.
-        lasted: Seconds from its beginning to its end, when the world was whole again.
+        lasted: Seconds from its beginning to its end, when the world was whole again; None: it was under way when all ended.
         resumed: Seconds from its end until everything that stood in the topics by then was processed and committed; None: nobody
             looked.
     """
 
     step: Step
     at: float
-    lasted: float = 0.0
+    lasted: float | None = None
     resumed: float | None = None
 
     def __str__(self) -> str:
+        lasted = "under way in the end" if self.lasted is None else f"lasted {self.lasted:.1f} s"
         resumed = "" if self.resumed is None else f", caught up {self.resumed:.1f} s after its end"
-        return f"{self.at:6.1f} s  {self.step!s:26} lasted {self.lasted:.1f} s{resumed}"
+        return f"{self.at:6.1f} s  {self.step!s:26} {lasted}{resumed}"
 
 
 class World:
