@@ -251,7 +251,10 @@ class RocksDBPartition(PartitionStore):
         for scan in list(self._scans):
             scan.end()
         db, self._db = self._db, None
-        db.close()
+        try:
+            db.close()
+        except Exception as exc:  # the disk is full, say: what is missing is in the changelog
+            logger.warning("%s could not be closed in good order: %s", self.path, exc)
 
     def _failed(self, exc: Exception) -> Exception:
         """Say what has failed; what is damaged is marked so that the next start moves it aside."""

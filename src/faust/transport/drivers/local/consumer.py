@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from math import inf
 
-from faust.exceptions import CommitRefused
+from faust.exceptions import CommitRefused, StorageError
 from faust.messages import TP, Slice
 from faust.transport.base import (
     Assignor,
@@ -115,6 +115,9 @@ class Consumer(ConsumerDriver):
             logger.warning(
                 "the embedded broker did not answer within %.1f s; leaving anyway", timeout
             )
+            broker.post(lambda: broker.remove(self))
+        except StorageError as exc:  # the group will notice by the heartbeats that do not come
+            logger.warning("cannot write that this member leaves its group: %s", exc)
             broker.post(lambda: broker.remove(self))
         self._assignment = frozenset()
         self._generation = -1

@@ -1,0 +1,132 @@
+"""Acceptance 6 of issue 8: a disk that is full, or that may not be written.
+
+Nothing is lost by it, and the worker ends and says why, instead of sitting there.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from faust.testing.faults import Crew, Observer, tps_of
+from tests.support.driving import until
+
+PROGRAM = """
+import os
+import faust
+
+app = faust.App("shop", broker=os.environ["BROKER_URL"], store="rocksdb://", web_enabled=False,
+                broker_commit_interval=0.2, broker_session_timeout=3.0, broker_heartbeat_interval=0.3,
+                broker_request_timeout=5.0, topic_partitions=2)
+numbers = app.topic("numbers", value_type=int)
+copies = app.topic("copies", value_type=str)
+table = app.Table("big", default=str, partitions=2)
+
+
+@app.agent(numbers)
+async def work(stream):
+    async for number in stream:
+        table[number] = os.urandom(1500).hex()
+        await copies.send(key=str(number), value=os.urandom(1500).hex())
+
+app.main()
+"""
+NUMBERS = 3_000
+
+
+class SmallDisk:
+    """A file system of its own with 6 MiB, which can be made larger, read-only, and writable again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir()
+        self._mount("size=6m")
+
+    def _mount(self, options: str) -> None:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.path)]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def grow(self) -> None:
+        """Make room, and let everybody write."""
+        self._mount("remount,rw,size=256m")
+
+    def protect(self) -> None:
+        """Make it read-only."""
+        self._mount("remount,ro")
+
+    def close(self) -> None:
+        """Take it away."""
+        subprocess.run(["umount", "-l", str(self.path)], check=False, capture_output=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A small file system; the test is skipped where none may be mounted."""
+    try:
+        disk = SmallDisk(tmp_path / "small")
+    except (OSError, subprocess.CalledProcessError) as exc:
+        pytest.skip(f"needs the right to mount a tmpfs: {exc}")
+    yield disk
+    disk.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("how", ["full", "read-only"])
+@pytest.mark.parametrize("where", ["store", "broker"])
+async def test_a_disk_that_takes_nothing_more(
+    small_disk: SmallDisk, tmp_path: Path, where: str, how: str
+) -> None:
+    """A worker that cannot write ends with 1 and names directory and reason; with room again nothing is missing."""
+    roomy = tmp_path / "roomy"
+    roomy.mkdir()
+    of_broker, of_state = (
+        (small_disk.path, roomy) if where == "broker" else (roomy, small_disk.path)
+    )
+    url = f"local://{of_broker / 'broker'}"
+    program = tmp_path / "shop.py"
+    program.write_text(PROGRAM)
+    crew = Crew(
+        [sys.executable, str(program), "-l", "info", "worker"],
+        of_state,
+        env={"BROKER_URL": url},
+    )
+    numbers, copies = tps_of("numbers", 2), tps_of("copies", 2)
+    try:
+        async with Observer(url, "shop") as observer:
+            for tps in (numbers, copies):
+                await observer.create(tps[0].topic, 2)
+            await observer.feed(range(NUMBERS), "numbers", 2)
+        if how == "read-only":
+            small_disk.protect()
+        name = crew.hire()
+        program_of = crew.alive[name]
+        await until(lambda: program_of.returncode is not None, "the worker ends", 40.0)
+        assert program_of.returncode == 1
+        ends = next(line for line in program_of.errors if "The worker ends" in line)
+        assert str(small_disk.path) in ends
+        assert ("no space left" if how == "full" else "cannot be") in ends.lower()
+        crew.alive.clear()
+        program_of.wait()
+        small_disk.grow()
+        crew.hire(name)
+        async with Observer(url, "shop") as observer:
+
+            async def all_committed() -> bool:
+                ends = await observer.ends(numbers)
+                return await observer.committed(numbers) == ends
+
+            await until(all_committed, "everything is processed", 40.0)
+            await crew.end()
+            await observer.follow([*copies, *tps_of("shop-big-changelog", 2)])
+            await observer.catch_up()
+            for tps in (copies, tps_of("shop-big-changelog", 2)):
+                found = {int(key or b"-1") for tp in tps for key, _ in observer.logs[tp]}
+                assert found == set(range(NUMBERS))
+        assert not crew.ended, crew.ended
+    finally:
+        crew.close()
