@@ -155,7 +155,7 @@ class Report:
         rows = []
         for what in ("memory", "files", "threads"):
             first, last = (
-                max(getattr(u, what) for _, each in part for u in each.values())
+                max((getattr(u, what) for _, each in part for u in each.values()), default=0)
                 for part in (self.usage[third : 2 * third], self.usage[-third:])
             )
             rows.append(
