@@ -10,10 +10,13 @@ import pytest
 
 import faust
 from faust.exceptions import ImproperlyConfigured, ProducerFenced
+from faust.messages import TP
 from faust.transport.consumer import CommitStep
 from faust.transport.exactly_once import TransactionalConsumer
 from tests.functional.exactly_once.reading import read_all, read_until
 from tests.support.apps import committed_everything, eventually, make_app, running
+from tests.support.driving import fast_options, open_transport
+from tests.support.kafka import KafkaCluster
 
 Name = Callable[..., str]
 COUNT = 400
@@ -161,3 +164,34 @@ async def test_asking_inside_an_event_is_refused(topic_name: Name) -> None:
         async with running(app):
             await source.send(value=1)
             await eventually(lambda: app.crash_reason is not None)
+
+
+@pytest.mark.kafka
+async def test_markers_are_written_where_the_app_reads_nothing(
+    kafka_cluster: KafkaCluster, topic_name: Name
+) -> None:
+    """What is sent to a topic that the app does not consume is in transactions: the log has their markers (BUG-T23).
+
+    faust-streaming writes none there: such sends stand outside of every transaction.
+    """
+    url = kafka_cluster.url
+    app = exactly_once_app(url, topic_name("app"))
+    source = app.topic(topic_name("source"), value_type=int, internal=True)
+    target = app.topic(topic_name("target"), value_type=int)
+
+    @app.agent(source)
+    async def copy(stream: Any) -> None:
+        async for number in stream:
+            await target.send(value=number, partition=0)
+
+    name = target.get_topic_name()
+    async with running(app):
+        for wave in range(3):
+            await source.send(value=wave, partition=0)
+            await read_until(url, name, wave + 1)
+    reader = open_transport(url).consumer(fast_options())
+    await reader.start()
+    end = (await reader.log_end_offsets([TP(name, 0)]))[TP(name, 0)]
+    await reader.close()
+    assert len(await read_all(url, name)) == 3
+    assert end == 3 + 3, "three transactions, and a marker for each"
