@@ -471,6 +471,27 @@ async def test_C10_offsets_belong_to_the_transaction(stage: Stage) -> None:
     assert await _values(await _follow(stage, target), target, 2) == [b"3", b"5"]
 
 
+async def test_C05_the_log_ends_behind_open_transactions(stage: Stage) -> None:
+    """Reading committed, `end_offsets` stops where a transaction is open; `log_end_offsets` does not wait for its end."""
+    tp = TP(await stage.topic(), 0)
+    consumer = await stage.consumer(read_committed=True)
+    producer = await stage.producer(transactional_id=stage.name("tx"))
+    await producer.load_partitions(tp.topic)
+    await producer.begin_transaction()
+    producer.append(tp.topic, 0, None, b"x")
+    await producer.flush()
+    log_end = (await consumer.log_end_offsets([tp]))[tp]
+    assert (await consumer.end_offsets([tp]))[tp] == 0
+    assert log_end == (1 if stage.url.startswith("kafka") else 0), "the embedded broker stages it"
+    await producer.commit_transaction()
+
+    async def visible() -> bool:
+        return (await consumer.end_offsets([tp]))[tp] >= 1
+
+    await until(visible, "the transaction was visible")
+    assert (await consumer.log_end_offsets([tp]))[tp] >= 1
+
+
 async def _committed(consumer: ConsumerDriver, tp: TP, offset: int | None) -> bool:
     return (await consumer.committed([tp]))[tp] == offset
 
