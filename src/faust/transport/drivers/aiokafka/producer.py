@@ -43,6 +43,8 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 ANSWER_DELAY = 0.01
 """Seconds after which the application hears of answers that nobody waits for. Each hop between the threads costs both."""
+UNDER_WAY_WAIT = 1.0
+"""Seconds to wait for batches under way before their transaction is aborted."""
 UNDER_WAY = 2
 """Batches of a partition that the client thread has at most."""
 
@@ -322,6 +324,11 @@ class Producer(ProducerDriver):
         self._in_transaction = False
         self._accumulator.drop_unsent(ProducerSendError("the transaction was aborted"))
         try:
+            with contextlib.suppress(
+                TimeoutError
+            ):  # what is under way must not arrive after the end
+                async with asyncio.timeout(UNDER_WAY_WAIT):
+                    await self._drain()
             await self._thread.call(client.end(commit=False))
             await self._drain()
         finally:

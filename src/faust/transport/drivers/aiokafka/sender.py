@@ -6,7 +6,8 @@ answer is read in the socket's callback. The rules are aiokafka's: one batch of 
 order and its sequence numbers are safe, whatever has to be repeated), the rest waits in the accumulator. But up to
 `REQUESTS` requests per node are under way, of different partitions, so that one does not wait for the answer to another.
 
-Everything else stays with aiokafka: missing leaders, connections and producer ids, transactions, ``acks=0``; and
+Everything else stays with aiokafka: missing leaders, connections and producer ids, what a transaction asks of its
+coordinator (a partition that it does not know yet has to wait), ``acks=0``; and
 answers that are no plain success, which its handler is shown as if it had asked.
 """
 
@@ -16,7 +17,7 @@ import asyncio
 import collections
 import io
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from aiokafka import errors as kafka
@@ -69,8 +70,12 @@ class Sender(TransactionSender):
         if self._may_go():
             left = False
             by_node: dict[Any, Batches] = {}
+            to_add = self._partitions_to_add()
             for tp in list(queue._batches):
                 if tp in self._muted_partitions:
+                    continue
+                if tp in to_add:
+                    left = True
                     continue
                 node = queue._cluster.leader_for_partition(tp)
                 if self._under_way[node] >= REQUESTS:
@@ -92,8 +97,22 @@ class Sender(TransactionSender):
             self._acks != 0
             and self._sender_task is not None
             and not self._sender_task.done()
-            and (manager is None or (manager.transactional_id is None and manager.has_pid()))
+            and (
+                manager is None
+                or (
+                    manager.has_pid()
+                    and (manager.transactional_id is None or manager.is_in_transaction())
+                )
+            )
         )
+
+    def _partitions_to_add(self) -> Collection[Any]:
+        """Return the partitions that the transaction's coordinator must hear of before they are written to."""
+        manager = self._txn_manager
+        if manager is None or manager.transactional_id is None:
+            return ()
+        found: Collection[Any] = manager.partitions_to_add()
+        return found
 
     def _connection(self, node: Any) -> Connection | None:
         connection: Connection | None = self.client.open_connection(node)
@@ -107,7 +126,9 @@ class Sender(TransactionSender):
         by_topic: dict[str, list[tuple[int, bytearray]]] = {}
         for tp, batch in batches.items():
             by_topic.setdefault(tp.topic, []).append((tp.partition, batch.get_data_buffer()))
-        body = encode_produce(self._acks, self._request_timeout_ms, by_topic)
+        manager = self._txn_manager
+        name = None if manager is None else manager.transactional_id
+        body = encode_produce(self._acks, self._request_timeout_ms, by_topic, name)
         exchange = Exchange(
             lambda frame: self._answered(node, batches, frame),
             lambda error: self._repeat(node, batches, error),

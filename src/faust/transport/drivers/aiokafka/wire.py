@@ -145,16 +145,23 @@ def _read_fetch(frame: bytes) -> list[Fetched]:
 
 
 def encode_produce(
-    acks: int, timeout_ms: int, batches: Mapping[str, Iterable[tuple[int, bytes | bytearray]]]
+    acks: int,
+    timeout_ms: int,
+    batches: Mapping[str, Iterable[tuple[int, bytes | bytearray]]],
+    transactional_id: str | None = None,
 ) -> bytes:
     """Return the body of a produce request.
 
     Arguments:
         acks: 1, or -1 for all replicas.
         timeout_ms: How long the broker waits for its replicas.
-        batches: Partition and record batch, by topic; no transaction.
+        batches: Partition and record batch, by topic.
+        transactional_id: Whose transaction they belong to; None: to none.
     """
-    parts: list[bytes | bytearray] = [_PRODUCE.pack(-1, acks, timeout_ms, len(batches))]
+    head = _PRODUCE.pack(-1, acks, timeout_ms, len(batches))
+    if transactional_id is not None:
+        head = _string(transactional_id) + head[_INT16.size :]
+    parts: list[bytes | bytearray] = [head]
     for topic, places in batches.items():
         rows = list(places)
         parts += (_string(topic), _INT32.pack(len(rows)))
