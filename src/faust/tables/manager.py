@@ -40,7 +40,7 @@ from faust.tables.cures import (
     unfinished_repartition,
 )
 from faust.tables.following import Following
-from faust.tables.partition import PartitionFlush, TablePartition
+from faust.tables.partition import HeadersOf, PartitionFlush, TablePartition
 from faust.tables.reading import OnEvent, retried
 from faust.tables.recovery import OnReady, Recovery
 from faust.tables.standbys import WARM, Standbys
@@ -73,6 +73,8 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         self.max_dirty = max_dirty
         self.counts: dict[str, int] = {}
         """Partitions of the topics of the last assignment, and of all changelogs."""
+        self.changelog_headers: HeadersOf | None = None
+        """Asked for the headers of each record of a changelog; None: they have none."""
         self._tables: dict[str, Collection[Any, Any]] = {}
         self._finalized = False
         self._flushing = asyncio.Lock()
@@ -373,7 +375,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         for flush in flushes:
             if monotonic() >= lease_until():
                 return False
-            while flush.append_some(producer.append, AT_ONCE):
+            while flush.append_some(producer.append, AT_ONCE, self.changelog_headers):
                 await asyncio.sleep(0)
                 if producer.full:
                     await producer.wait_room()

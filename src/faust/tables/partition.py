@@ -71,8 +71,11 @@ class Expiry(Protocol):
         ...
 
 
-Append = Callable[[str, int, bytes | None, bytes | None], Delivery]
-"""The producer's way in: topic, partition, key, value."""
+Append = Callable[..., Delivery]
+"""The producer's way in: topic, partition, key, value, timestamp, headers."""
+
+HeadersOf = Callable[[str, Any], Sequence[tuple[str, bytes]]]
+"""The headers of a record: changelog, key."""
 
 
 class TablePartition:
@@ -415,8 +418,8 @@ class PartitionFlush:
             not partition.volatile or not partition.store.is_empty() or partition.expiry is not None
         )
 
-    def append_some(self, append: Append, limit: int) -> bool:
-        """Encode and append up to *limit* keys; say whether some are left.
+    def append_some(self, append: Append, limit: int, headers_of: HeadersOf | None = None) -> bool:
+        """Encode and append up to *limit* keys; say whether some are left. *headers_of*: (topic, key) -> headers.
 
         Raises:
             TypeError: A key or value cannot be encoded; naming table and key.
@@ -431,7 +434,10 @@ class PartitionFlush:
         for key, known in islice(self._left, limit):
             raw_key = known or encode_key(key)
             raw = encoded(key)
-            self._last = append(topic, number, raw_key, raw)
+            if headers_of is None:
+                self._last = append(topic, number, raw_key, raw)
+            else:
+                self._last = append(topic, number, raw_key, raw, None, headers_of(topic, key))
             if keep_changes:
                 changes.append((raw_key, b"%b" % raw if keep_values and raw is not None else raw))
             if deliveries is not None:

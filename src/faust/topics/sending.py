@@ -281,6 +281,7 @@ class SendingTopic(Channel[V], Generic[K, V]):
         future.add_done_callback(_log_failure)
         if self._watched():
             sending = self._announce(sending)
+            future.message.headers = sending.headers
             self._watch(producer, sending, future)
         producer.send_soon(*sending, future)
         if self.app.conf.producer_threaded:
@@ -335,11 +336,12 @@ class SendingTopic(Channel[V], Generic[K, V]):
             future.add_done_callback(call_back)
         future.add_done_callback(_log_failure)
         sending = self._announce(sending)
+        message.headers = sending.headers
         self._watch(producer, sending, future)
         return settled_by(await producer.send(*sending), future, calls=False)
 
     def _watch(self, producer: Any, sending: Sending, future: FutureMessage) -> None:
-        """Tell sensors of the send, and of how it ends."""
+        """Tell sensors of the send, which may add to the headers of the message, and of how it ends."""
         sensors = self.app.sensors
         state = sensors.on_send_initiated(
             producer,
