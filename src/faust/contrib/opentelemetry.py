@@ -157,7 +157,7 @@ class OpenTelemetrySensor(Sensor):
         return attributes
 
     def on_stream_event_out(
-        self, tp: TP, offset: int, stream: Any, event: Any, state: _Begun | None = None
+        self, tp: TP, offset: int, stream: Any, event: Any, state: Any = None
     ) -> None:
         """End the span; with the error if the event ends because its agent has raised."""
         if state is None:

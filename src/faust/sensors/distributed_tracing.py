@@ -98,7 +98,7 @@ class TracingSensor(Sensor):
         return _Job(span, before)
 
     def on_stream_event_out(
-        self, tp: TP, offset: int, stream: Any, event: Any, state: _Job | None = None
+        self, tp: TP, offset: int, stream: Any, event: Any, state: Any = None
     ) -> None:
         """End it."""
         if state is not None:
