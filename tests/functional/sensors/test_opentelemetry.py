@@ -291,7 +291,8 @@ def test_5_without_the_library(
     monkeypatch.setitem(sys.modules, "opentelemetry.metrics", None)
     with pytest.raises(ImproperlyConfigured, match=r"faust\[otel\]"):
         OpenTelemetryMonitor()
-    monkeypatch.setattr(otel, "opentelemetry_available", lambda: False)
+    monkeypatch.setitem(sys.modules, "opentelemetry.trace", None)
+    assert not otel.opentelemetry_available()
     assert otel.setup_opentelemetry(faust.App("none", broker="memory://")) is None
     assert "faust[otel]" in caplog.text
     assert not otel.sdk_is_configured()
