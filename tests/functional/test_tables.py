@@ -215,7 +215,8 @@ async def test_pain_40_a_mismatch_says_what_to_do(broker_url: str, topic_name: N
     for error in errors:
         assert "-changelog has 3 partitions" in error
         assert f"{topic_name('in')}, which has 5" in error
-        assert "group_by(..., partitions=3), or declare the table with partitions=5" in error
+        assert "group_by(..., partitions=3)" in error
+        assert "faust -A ... repartition" in error
 
 
 async def test_pain_39_global_tables_everywhere(broker_url: str, topic_name: Name) -> None:
