@@ -74,10 +74,12 @@ class StreamSettings(SettingsTable, section=SectionType.STREAM):
     store_check_exists: Bool = Bool(
         default=True,
         env="STORE_CHECK_EXISTS",
-        not_built="reading stores without looking first",
         since="0.6.0",
     )
-    """Ask the store whether it has a key before reading it; else read, and handle ``KeyError``."""
+    """Ask the store whether it has a key before reading it.
+
+    Both come to the same: a store is read once, and the answer says whether it has the key.
+    """
 
     crash_app_on_aerospike_exception: Bool = Bool(
         default=True,
@@ -133,10 +135,12 @@ class TableSettings(SettingsTable, section=SectionType.TABLE):
     table_key_index_size: UnsignedInt = UnsignedInt(
         default=1000,
         env="TABLE_KEY_INDEX_SIZE",
-        not_built="the cache of partitions of keys",
         since="1.7",
     )
-    """Keys whose partition a table remembers, at most."""
+    """Keys whose partition a table remembers, at most, of those that are read outside of streams and in global tables.
+
+    They are found again without looking through all partitions. 0: none.
+    """
 
 
 class TopicSettings(SettingsTable, section=SectionType.TOPIC):

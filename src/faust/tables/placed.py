@@ -27,7 +27,7 @@ from faust.messages import K, V
 from faust.sensors.base import Hooks
 from faust.tables.base import Collection
 from faust.tables.codec import LARGEST, SMALLEST
-from faust.tables.partition import TablePartition
+from faust.tables.partition import MISSING, TablePartition
 
 __all__ = ["NOWHERE", "PlacedCollection"]
 
@@ -54,6 +54,8 @@ class PlacedCollection(Collection[K, V], Generic[K, V]):
         self._write_dirty: dict[Any, bytes | None] = {}
         self._smallest: int = LARGEST
         self._warned = False
+        self._places: dict[Any, TablePartition] = {}
+        self._places_bound: int | None = None
 
     def settle(self) -> None:
         """Tell sensors how many operations there were since they were last told."""
@@ -84,8 +86,35 @@ class PlacedCollection(Collection[K, V], Generic[K, V]):
         self._read_task = self._write_task = NOWHERE
         self._read_from = self._write_to = None
         self._read_live, self._write_live, self._write_dirty = {}, {}, {}
+        self._places = {}
 
     # -- reading
+
+    def find_anywhere(self, key: Any) -> Any:
+        """Return the value of *key* in the first partition of this worker that has it, or `MISSING`.
+
+        Where a key was found is remembered, of as many keys as setting ``table_key_index_size`` says.
+        """
+        place = self._places.get(key)
+        if place is not None and place.complete and (value := place.find(key)) is not MISSING:
+            return value
+        for partition in self.complete():
+            value = partition.find(key)
+            if value is not MISSING:
+                self._remember_place(key, partition)
+                return value
+        return MISSING
+
+    def _remember_place(self, key: Any, partition: TablePartition) -> None:
+        if self._places_bound is None:
+            self._places_bound = int(self.app.conf.table_key_index_size)
+        if not self._places_bound:
+            return
+        places = self._places
+        places.pop(key, None)
+        if len(places) >= self._places_bound:
+            del places[next(iter(places))]  # the one that was found first
+        places[key] = partition
 
     def here(self) -> TablePartition | None:
         """Return the partition to read from; None: all of them."""

@@ -231,11 +231,7 @@ class Table(WindowableCollection[K, V], MutableMapping[K, V], Generic[K, V]):
         here = self.here()
         if here is not None:
             return here.find(key)
-        for partition in self.complete():
-            value = partition.find(key)
-            if value is not MISSING:
-                return value
-        return MISSING
+        return self.find_anywhere(key)
 
     # -- hooks
 

@@ -371,3 +371,27 @@ async def test_3_use_partitioner_with_global_tables(world: World) -> None:
         await other.tables.flush()
         await until(lambda: mine[5] == "theirs")
         assert mine == theirs
+
+
+@pytest.mark.parametrize("bound", [0, 2, 100])
+async def test_places_of_keys_are_remembered(world: World, bound: int) -> None:
+    """As many as ``table_key_index_size`` says; what is remembered never hides a deletion, a move or a new value (settings.md)."""
+    async with worker(world, table_key_index_size=bound) as app:
+        for number in range(1, 3):
+            for key in range(5):
+                world.log(TP(LOG, number)).append(b'"%d-%d"' % (number, key), b"%d" % key)
+        table = await start(app, 1)
+        for _ in range(2):
+            assert [table.get(f"{number}-{key}") for number in (1, 2) for key in range(5)] == [
+                *range(5),
+                *range(5),
+            ]
+            assert len(table._places) == min(bound, 10)
+        world.log(TP(LOG, 2)).append(b'"2-4"', b"40")
+        await until(lambda: table.get("2-4") == 40)
+        world.log(TP(LOG, 2)).append(b'"2-4"', None)
+        await until(lambda: table.get("2-4", None) is None)
+        world.log(TP(LOG, 1)).append(b'"2-4"', b"41")
+        await until(lambda: table.get("2-4") == 41)
+        await app.tables.on_partitions_revoked(frozenset({TP("orders", 1)}), lost=False)
+        assert table._places == {}
