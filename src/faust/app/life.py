@@ -99,6 +99,11 @@ class LivingApp(AppWithParts):
         self._stop_began = None
         self.rebalancing = self.in_recovery = self.unassigned = False
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether what the worker causes is committed in transactions (setting ``processing_guarantee``)."""
+        return self.in_worker and self.exactly_once
+
     async def on_start(self) -> None:
         """End the configuration, make the data directories."""
         self.finalize()

@@ -136,6 +136,10 @@ class AppWithParts(ConfiguredApp):
             self._transport = clients.make_transport(self.conf.broker_consumer, self.conf)
         return self._transport
 
+    @transport.setter
+    def transport(self, transport: Transport) -> None:
+        self._transport = transport
+
     @property
     def producer_transport(self) -> Transport:
         """The transport that is produced to (setting ``broker_producer``)."""
@@ -147,6 +151,10 @@ class AppWithParts(ConfiguredApp):
                     self.conf.broker_producer, self.conf
                 )
         return self._producer_transport
+
+    @producer_transport.setter
+    def producer_transport(self, producer_transport: Transport) -> None:
+        self._producer_transport = producer_transport
 
     @property
     def producer(self) -> Producer:
@@ -160,6 +168,10 @@ class AppWithParts(ConfiguredApp):
                 beacon=self.beacon,
             )
         return self._producer
+
+    @producer.setter
+    def producer(self, producer: Producer) -> None:
+        self._producer = producer
 
     @property
     def exactly_once(self) -> bool:
@@ -230,6 +242,10 @@ class AppWithParts(ConfiguredApp):
             else:
                 self._consumer = Consumer(driver, **options)
         return self._consumer
+
+    @consumer.setter
+    def consumer(self, consumer: Consumer) -> None:
+        self._consumer = consumer
 
     def on_commit_step(self, step: CommitStep) -> None:
         """A commit has come to *step*; override to know. What it raises fails the commit."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import timedelta
 from typing import Any
 
 import mode
 import pytest
+from mode.threads import QueueServiceThread
 from mode.utils.times import want_seconds
 
 import faust
@@ -156,3 +158,21 @@ def test_5_bad_time_values() -> None:
         want_seconds("abc")
     with pytest.raises(KeyError):
         want_seconds("1/x")
+
+
+async def test_7_threads() -> None:
+    """service-framework.md 7: a service in a thread has a loop of its own, and is called through its queue."""
+
+    class Threaded(QueueServiceThread):
+        """Answers in its thread."""
+
+        async def where(self) -> tuple[str, bool]:
+            return threading.current_thread().name, asyncio.get_running_loop() is here
+
+    here = asyncio.get_running_loop()
+    service = Threaded()
+    await service.start()
+    name, same_loop = await service.call_thread(service.where)
+    assert name != threading.current_thread().name
+    assert not same_loop
+    await service.stop()

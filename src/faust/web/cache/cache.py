@@ -6,10 +6,10 @@ import functools
 import hashlib
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from faust.web.cache.exceptions import CacheUnavailable
-from faust.web.views import ViewHandler
+from faust.web.views import Method
 
 __all__ = ["Cache"]
 
@@ -45,7 +45,7 @@ class Cache:
         timeout: Any = None,
         include_headers: bool | None = None,
         key_prefix: str | None = None,
-    ) -> Callable[[ViewHandler], ViewHandler]:
+    ) -> Callable[[Method], Method]:
         """Cache what the decorated method answers with status 200; arguments left out are those of the cache.
 
         When the backend cannot be reached the method runs as if there were no cache.
@@ -54,7 +54,7 @@ class Cache:
         headers = self.include_headers if include_headers is None else include_headers
         prefix = self.key_prefix if key_prefix is None else key_prefix
 
-        def decorate(method: ViewHandler) -> ViewHandler:
+        def decorate(method: Method) -> Method:
             @functools.wraps(method)
             async def cached(view: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
                 if self.can_cache_request(request):
@@ -66,7 +66,7 @@ class Cache:
                     await self.set_view(prefix, view, request, response, keep, headers)
                 return response
 
-            return cached
+            return cast("Method", cached)
 
         return decorate
 
