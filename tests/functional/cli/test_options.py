@@ -281,6 +281,26 @@ def test_livecheck_needs_one(app: faust.App) -> None:
     assert "is not associated with LiveCheck" in err
 
 
+def test_livecheck_starts_the_checker(tmp_path: Path) -> None:
+    """worker-cli.md 5: the app that tests the other one runs, with the options of the worker."""
+    (tmp_path / "checked.py").write_text(
+        "import faust\nfrom faust.livecheck import Case\n"
+        "app = faust.App('checked', topic_partitions=1)\n"
+        "livecheck = app.LiveCheck()\n"
+        "@livecheck.case()\nclass test_order(Case):\n    async def run(self): ...\n"
+    )
+    variables = {"BROKER_URL": "memory://", "APP_DATADIR": str(tmp_path / "data")}
+    arguments = ("-A", "checked", "livecheck", "--without-web")
+    with start_python(None, *arguments, module="faust", cwd=tmp_path, env=variables) as process:
+        lines: list[str] = []
+        while " OK ^" not in lines:
+            lines.append(process.read_line())
+        process.terminate()
+        assert process.wait(20) == 0
+    assert any(line.split()[1:3] == ["id", "livecheck-checked"] for line in lines)
+    assert process.errors == []
+
+
 # -- what commands do
 
 
