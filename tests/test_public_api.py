@@ -7,8 +7,8 @@ The names stand in ``tests/public_names/*.txt``, one a line, under the module, c
 * ``name``: it is there; ``name = literal``: it has that value;
 * ``name(a, b=1, *, c=None, **d)``: it can be called so. ``...`` stands for a default that is not fixed.
 
-A signature promises what a caller may write. So ours may have further parameters when they have defaults, may take
-by position what is documented by keyword, and may take ``**options`` where documents name more.
+A signature promises what a caller may write. So ours may have further parameters when they have defaults, and may take
+by position what is documented by keyword.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "faust.Topic": topic,
     "faust.Table": table,
     "faust.Agent": agent,
+    "faust.worker.Worker": lambda: make_app().Worker(),
 }
 
 

@@ -148,7 +148,11 @@ class Channel(Generic[T]):
     def mailbox(self) -> Mailbox:
         """Where this iterator's records wait; made on first use."""
         if self._mailbox is None:
-            self._mailbox = Mailbox(maxsize=self.maxsize or self.app.conf.stream_buffer_maxsize)
+            conf = self.app.conf
+            self._mailbox = Mailbox(
+                maxsize=self.maxsize or conf.stream_buffer_maxsize,
+                fair=conf.is_default("ConsumerScheduler"),
+            )
         return self._mailbox
 
     def clone(self, *, is_iterator: bool | None = None, **overrides: Any) -> Channel[T]:

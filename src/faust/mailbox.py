@@ -54,8 +54,10 @@ class Mailbox(Inbox):
 
     __slots__ = ("__weakref__", "_waiters", "_writers", "flow")
 
-    def __init__(self, *, ordered: bool = True, shared: bool = False, maxsize: int = 4096) -> None:
-        super().__init__(ordered=ordered, shared=shared, maxsize=maxsize)
+    def __init__(
+        self, *, ordered: bool = True, shared: bool = False, maxsize: int = 4096, fair: bool = True
+    ) -> None:
+        super().__init__(ordered=ordered, shared=shared, maxsize=maxsize, fair=fair)
         self._waiters: list[asyncio.Future[None]] = []
         self._writers: list[asyncio.Future[None]] = []
         self.flow: FlowControl | None = None

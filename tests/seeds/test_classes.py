@@ -43,6 +43,14 @@ class Example(NamedTuple):
 EXAMPLES = [
     Example("Agent", 139, "import faust", "faust.Agent", "myproj.agents.Agent", agent),
     Example(
+        "ConsumerScheduler",
+        155,
+        "from faust.transport.utils import DefaultSchedulingStrategy as Base",
+        "Base",
+        "myproj.MySchedulingStrategy",
+        lambda app: app.consumer._arrange.strategy,  # type: ignore[union-attr]
+    ),
+    Example(
         "Event",
         172,
         "import faust",
@@ -193,9 +201,8 @@ async def test_a_class_setting(example: Example, importable: Path, project: Proj
     """The class is the one that the app uses, whether it was given itself or by its path."""
     home, _, name = example.path.rpartition(".")
     code = f"{example.imports}\n\nclass {name}({example.base}):\n    ...\n"
-    project.write(
-        {"myproj/__init__.py": "", f"{home.replace('.', '/')}.py": code},
-    )
+    module = "myproj/__init__.py" if home == "myproj" else f"{home.replace('.', '/')}.py"
+    project.write({"myproj/__init__.py": "", module: code})
     by_path = faust.App("paths", broker="memory://", **cast("Any", {example.setting: example.path}))
     thing = await made(by_path, example)
     cls = getattr(sys.modules[home], name)

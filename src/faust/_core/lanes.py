@@ -25,7 +25,7 @@ from operator import length_hint
 from typing import Any
 
 from faust._core.offsets import AckTracker
-from faust._core.scheduling import FairQueue
+from faust._core.scheduling import ArrivalQueue, FairQueue
 from faust.messages import TP, Message, Slice
 
 __all__ = ["Inbox", "Lane", "PartitionTask"]
@@ -254,14 +254,28 @@ class Inbox:
         ordered: The reader takes one record at a time and finishes it before the next.
         shared: Several readers take from it: all of them are given the same iterator over a slice, so that each record
             goes to whoever is free.
+        fair: Topics and partitions take turns; else what came first is first.
         wake: Called when something was put; set by whoever waits.
         relieved: Called with a task when a full lane has room again.
     """
 
-    __slots__ = ("_open", "errors", "maxsize", "ordered", "queue", "relieved", "shared", "wake")
+    __slots__ = (
+        "_open",
+        "errors",
+        "fair",
+        "maxsize",
+        "ordered",
+        "queue",
+        "relieved",
+        "shared",
+        "wake",
+    )
 
-    def __init__(self, *, ordered: bool = True, shared: bool = False, maxsize: int = 4096) -> None:
-        self.queue: FairQueue[tuple[Lane, Slice]] = FairQueue()
+    def __init__(
+        self, *, ordered: bool = True, shared: bool = False, maxsize: int = 4096, fair: bool = True
+    ) -> None:
+        self.fair: bool = fair
+        self.queue: FairQueue[tuple[Lane, Slice]] = FairQueue() if fair else ArrivalQueue()
         self.errors: deque[BaseException] = deque()
         self.ordered: bool = ordered and not shared
         self.shared: bool = shared

@@ -21,7 +21,7 @@ from typing import Generic, TypeVar
 
 from faust.messages import TP
 
-__all__ = ["FairQueue", "RoundRobin"]
+__all__ = ["ArrivalQueue", "FairQueue", "RoundRobin"]
 
 T = TypeVar("T")
 
@@ -115,6 +115,52 @@ class FairQueue(Generic[T]):
         if items is None:
             items = ring[tp] = deque()
         return items
+
+
+class ArrivalQueue(FairQueue[T]):
+    """Items that are taken in the order in which they came: somebody else has ordered them.
+
+    `discard` is O(n).
+    """
+
+    __slots__ = ("_items_in_order",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._items_in_order: deque[tuple[TP, T]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._items_in_order)
+
+    def __repr__(self) -> str:
+        return f"<ArrivalQueue {len(self)} items>"
+
+    def put(self, tp: TP, item: T) -> None:
+        """Let *item* wait behind everything."""
+        self._items_in_order.append((tp, item))
+
+    def put_front(self, tp: TP, item: T) -> None:
+        """Let *item*, which was taken and comes back, wait before everything."""
+        self._items_in_order.appendleft((tp, item))
+
+    def pop(self) -> tuple[TP, T] | None:
+        """Take the first item; None when nothing waits."""
+        return self._items_in_order.popleft() if self._items_in_order else None
+
+    def waiting(self, tp: TP) -> int:
+        """Return how many items of *tp* wait."""
+        return sum(1 for other, _ in self._items_in_order if other == tp)
+
+    def discard(self, tp: TP) -> int:
+        """Drop everything of *tp*; return how many items that were."""
+        kept = deque(pair for pair in self._items_in_order if pair[0] != tp)
+        dropped = len(self._items_in_order) - len(kept)
+        self._items_in_order = kept
+        return dropped
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._items_in_order.clear()
 
 
 class RoundRobin:

@@ -276,7 +276,8 @@ class Agent(Service, Asked[R], Generic[T, R]):
         """Make the actors, which share one queue."""
         iterator = self.channel.__aiter__()
         if self.concurrency > 1:
-            mailbox = Mailbox(shared=True, maxsize=iterator.mailbox.maxsize)
+            own = iterator.mailbox
+            mailbox = Mailbox(shared=True, maxsize=own.maxsize, fair=own.fair)
             mailbox.relieved = iterator.mailbox.relieved
             if iterator.mailbox.flow is not None:
                 iterator.mailbox.flow.govern(mailbox)

@@ -30,6 +30,11 @@ class CallingApp(AppT, Protocol):
         """Reads the answers (`faust.agents.replies.ReplyConsumer`)."""
         ...
 
+    @property
+    def supports_headers(self) -> bool:
+        """Say whether records that the app sends and reads have headers."""
+        ...
+
     async def maybe_start_client(self) -> None:
         """Start the app as a client unless it has been started."""
         ...
@@ -109,7 +114,8 @@ class Asked(Generic[R]):
     def _as_request(
         self, request: Request, value: Any, headers: HeadersArg
     ) -> tuple[Any, HeadersArg]:
-        if self.use_reply_headers or not isinstance(self.channel, Topic):
+        in_headers = self.use_reply_headers and cast("CallingApp", self.app).supports_headers
+        if in_headers or not isinstance(self.channel, Topic):
             pairs = request_headers(request)
             return value, [*header_pairs(headers), *pairs] if headers else pairs
         return wrap_request(value, request), headers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 from uuid import uuid4
@@ -11,15 +11,22 @@ from yarl import URL
 
 from faust.drivers import stores, transports
 from faust.exceptions import ImproperlyConfigured
+from faust.messages import Slice
 from faust.settings.common import ProcessingGuarantee
+from faust.settings.params import AUTO, version_tuple
 from faust.settings.settings import Settings
 from faust.transport.base import ConsumerOptions, ProducerOptions, Transport
+from faust.transport.utils import Arrangement, without_headers
+
+SLICE = ConsumerOptions.slice_size
 
 __all__ = [
+    "arrangement",
     "check_store",
     "consumer_options",
     "credentials_of",
     "exactly_once",
+    "has_headers",
     "make_transport",
     "producer_options",
     "reader_options",
@@ -79,6 +86,7 @@ def consumer_options(conf: Settings) -> ConsumerOptions:
         request_timeout=conf.broker_request_timeout,
         check_crcs=conf.broker_check_crcs,
         max_fetch_size=conf.consumer_max_fetch_size,
+        slice_size=min(SLICE, conf.broker_max_poll_records or SLICE),
         metadata_max_age=conf.consumer_metadata_max_age_ms / 1000,
         connections_max_idle=conf.consumer_connections_max_idle_ms / 1000,
         credentials=credentials_of(conf),
@@ -90,6 +98,21 @@ def consumer_options(conf: Settings) -> ConsumerOptions:
 def exactly_once(conf: Settings) -> bool:
     """Say whether setting ``processing_guarantee`` is ``exactly_once``."""
     return conf.processing_guarantee is ProcessingGuarantee.EXACTLY_ONCE
+
+
+def has_headers(version: str) -> bool:
+    """Say whether records have headers in a version of the protocol: since 0.11 (KIP-82)."""
+    return version == AUTO or version_tuple(version) >= (0, 11)
+
+
+def arrangement(conf: Settings) -> Callable[[list[Slice]], Sequence[Slice]] | None:
+    """Return what is done to the slices of a poll before streams get them; None: nothing."""
+    order = None if conf.is_default("ConsumerScheduler") else Arrangement(conf.ConsumerScheduler())
+    if has_headers(conf.consumer_api_version):
+        return order
+    if order is None:
+        return without_headers
+    return lambda slices: order(without_headers(slices))
 
 
 def reader_options(conf: Settings) -> ConsumerOptions:

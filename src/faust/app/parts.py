@@ -163,6 +163,7 @@ class AppWithParts(ConfiguredApp):
             self._producer = Producer(
                 self._producer_driver(),
                 partitioner=self.conf.producer_partitioner,
+                headers=clients.has_headers(self.conf.producer_api_version),
                 sensors=self.sensors,
                 close_timeout=self.close_timeout,
                 beacon=self.beacon,
@@ -200,6 +201,7 @@ class AppWithParts(ConfiguredApp):
             self._threaded_producer = Producer(
                 transport.producer(clients.producer_options(self.conf)),
                 partitioner=self.conf.producer_partitioner,
+                headers=clients.has_headers(self.conf.producer_api_version),
                 sensors=self.sensors,
                 close_timeout=self.close_timeout,
                 beacon=self.beacon,
@@ -223,6 +225,8 @@ class AppWithParts(ConfiguredApp):
                 "sensors": self.sensors,
                 "commit_interval": conf.broker_commit_interval,
                 "commit_every": conf.broker_commit_every,
+                "arrange": clients.arrangement(conf),
+                "max_poll_records": conf.broker_max_poll_records,
                 "on_step": self.on_commit_step,
                 "close_timeout": self.close_timeout,
                 "beacon": self.beacon,
@@ -288,6 +292,14 @@ class AppWithParts(ConfiguredApp):
         return self._replies
 
     _reply_consumer = reply_consumer
+
+    @property
+    def supports_headers(self) -> bool:
+        """Say whether records that the app sends and reads have headers (setting ``broker_api_version``)."""
+        conf = self.conf
+        return clients.has_headers(conf.producer_api_version) and clients.has_headers(
+            conf.consumer_api_version
+        )
 
     @property
     def topics(self) -> Conductor:

@@ -6,6 +6,7 @@ from typing import Any
 
 from faust._version import __version__
 from faust.settings.params import (
+    ApiVersion,
     Bool,
     BrokerList,
     Int,
@@ -92,24 +93,22 @@ class BrokerSettings(SettingsTable, section=SectionType.BROKER):
     for one. The broker limits it (``group.min.session.timeout.ms`` and ``...max...``).
     """
 
-    broker_api_version: Str = Str(
-        default="auto",
-        env="BROKER_API_VERSION",
-        not_built="choosing a version of the protocol",
-        since="1.10",
+    broker_api_version: ApiVersion = ApiVersion(
+        default="auto", env="BROKER_API_VERSION", since="1.10"
     )
-    """Version of the protocol: ``auto`` takes the latest that both sides know.
+    """Version of the protocol: ``auto``, or the version of a broker, such as ``2.8``.
 
-    A version below 0.11 means records without headers.
+    The versions of single requests are always negotiated with the broker (KIP-35). What a version here decides
+    is what records may have: below 0.11 they have no headers, neither those that are sent nor those that are read.
     """
 
     broker_max_poll_records: Param[Any, int | None] = UnsignedInt(
-        default=None,
-        env="BROKER_MAX_POLL_RECORDS",
-        not_built="a limit of records per poll",
-        since="1.4",
+        default=None, env="BROKER_MAX_POLL_RECORDS", since="1.4"
     )
-    """Records that one poll returns, at most. None: as many as were fetched."""
+    """Records that are handed to streams before timers, views and other tasks get their turn. None: all of a poll.
+
+    Less keeps a worker responsive that has much to read; it costs throughput. 0 is no limit, as None.
+    """
 
 
 class ConsumerSettings(SettingsTable, section=SectionType.CONSUMER):
@@ -149,21 +148,24 @@ class ConsumerSettings(SettingsTable, section=SectionType.CONSUMER):
     )
     """After how many milliseconds without use the consumer closes a connection."""
 
-    consumer_api_version: Str = Str(
+    consumer_api_version: ApiVersion = ApiVersion(
         default="auto",
         default_alias="broker_api_version",
         env="CONSUMER_API_VERSION",
-        not_built="choosing a version of the protocol",
         since="1.10",
     )
     """Version of the protocol for consuming; see ``broker_api_version``."""
 
     ConsumerScheduler: _Symbol = _Symbol(
         default="faust.transport.utils:DefaultSchedulingStrategy",
-        not_built="another order of fetched records than round robin",
         since="1.5",
     )
-    """Class that orders fetched records: round robin over topics, then over partitions."""
+    """Class that orders fetched records; by default topics take turns, and within a topic its partitions.
+
+    A class of one's own has ``iterate(records)``, which takes all records of one poll by partition, and yields pairs of
+    partition and record: of one partition in the order given. It costs throughput, and orders what is in one poll: a
+    small ``stream_buffer_maxsize`` lets it decide sooner.
+    """
 
 
 class ProducerSettings(SettingsTable, section=SectionType.PRODUCER):
@@ -236,11 +238,10 @@ class ProducerSettings(SettingsTable, section=SectionType.PRODUCER):
     )
     """After how many milliseconds without use the producer closes a connection."""
 
-    producer_api_version: Str = Str(
+    producer_api_version: ApiVersion = ApiVersion(
         default="auto",
         default_alias="broker_api_version",
         env="PRODUCER_API_VERSION",
-        not_built="choosing a version of the protocol",
         since="1.5.3",
     )
     """Version of the protocol for producing; see ``broker_api_version``."""

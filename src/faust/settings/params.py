@@ -367,6 +367,31 @@ _BOOLEANS = {
 }
 
 
+AUTO = "auto"
+
+
+def version_tuple(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version such as ``0.10.2``.
+
+    Raises:
+        ValueError: It is none.
+    """
+    return tuple(int(number) for number in version.split("."))
+
+
+class ApiVersion(Str):
+    """``auto``, or a version of the protocol."""
+
+    expected = "'auto' or the version of a broker, such as '2.8'"
+
+    def convert(self, value: Any) -> str:
+        """Check that it is one."""
+        version = str(value)
+        if version != AUTO:
+            version_tuple(version)
+        return version
+
+
 class Bool(Param["bool | str | None", bool]):
     """A switch. Text is matched without regard to case, anything else by its truth."""
 

@@ -101,6 +101,27 @@ class Settings(
         "num_standby_replicas": "table_standby_replicas",
         "default_partitions": "topic_partitions",
         "replication_factor": "topic_replication_factor",
+        "broker_heartbeat": "broker_heartbeat_interval",
+        "broker_commit_livelock_hard_timeout": "health_exit_timeout",
+        "consumer_connections_max_idle": "consumer_connections_max_idle_ms",
+        "consumer_heartbeat_interval": "broker_heartbeat_interval",
+        "consumer_max_poll_interval": "broker_max_poll_interval",
+        "consumer_max_poll_records": "broker_max_poll_records",
+        "consumer_rebalance_timeout": "broker_rebalance_timeout",
+        "consumer_request_timeout": "broker_request_timeout",
+        "consumer_session_timeout": "broker_session_timeout",
+    }
+    """Names of long ago, and those of a document that has others, -> names of today."""
+
+    OLD_UNITS: ClassVar[Mapping[str, int]] = {"consumer_connections_max_idle": 1000}
+
+    NO_SETTINGS: ClassVar[Mapping[str, str]] = {
+        "quiet": "give the command --quiet, or faust.Worker quiet=True",
+        "no_color": "give the command --no-color, or set the environment variable NO_COLOR",
+        **dict.fromkeys(
+            ("broker_retry_backoff_type", "broker_retry_delay", "broker_retry_max_delay"),
+            "how long is waited between attempts to reach the broker is not configurable",
+        ),
     }
 
     id: Id = Id(kw_only=False)

@@ -141,6 +141,10 @@ class SettingsTable:
     """Every setting by chapter."""
     OLD_NAMES: ClassVar[Mapping[str, str]] = {}
     """Names of long ago -> names of today."""
+    OLD_UNITS: ClassVar[Mapping[str, int]] = {}
+    """Names of long ago whose values have another unit -> how many of today's units that is."""
+    NO_SETTINGS: ClassVar[Mapping[str, str]] = {}
+    """Names that are taken for settings -> what to do instead."""
 
     _id: str
     _name: str
@@ -259,7 +263,11 @@ class SettingsTable:
         given: dict[str, tuple[Any, str]] = {}
         for written, value in values.items():
             name = self.OLD_NAMES.get(written, written)
+            if value is not None and written in self.OLD_UNITS:
+                value = value * self.OLD_UNITS[written]  # noqa: PLW2901 - the same, in today's unit
             if name not in self.SETTINGS:
+                if written in self.NO_SETTINGS and value is None:
+                    continue
                 if strict:
                     raise ImproperlyConfigured(self._unknown(written, source))
             elif name in given and value is not None:
@@ -276,6 +284,8 @@ class SettingsTable:
         return given
 
     def _unknown(self, name: str, source: str) -> str:
+        if name in self.NO_SETTINGS:
+            return f"{name!r} ({source}) is no setting: {self.NO_SETTINGS[name]}"
         nearest = difflib.get_close_matches(str(name), [*self.SETTINGS, *self.OLD_NAMES], n=1)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
         return f"unknown setting {name!r} ({source}).{hint}"

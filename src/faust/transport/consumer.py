@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from time import monotonic
 from typing import Any
@@ -49,6 +49,7 @@ LAST_COMMIT = 3.0
 """Seconds that the commit before partitions are given back may take, beyond the time for events in hand."""
 
 AsyncHook = Callable[[], Awaitable[None]]
+Arrange = Callable[[list[Slice]], Sequence[Slice]]
 
 
 class CommitStep(Enum):
@@ -87,6 +88,8 @@ class Consumer(Service):
         commit_interval: Seconds between commits.
         commit_every: Finished events after which a commit is made earlier.
         sensors: Told of commits, of full buffers, and where partitions end.
+        arrange: Puts the slices of one poll into another order; None: they are delivered as they come.
+        max_poll_records: Records that are delivered before others on the event loop have a turn; None: one poll.
         renew_interval: Seconds after which what was committed is committed once more if nothing new was: brokers forget
             offsets that nobody has committed for long (setting ``offsets.retention.minutes`` of Kafka).
         on_step: Told how far a commit has come.
@@ -105,10 +108,15 @@ class Consumer(Service):
         renew_interval: float = RENEW_INTERVAL,
         on_step: Callable[[CommitStep], None] = _ignore,
         close_timeout: Callable[[], float] | None = None,
+        arrange: Arrange | None = None,
+        max_poll_records: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.driver = driver
+        self._arrange = arrange
+        self._max_poll_records = max_poll_records
+        self._sought: set[TP] = set()
         self.tasks: dict[TP, PartitionTask] = {}
         self.commit_interval = commit_interval
         self.commit_every = commit_every
@@ -183,6 +191,7 @@ class Consumer(Service):
 
     async def seek(self, offsets: Mapping[TP, int]) -> None:
         """Go on at *offsets*."""
+        self._sought.update(offsets)
         await self.driver.seek(offsets)
 
     async def position(self, tp: TP) -> int:
@@ -314,10 +323,34 @@ class Consumer(Service):
                 self._room.clear()
                 await self._room.wait()
                 continue
-            for batch in await take(TAKE_TIMEOUT):
-                self._deliver(batch)
+            batches = await take(TAKE_TIMEOUT)
+            if self._arrange is not None:
+                batches = self._arranged(batches, self._arrange)
+            if self._max_poll_records:
+                await self._deliver_in_turns(batches, self._max_poll_records)
+            else:
+                for batch in batches:
+                    self._deliver(batch)
             if self.commit_every is not None:
                 self._maybe_commit_early()
+
+    def _arranged(self, batches: list[Slice], arrange: Arrange) -> list[Slice]:
+        """Put what goes to streams into order; changelogs are read as they are."""
+        streams = [batch for batch in batches if batch.tp.topic not in self._sinks]
+        others = [batch for batch in batches if batch.tp.topic in self._sinks]
+        return others + list(arrange(streams))
+
+    async def _deliver_in_turns(self, batches: list[Slice], limit: int) -> None:
+        """Deliver at most *limit* records in one turn of the event loop (slices are not longer than that)."""
+        self._sought.clear()
+        count = 0
+        for batch in batches:
+            count += len(batch.records)
+            if count > limit:
+                await asyncio.sleep(0)
+                count = len(batch.records)
+            if batch.tp not in self._sought:
+                self._deliver(batch)
 
     def _crowded(self) -> bool:
         """Every partition that is being read has enough waiting."""

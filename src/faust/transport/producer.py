@@ -65,6 +65,7 @@ class Producer(Service):
         partitioner: Chooses a partition; None: murmur2 of the key as in Kafka's Java client; without a key a random
             one for up to `RUN` records that are sent together.
         close_timeout: Returns how many seconds sending what is left and closing may take; None: 10.
+        headers: Records may have headers; else those they are given are left out.
 
     Attributes:
         waiting: Records given to `send_soon` that the broker has not acknowledged.
@@ -77,12 +78,13 @@ class Producer(Service):
         partitioner: Partitioner | None = None,
         sensors: SensorDelegate | None = None,
         close_timeout: Callable[[], float] | None = None,
+        headers: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.driver = driver
         self._close_timeout = close_timeout or _ten_seconds
-        self.append: Callable[..., Delivery] = driver.append
+        self.append: Callable[..., Delivery] = driver.append if headers else self._append_bare
         self.partitions: Callable[[str], Sequence[int] | None] = driver.partitions
         self._partitioner = partitioner
         self._default = KeyPartitioner()
@@ -95,6 +97,17 @@ class Producer(Service):
         self._sensors = SensorDelegate() if sensors is None else sensors
         self._sensors.add_meter(self)
         driver.watch(self._on_batch)
+
+    def _append_bare(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        timestamp: int | None = None,
+        headers: Headers = (),  # noqa: ARG002 - the protocol that was asked for has none
+    ) -> Delivery:
+        return self.driver.append(topic, partition, key, value, timestamp, ())
 
     # -- sensors
 

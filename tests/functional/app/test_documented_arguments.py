@@ -94,6 +94,25 @@ def test_the_summary_names() -> None:
     assert (app.id, app.broker) == ("summary-v2", app.conf.broker)
 
 
+def test_parts_can_be_assigned() -> None:
+    """app.md 1: transport, producer, consumer, cache, monitor and HTTP client of an app may be others than it would make."""
+    app, other = faust.App("one", broker="memory://"), faust.App("other", broker="memory://")
+    for part in ("transport", "producer_transport", "producer", "consumer", "cache", "monitor"):
+        setattr(app, part, getattr(other, part))
+        assert getattr(app, part) is getattr(other, part)
+
+
+def test_only_workers_of_exactly_once_are_in_transactions() -> None:
+    """app.md 1: ``in_transaction`` is true of an app that a worker runs with exactly-once."""
+    app = faust.App("once", broker="memory://", processing_guarantee="exactly_once")
+    assert not app.in_transaction
+    app.in_worker = True
+    assert app.in_transaction
+    plain = faust.App("plain", broker="memory://")
+    plain.in_worker = True
+    assert not plain.in_transaction
+
+
 def test_channels_describe_their_serializers() -> None:
     """Shared seed 002: a channel takes serializers; copies of it have them, too."""
     app = faust.App("channels", broker="memory://")
