@@ -110,6 +110,13 @@ class WebServerSettings(SettingsTable, section=SectionType.WEB_SERVER):
     web_metrics_enabled: Bool = Bool(default=False, env="APP_WEB_METRICS_ENABLED", since="0.15.0")
     """Serve figures for monitoring at ``/performance/``."""
 
+    web_dashboard_enabled: Bool = Bool(default=True, env="APP_WEB_DASHBOARD_ENABLED")
+    """Serve at ``/dashboard/`` a page that shows what the app does, as it does it; browsers that ask for ``/`` are sent there.
+
+    While this is the default, it is shown to clients on the same machine only. Given explicitly, True shows it to everybody who
+    can reach the port. It has no values and no keys of tables, and secrets are masked.
+    """
+
 
 class WorkerSettings(SettingsTable, section=SectionType.WORKER):
     """The process of a worker."""

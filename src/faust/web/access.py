@@ -15,7 +15,12 @@ from typing import Any
 
 from faust.web.routing import ROUTED_BY
 
-__all__ = ["is_local", "why_values_are_withheld"]
+__all__ = [
+    "dashboard_for",
+    "is_local",
+    "why_dashboard_is_withheld",
+    "why_values_are_withheld",
+]
 
 PROXIED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
@@ -47,6 +52,32 @@ def _host(request: Any) -> str:
     if name.startswith("["):
         return name[1:].partition("]")[0]
     return name.partition(":")[0].lower()
+
+
+def why_dashboard_is_withheld(request: Any, conf: Any) -> str | None:
+    """Say why a client may not see the dashboard; None: it may."""
+    if not conf.is_default("web_dashboard_enabled") or is_local(request, conf):
+        return None
+    return (
+        "The dashboard is shown to clients on this machine only. To show it to everybody who can reach this port, give "
+        "setting web_dashboard_enabled=True explicitly (variable APP_WEB_DASHBOARD_ENABLED); to see it from elsewhere "
+        f"without that, forward the port: ssh -L {conf.web_port}:localhost:{conf.web_port} {conf.web_host}"
+    )
+
+
+def dashboard_for(view: Any, request: Any) -> Any:
+    """Return the redirection to the dashboard for a browser that asks for the index; None: it is to get what others get."""
+    conf = view.app.conf
+    if (
+        not conf.web_dashboard_enabled
+        or request.path != "/"
+        or "text/html" not in request.headers.get("Accept", "")
+        or why_dashboard_is_withheld(request, conf) is not None
+    ):
+        return None
+    return view.text(
+        "", status=302, headers={"Location": view.path_for("dashboard:index"), "Vary": "Accept"}
+    )
 
 
 def why_values_are_withheld(request: Any, conf: Any) -> str | None:

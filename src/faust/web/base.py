@@ -6,7 +6,8 @@ app is started, and can be started again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -33,6 +34,7 @@ class Web(Service):
         views: Path -> view.
         reverse_names: Name of a view -> path.
         blueprints: What is mounted when the server is made ready.
+        home: Event loop of the app, while the server runs; views may run on another one (setting ``web_in_thread``).
     """
 
     abstract: ClassVar[bool] = True
@@ -43,6 +45,7 @@ class Web(Service):
         ("/router", "faust.web.apps.router:blueprint"),
         ("/table", "faust.web.apps.tables:blueprint"),
         ("/health", "faust.web.apps.health:blueprint"),
+        ("/dashboard", "faust.web.apps.dashboard:blueprint"),
     ]
     debug_blueprints: ClassVar[Blueprints] = [
         ("/graph", "faust.web.apps.graph:blueprint"),
@@ -57,6 +60,7 @@ class Web(Service):
     blueprint_flags: ClassVar[Mapping[str, str]] = {
         "faust.web.apps.router:blueprint": "web_router_enabled",
         "faust.web.apps.tables:blueprint": "web_tables_enabled",
+        "faust.web.apps.dashboard:blueprint": "web_dashboard_enabled",
         "faust.web.apps.graph:blueprint": "web_graph_enabled",
         "faust.web.apps.stats:blueprint": "web_stats_enabled",
         "faust.web.apps.metrics:blueprint": "web_metrics_enabled",
@@ -65,6 +69,7 @@ class Web(Service):
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
         self.app = app
+        self.home: asyncio.AbstractEventLoop | None = None
         self.views: dict[str, View] = {}
         self.reverse_names: dict[str, str] = {}
         self.blueprints: BlueprintManager = BlueprintManager(self._built_in())
@@ -170,4 +175,14 @@ class Web(Service):
 
     def add_static(self, prefix: str, path: str | Path, **kwargs: Any) -> None:
         """Serve the files of a directory."""
+        raise NotImplementedError
+
+    # -- answers that go on, and other workers
+
+    async def send_events(self, request: Any, events: AsyncGenerator[bytes, None]) -> Any:
+        """Answer with server-sent events, until there are no more, the client goes, or the server stops."""
+        raise NotImplementedError
+
+    async def ask_worker(self, base: URL, path: str, timeout: float) -> Any:
+        """Return the JSON that the worker at *base* answers at *path*, whatever the status, within *timeout* seconds."""
         raise NotImplementedError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from faust.web.access import dashboard_for
 from faust.web.blueprints import Blueprint
 from faust.web.views import View
 
@@ -17,5 +18,6 @@ class Index(View):
     """Says that the worker is there."""
 
     async def get(self, request: Any) -> Any:
-        """Say so."""
-        return self.json({"status": "OK"})
+        """Say so; browsers are sent to the dashboard."""
+        dashboard = dashboard_for(self, request)
+        return self.json({"status": "OK"}) if dashboard is None else dashboard

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from faust.messages import TP
+from faust.web.access import dashboard_for
 from faust.web.blueprints import Blueprint
 from faust.web.views import View
 
@@ -19,7 +20,10 @@ class Stats(View):
     """What the sensors have counted."""
 
     async def get(self, request: Any) -> Any:
-        """Answer ``{"Sensor0": ..., "Sensor1": ...}``."""
+        """Answer ``{"Sensor0": ..., "Sensor1": ...}``; browsers are sent to the dashboard."""
+        dashboard = dashboard_for(self, request)
+        if dashboard is not None:
+            return dashboard
         return self.json(
             {f"Sensor{i}": sensor.asdict() for i, sensor in enumerate(self.app.sensors)}
         )

@@ -7,8 +7,10 @@ app, or in a thread with a loop of its own (setting ``web_in_thread``).
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +22,7 @@ from yarl import URL
 
 from faust.utils import json
 from faust.web import base
-from faust.web.drivers.forwarding import forward, new_session
+from faust.web.drivers.forwarding import ask, forward, new_session
 from faust.web.drivers.listening import Listener, listener_for
 from faust.web.views import View
 
@@ -62,12 +64,14 @@ class Web(base.Web):
         self._cors: aiohttp_cors.CorsConfig | None = None
         self._listener: Listener | None = None
         self._peers: aiohttp.ClientSession | None = None
+        self._pumps: set[asyncio.Task[None]] = set()
         super().__init__(app, **kwargs)
 
     # -- life
 
     async def on_start(self) -> None:
         """Mount the blueprints and listen."""
+        self.home = asyncio.get_running_loop()
         self.init_server()
         self._listener = listener_for(self.app.conf)
         await self._listener.start(self.web_app)
@@ -78,6 +82,7 @@ class Web(base.Web):
         self._application = None
         if listener is not None:
             await listener.stop()
+        self.home = None
 
     @property
     def web_app(self) -> web.Application:
@@ -85,6 +90,7 @@ class Web(base.Web):
         if self._application is None:
             options = self.app.conf.web_application_options or {}
             self._application = web.Application(**options)
+            self._application.on_shutdown.append(self._end_events)
             self._application.on_cleanup.append(self._leave_loop)
             self._cors = aiohttp_cors.setup(self._application)
             for add in self._routes:
@@ -176,9 +182,43 @@ class Web(base.Web):
 
     async def forward(self, request: web.Request, base: URL) -> web.StreamResponse:
         """Answer *request* with what the worker at *base* answers; see `faust.web.drivers.forwarding.forward`."""
+        return await forward(self._session(), request, base, self.app.conf.canonical_url)
+
+    async def ask_worker(self, base: URL, path: str, timeout: float) -> Any:
+        """Return the JSON that the worker at *base* answers; see `faust.web.drivers.forwarding.ask`."""
+        return await ask(self._session(), base, path, timeout)
+
+    def _session(self) -> aiohttp.ClientSession:
         if self._peers is None:
             self._peers = new_session()
-        return await forward(self._peers, request, base, self.app.conf.canonical_url)
+        return self._peers
+
+    async def send_events(
+        self, request: web.Request, events: AsyncGenerator[Bytes, None]
+    ) -> web.StreamResponse:
+        """Answer with server-sent events, until there are no more, the client goes, or the server stops."""
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": "text/event-stream; charset=utf-8",
+                "Cache-Control": "no-store",
+                "X-Accel-Buffering": "no",
+            }
+        )
+        await response.prepare(request)
+        pump = asyncio.get_running_loop().create_task(_pump(response, events), name="events")
+        self._pumps.add(pump)
+        try:
+            await asyncio.wait([pump])
+        finally:
+            pump.cancel()
+            await asyncio.gather(pump, return_exceptions=True)
+            self._pumps.discard(pump)
+        return response
+
+    async def _end_events(self, _application: web.Application) -> None:
+        """Let go of clients that listen for events: they would hold up the end."""
+        for pump in self._pumps:
+            pump.cancel()
 
     async def _leave_loop(self, _application: web.Application) -> None:
         """Close what belongs to the loop in which requests were answered."""
@@ -263,3 +303,11 @@ class Web(base.Web):
                 name, _, value = line.partition(": ")
                 headers.add(name, value)
         return web.Response(body=body, status=int(status), headers=headers)
+
+
+async def _pump(response: web.StreamResponse, events: AsyncGenerator[bytes, None]) -> None:
+    """Send events as they come; a client that has gone is no error."""
+    with contextlib.suppress(ConnectionError):
+        async with contextlib.aclosing(events):
+            async for event in events:
+                await response.write(event)

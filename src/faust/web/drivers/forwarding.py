@@ -14,15 +14,19 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
+from faust.utils import json
 from faust.web.exceptions import ServiceUnavailable, WebError
 from faust.web.routing import ROUTED_BY, unavailable
 
-__all__ = ["ROUTED_BY", "forward", "new_session"]
+__all__ = ["ROUTED_BY", "ask", "forward", "new_session"]
 
 CHUNK = 64 * 1024
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "SEARCH"})
 """Methods that may be sent again when nobody knows whether they were answered (RFC 9110, section 9.2.1)."""
+
+LONGEST_ANSWER = 4 * 1024 * 1024
+"""Bytes."""
 
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=3.0, sock_read=30.0)
 
@@ -50,6 +54,26 @@ def new_session() -> aiohttp.ClientSession:
         timeout=TIMEOUT,
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
     )
+
+
+async def ask(session: aiohttp.ClientSession, base: URL, path: str, timeout: float) -> Any:
+    """Return the JSON that the worker at *base* answers at *path*, whatever the status.
+
+    Raises:
+        OSError, aiohttp.ClientError, TimeoutError: It does not answer within *timeout* seconds.
+        ValueError: That is no JSON, or too much of it.
+    """
+    body = bytearray()
+    async with session.get(
+        base.origin().with_path(path),
+        timeout=aiohttp.ClientTimeout(total=timeout),
+        allow_redirects=False,
+    ) as answer:
+        async for piece in answer.content.iter_chunked(CHUNK):
+            body += piece
+            if len(body) > LONGEST_ANSWER:
+                raise ValueError(f"its answer is longer than {LONGEST_ANSWER} bytes")
+    return json.loads(bytes(body))
 
 
 async def forward(

@@ -1,0 +1,1 @@
+"""What the page ``/dashboard/`` shows of an app, and how it gets there."""
