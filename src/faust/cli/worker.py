@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 import click
 from click.core import ParameterSource
-from yarl import URL
 
 from faust._version import __version__
 from faust.cli.base import AppCommand, option
 from faust.cli.state import DEFAULT_LOG_LEVEL, new_loop, worker_options
+from faust.settings.params import url_text
 from faust.utils.terminal import table
 from faust.worker.worker import CONSOLE_PORT
 
@@ -129,8 +129,8 @@ class worker(AppCommand):  # noqa: N801 - the documented name
         loop = "+uvloop" if self.state.loop == "uvloop" else ""
         rows = [
             ("id", conf.id),
-            ("transport", f"{', '.join(map(_address, conf.shown('broker')))} {loop}".strip()),
-            ("store", _address(conf.shown("store"))),
+            ("transport", f"{', '.join(map(url_text, conf.shown('broker')))} {loop}".strip()),
+            ("store", url_text(conf.shown("store"))),
             *([("web", app.web_server_url)] if conf.web_enabled else []),
             ("log", f"{self.logfile or '-stderr-'} ({self.loglevel.lower()})"),
             ("pid", os.getpid()),
@@ -144,12 +144,6 @@ class worker(AppCommand):  # noqa: N801 - the documented name
         ]
         title = f"ƒaµS† v{__version__}"
         return str(table(rows, title=title, file=self.stdout, inner_border=False))
-
-
-def _address(url: URL) -> str:
-    """Return a URL as one writes it: ``memory://``, which yarl shows as ``memory:``."""
-    text = str(url)
-    return f"{text}//" if text.endswith(":") else text
 
 
 def _platform() -> str:

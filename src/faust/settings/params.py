@@ -477,10 +477,10 @@ class URL(Param["str | YarlURL | None", YarlURL]):
         return _shown_url(value)
 
 
-def _url_text(url: YarlURL) -> str:
-    """Return the text of a URL, with the slashes that yarl leaves out where no host is: ``local:/path``."""
+def url_text(url: YarlURL) -> str:
+    """Return the text of a URL, with the slashes that yarl leaves out where no host is: ``memory:``, ``local:/path``."""
     text = str(url)
-    if url.scheme and not url.host and url.path.startswith("/") and "://" not in text:
+    if url.scheme and not url.host and url.path[:1] in {"", "/"} and "://" not in text:
         return text.replace(":", "://", 1)
     return text
 
@@ -509,7 +509,7 @@ class BrokerList(Param["str | YarlURL | Iterable[str | YarlURL] | None", "list[Y
             raise TypeError(f"{type(value).__name__} is not a list of brokers")
         if not items:
             raise ValueError("the list of brokers is empty")
-        texts = [_url_text(item) if isinstance(item, YarlURL) else item for item in items]
+        texts = [url_text(item) if isinstance(item, YarlURL) else item for item in items]
         for text in texts:
             if not isinstance(text, str):
                 raise TypeError(f"{type(text).__name__} in the list of brokers")

@@ -272,6 +272,8 @@ def test_the_banner(tmp_path: Path) -> None:
     assert "URL(" not in out
     assert "http://" in shown["web"] or "aiohttp=" in shown["web"]
     assert call(app, "worker", quiet=True)[1] == ""
+    app = faust.App("shop", Worker=NotStarted, broker="local:///x", datadir=tmp_path, env={})
+    assert "  local:///x " in call(app, "worker")[1]
 
 
 def test_livecheck_needs_one(app: faust.App) -> None:
