@@ -52,7 +52,7 @@ class Worker:
         return {tp.partition for tp in self.app.consumer.tasks}
 
 
-@pytest.mark.parametrize("store", ["memory", "rocksdb"])
+@pytest.mark.parametrize("store", ["memory://", "rocksdb://"])
 async def test_pain_06_what_stays_goes_on(tmp_path: Path, store: str) -> None:
     """Partitions that stay keep actor and table state, recover nothing, and lose or repeat no event; they pause for a moment."""
     url, id = f"memory://{uuid.uuid4().hex}", "staying"
