@@ -105,12 +105,17 @@ app.main()
 def test_secrets_are_in_no_output(command: list[str], tmp_path: Path) -> None:
     """Neither the banner and the log of a worker that reaches no broker, nor any command, prints a password."""
     program = PROGRAM.replace("{port}", str(free_port()))
+    lines: list[str] = []
     with start_python(program, str(tmp_path / "data"), *command) as process:
         if command == ["worker", "-l", "debug"]:
-            time.sleep(3.0)
+            deadline = time.monotonic() + 30
+            while not any("127.0.0.1:9" in line for line in [*lines, *process.errors]):
+                assert time.monotonic() < deadline, "the worker does not say which broker it wants"
+                time.sleep(0.1)
+                lines += process.lines()
             process.terminate()
         process.wait(30)
-        said = "\n".join([*process.lines(), *process.errors])
+        said = "\n".join([*lines, *process.lines(), *process.errors])
     assert unmasked(said) == []
     assert said, "nothing was printed at all"
     if command[0] == "worker" and "--help" not in command:
