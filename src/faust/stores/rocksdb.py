@@ -344,7 +344,7 @@ class Store(BaseStore):
             )
         if table != Path(table).name or "\0" in table or table in (".", ".."):
             raise ImproperlyConfigured(f"table {table!r}: its name cannot be the name of a file")
-        root = Path(url.path) if url.path not in ("", "/") else directory
+        root = Path(url.path) if url.scheme and url.path not in ("", "/") else directory
         if root is None:
             raise ImproperlyConfigured(f"table {table!r}: the store {url} has no directory")
         self.root: Path = root

@@ -111,6 +111,11 @@ def test_4_3_what_cannot_be_is_refused(
         Store(URL(url), table=table, directory=tmp_path, options=options)
 
 
+def test_4_1_a_name_without_a_scheme_is_no_directory(tmp_path: Path) -> None:
+    """``store="rocksdb"`` means ``rocksdb://``: the app's directory, not one of that name where the worker was started."""
+    assert Store(URL("rocksdb"), table="t", directory=tmp_path).root == tmp_path
+
+
 def test_4_3_a_store_needs_a_directory() -> None:
     """Without a directory in URL or settings there is nowhere to write."""
     with pytest.raises(ImproperlyConfigured, match="no directory"):
