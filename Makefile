@@ -13,12 +13,14 @@ REFERENCE := .venv-ref
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-# Fast ones first; kills, freezes and rebalances last.
+# Fast ones first; kills, freezes and rebalances last, but for the longest of all.
 LATE := tests/functional/contracts tests/integration tests/functional/faults
-TESTS := $(wildcard tests/test_*.py) tests/typing tests/unit tests/fuzz tests/differential $(wildcard tests/functional/test_*.py) \
-	$(filter-out $(LATE) %__pycache__,$(patsubst %/,%,$(wildcard tests/functional/*/))) $(LATE)
+TESTS := tests/functional/faults/test_soak.py \
+	$(wildcard tests/test_*.py) tests/typing tests/unit tests/fuzz tests/differential $(wildcard tests/functional/test_*.py) \
+	$(filter-out $(LATE) %__pycache__,$(patsubst %/,%,$(wildcard tests/functional/*/))) tests/seeds $(LATE)
 
-# Tests wait more than they compute: more processes than two cores need. One of them has Kafka to itself.
+# Tests wait more than they compute: more processes than two cores need. Each has a Kafka of its own, so nobody's broker is
+# paused by somebody else's test; loadgroup hands the tests out one by one.
 PROCESSES ?= 3
 
 .PHONY: help demo test check lint types layers unit bench bench-short kafka docs site format constraints clean

@@ -36,13 +36,6 @@ BROKERS = [
 """Parameters for ``broker_url`` and everything built on it."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process run whatever needs Kafka, so that there is one Kafka however many processes test."""
-    for item in items:
-        if item.get_closest_marker("kafka") or "kafka_cluster" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("kafka"))
-
-
 @pytest.fixture(scope="session")
 def kafka_cluster() -> Iterator[KafkaCluster]:
     """One Kafka for the whole run, started for the first who asks; who stops it starts it again."""
