@@ -204,9 +204,15 @@ async def _connect(app: faust.App) -> Any:
     return await asyncio.open_connection("127.0.0.1", app.conf.web_port)
 
 
-async def test_no_header_of_the_clients_making(caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_header_of_the_clients_making(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Line ends in what a view repeats make no header, neither in an answer nor in a request that is passed on."""
     app = web_app()
+    server = logging.getLogger("aiohttp.server")  # as it is, whatever other tests have made of it
+    caplog.set_level(logging.ERROR, logger=server.name)
+    monkeypatch.setattr(server, "disabled", False)
+    monkeypatch.setattr(server, "propagate", True)
 
     @app.page("/echo/")
     async def echo(web: View, request: Any) -> Any:
