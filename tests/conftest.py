@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import re
 import signal
@@ -34,6 +35,30 @@ BROKERS = [
     pytest.param("kafka", id="kafka", marks=pytest.mark.kafka),
 ]
 """Parameters for ``broker_url`` and everything built on it."""
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Put the loggers back: a worker that set up logging in one test must not silence the next."""
+    before = {logger: _state(logger) for logger in _loggers()}
+    disabled = logging.root.manager.disable
+    yield
+    logging.disable(disabled)
+    for logger in _loggers():
+        level, logger.propagate, logger.disabled, handlers = before.get(
+            logger, (logging.NOTSET, True, False, [])
+        )
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+
+
+def _loggers() -> list[logging.Logger]:
+    known = logging.root.manager.loggerDict.values()
+    return [logging.root, *(each for each in known if isinstance(each, logging.Logger))]
+
+
+def _state(logger: logging.Logger) -> tuple[int, bool, bool, list[logging.Handler]]:
+    return logger.level, logger.propagate, logger.disabled, list(logger.handlers)
 
 
 @pytest.fixture(scope="session")
