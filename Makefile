@@ -23,7 +23,7 @@ TESTS := tests/functional/faults/test_soak.py \
 # paused by somebody else's test; loadgroup hands the tests out one by one.
 PROCESSES ?= 3
 
-.PHONY: help demo test check lint types layers unit bench bench-short kafka docs site format constraints clean
+.PHONY: help demo test check lint types layers unit bench bench-short kafka docs configref site format constraints clean
 
 help: ## print this list
 	@echo "faust: make TARGET, where TARGET is one of"
@@ -60,9 +60,11 @@ bench-short: $(VENV)/.all $(REFERENCE)/.ready ## the same in a few minutes, once
 kafka: $(VENV)/.all ## run a real Kafka for the hand, until Ctrl-C
 	@$(BIN)/python -m tests.support.kafka
 
-docs: $(VENV)/.all ## write the pages that grow out of the code
-	@$(BIN)/python scripts/settings_reference.py
+docs: configref ## write the pages that grow out of the code
 	@$(BIN)/python scripts/file_map.py
+
+configref: $(VENV)/.all ## write the reference of the settings
+	@$(BIN)/python scripts/settings_reference.py
 
 site: $(VENV)/.all ## build the documentation into build/site; a warning is an error
 	@$(BIN)/sphinx-build -q -W --keep-going -b html docs build/site

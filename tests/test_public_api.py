@@ -63,6 +63,7 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "faust.Topic": topic,
     "faust.Table": table,
     "faust.Agent": agent,
+    "faust.Monitor": faust.Monitor,
     "faust.worker.Worker": lambda: make_app().Worker(),
 }
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import ssl
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +23,8 @@ from faust import App
 from faust.web import ResourceOptions
 from tests.seeds.support import Project, free_port, wait_for
 from tests.support.apps import eventually, make_app, running
+
+ROOT = Path(__file__).parents[2]
 
 
 def get_all_packages_to_scan() -> list[str]:
@@ -374,3 +378,32 @@ def test_the_origin_is_where_the_app_is(project: Project) -> None:
         }
     )
     assert "ORIGIN myproj.app" in project.run("-m", "faust", "-A", "myproj.app", "origin")
+
+
+def test_make_configref(tmp_path: Path) -> None:
+    """A setting that somebody adds is in the reference of settings after ``make configref``."""
+    for part in ("src", "scripts", "docs/reference"):
+        ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.egg-info")
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=ignored)
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy2(ROOT / name, tmp_path / name)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    with (tmp_path / "src" / "faust" / "settings" / "web.py").open("a") as section:
+        section.write(
+            '\n    MY_SETTING: Param[str, str] = Str(default="mine", env="MY_SETTING", since="3.0")\n'
+            '    """My custom setting."""\n'
+        )
+    page = tmp_path / "docs" / "reference" / "settings.md"
+    assert "MY_SETTING" not in page.read_text()
+    done = subprocess.run(
+        ["make", "--old-file=.venv/.all", "configref"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "src")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    _, _, entry = page.read_text().partition("### `MY_SETTING`\n\nMy custom setting.\n")
+    assert "* Default: `mine`\n* Environment: `MY_SETTING`\n* Since: 3.0\n" in entry[:120]
