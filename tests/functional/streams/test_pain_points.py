@@ -295,7 +295,12 @@ async def test_pain_22_a_broker_that_is_away_loses_nothing(
 ) -> None:
     """Row 22: while the broker is away nothing is lost, and no source offset is committed before what its event sent."""
     kafka_cluster.heal()
-    app = make_app(kafka_cluster.url, topic_name("app"), broker_session_timeout=OUTAGE + 20.0)
+    app = make_app(
+        kafka_cluster.url,
+        topic_name("app"),
+        broker_session_timeout=OUTAGE + 20.0,
+        broker_request_timeout=OUTAGE + 40.0,
+    )
     source = app.topic(topic_name("in"), value_type=int, internal=True, partitions=1)
     target = app.topic(topic_name("out"), value_type=int, internal=True, partitions=1)
     delivered: list[Any] = []
