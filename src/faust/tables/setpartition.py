@@ -39,6 +39,8 @@ class SetPartition(TablePartition):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.sets: dict[Any, set[Any]] = {}
+        self._raw_keys: dict[Any, bytes] = {}
+        """Bytes of keys that were written to, while their sets are held."""
         self._old: dict[bytes, None] = {}
         self._found: list[Change] = [] if self.volatile else self._translate_store()
 
@@ -105,6 +107,7 @@ class SetPartition(TablePartition):
         if too_many and not self.dirty and not self.sending:
             for key in list(islice(self.sets, self.max_cached // 2)):
                 del self.sets[key]
+                self._raw_keys.pop(key, None)
 
     def find(self, key: Any) -> Any:
         """Return a copy of a set, or `MISSING` when it has no members."""
@@ -199,8 +202,17 @@ class SetPartition(TablePartition):
     def _pair(self, key: Any, member: Any) -> tuple[Any, Any, bytes]:
         """Return key and member as they come back from the wire, and their bytes."""
         codec = self.codec
-        raw_key, raw_member = codec.keys.encode_key(key), codec.encode_member(member)
-        key = codec.keys.normal_key(self.tp, key, raw_key)
+        plain = (
+            key.__class__ is str or key.__class__ is int
+        )  # of what is equal to them (True, 1.0) bytes differ
+        raw_key = self._raw_keys.get(key) if plain else None
+        if raw_key is None:
+            raw_key = codec.keys.encode_key(key)
+            normal = codec.keys.normal_key(self.tp, key, raw_key)
+            if plain and normal is key and key in self.sets:
+                self._raw_keys[key] = raw_key
+            key = normal
+        raw_member = codec.encode_member(member)
         if member is not None:
             member = codec.members.normal_key(self.tp, member, raw_member)
         return key, member, codec.join(raw_key, raw_member)

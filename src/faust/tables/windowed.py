@@ -282,9 +282,16 @@ class WindowWrapper(MutableMapping[Any, Any]):
     ) -> tuple[TablePartition, Any]:
         """Return the partition to write *key* to, and the ranges of the time that are not closed."""
         table = self.table
-        timestamp = self.get_timestamp(event)
+        cursor = current_cursor.get()
+        stamp: Any = None
+        if event is None and self.get_relative_timestamp is None and cursor is not None:
+            stamp = getattr(cursor.record, "timestamp", None)
+        if stamp.__class__ is int and stamp >= 0:  # of a record of a topic, in milliseconds
+            timestamp: float = stamp / 1000
+        else:
+            timestamp = self.get_timestamp(event)
         ranges = self.window.find(timestamp)
-        partition = table.place_to_write(current_cursor.get(), (key, ranges[0]))
+        partition = table.place_to_write(cursor, (key, ranges[0]))
         index: WindowIndex | None = partition.expiry
         if index is not None:
             if timestamp > index.time:
