@@ -150,6 +150,7 @@ async def bench_windows(world: World) -> None:
     await app.tables.on_start()
     assert app.tables._flusher is not None
     app.tables._flusher.cancel()
+    hits.table.max_dirty = 10**9  # nobody flushes
     keys = [f"word-{number}" for number in range(KEYS)]
     with event_of(world.tasks[SOURCE], at=12.0):
 

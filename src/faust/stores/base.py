@@ -18,7 +18,7 @@ Callers bound what they hand over (some thousand entries), so that one call take
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -52,6 +52,10 @@ class PartitionStore(abc.ABC):
     @abc.abstractmethod
     def get(self, key: bytes) -> bytes | None:
         """Return the value of *key*; None when there is none."""
+
+    def get_many(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
+        """Return the values of *keys*, as `get` would; a driver that can look them up together does."""
+        return [self.get(key) for key in keys]
 
     @abc.abstractmethod
     def write(

@@ -26,7 +26,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from math import ceil
 from pathlib import Path
@@ -163,6 +163,14 @@ class RocksDBPartition(PartitionStore):
         except Exception as exc:
             raise self._failed(exc) from exc
         return value
+
+    def get_many(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
+        """Return the values of *keys*, looked up together."""
+        try:
+            values: list[bytes | None] = self._db.get(list(keys))
+        except Exception as exc:
+            raise self._failed(exc) from exc
+        return values
 
     def write(
         self,

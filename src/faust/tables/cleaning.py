@@ -4,8 +4,10 @@ A window is closed in this order: its callback is awaited, what the callback has
 and the next flush sends the tombstone. So a crash in between calls the callback again, and a callback that raises is
 called again at the next round. Nobody writes to the window meanwhile: the time of the partition is past it.
 
-The work is done in batches; between two of them others run, and partitions may go away. While a batch is under way no
-partition is given away (`Cleaner.lock`).
+The work is done in batches: as many keys as `BATCH`, or as take `PATIENCE`, share one wait for the broker, one deletion and one
+look at what goes on around. While a batch is under way no partition is given away (`Cleaner.lock`); between two of them it may be.
+Within a batch others run every `AT_ONCE` keys. Nobody deletes faster than the changelog takes tombstones: with `AHEAD` times as
+many as start a flush waiting, the next batch waits, too, so memory does not grow with the number of windows that end at once.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator
 from itertools import islice
 from time import monotonic
 from typing import Any
@@ -28,8 +30,18 @@ __all__ = ["Cleaner"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-BATCH = 500
+AT_ONCE = 500
 """Keys between two moments at which others may run."""
+BATCH = 5000
+"""Keys for whose callbacks the broker is waited for once."""
+PATIENCE = 0.1
+"""Seconds after which a batch ends, however few keys it has: the callback is slow."""
+AHEAD = 4
+"""How many times as many keys as start a flush may wait for it."""
+AHEAD_POLL = 0.005
+
+Slices = Iterator[tuple[WindowRange, list[bytes]]]
+"""Keys (their bytes) of one range each, `AT_ONCE` at most."""
 
 
 class Cleaner:
@@ -90,19 +102,28 @@ class Cleaner:
             for window_range in index.ended(lateness):
                 if not await self._close_kept(table, partition, index, window_range):
                     break
-        for window_range in index.ended(retention):
-            if kept and table.end_of(window_range) > index.closed:
-                break  # not called for yet
-            for raws in _batches(index.keys_of(window_range)):
-                async with self._gate.unit(), self.lock:
-                    if not _usable(table, partition):
-                        return
-                    gone = {raw: partition.key_of(raw) for raw in raws}
-                    if not kept:
-                        gone = await self._call(table, partition, gone)
-                    if _usable(table, partition):
-                        _delete(table, partition, gone)
-                await asyncio.sleep(0)
+        ended = index.ended(retention)
+        if kept:  # those that were not called for yet have to wait
+            ended = [each for each in ended if table.end_of(each) <= index.closed]
+        if not ended:
+            return
+        callback = None if kept else table.on_window_close
+        slices = _slices(index, ended)
+        more = True
+        while more:
+            async with self._gate.unit(), self.lock:
+                gone, more = await self._call_some(table, partition, index, callback, slices)
+                if _usable(table, partition):
+                    _delete(table, partition, gone)
+            await self._wait_for_flush(table, partition)
+        if partition.dirty:
+            table.on_full()
+
+    async def _wait_for_flush(self, table: Collection[Any, Any], partition: TablePartition) -> None:
+        """Let others run; for as long as too much waits for the changelog."""
+        await asyncio.sleep(0)
+        while len(partition.dirty) >= AHEAD * table.max_dirty and _usable(table, partition):
+            await asyncio.sleep(AHEAD_POLL)
 
     async def _close_kept(
         self,
@@ -115,44 +136,81 @@ class Cleaner:
         end = table.end_of(window_range)
         if end <= index.closed:
             return True
-        for raws in _batches(index.keys_of(window_range)):
+        slices = _slices(index, [window_range])
+        more = True
+        while more:
             async with self._gate.unit(), self.lock:
-                if not _usable(table, partition):
-                    return False
-                called = index.called
-                left = {raw: partition.key_of(raw) for raw in raws if raw not in called}
-                done = await self._call(table, partition, left)
+                done, more = await self._call_some(
+                    table, partition, index, table.on_window_close, slices, but=index.called
+                )
                 index.called.update(done)
-                if len(done) < len(left):
-                    return False
+                partition.trim()
             await asyncio.sleep(0)
         async with self._gate.unit(), self.lock:
-            if not _usable(table, partition):
+            keys = index.keys_of(window_range)
+            if not _usable(table, partition) or not index.called.issuperset(keys):
                 return False
-            index.called.difference_update(index.keys_of(window_range))
+            index.called.difference_update(keys)
             index.closed = end
             table.note_closed(partition.tp.partition, end)
         return True
+
+    async def _call_some(
+        self,
+        table: Collection[Any, Any],
+        partition: TablePartition,
+        index: WindowIndex,
+        callback: Callable[[Any, Any], Any] | None,
+        slices: Slices,
+        but: Container[bytes] = (),
+    ) -> tuple[dict[bytes, Any], bool]:
+        """Call the close callback for a batch of *slices*, leaving out the keys in *but*.
+
+        Returns:
+            The keys for which it has succeeded, and whether there may be more slices.
+        """
+        done: dict[bytes, Any] = {}
+        ends = monotonic() + PATIENCE
+        count = 0
+        more = False
+        for window_range, raws in slices:
+            if not _usable(table, partition):
+                break
+            keys = index.decode(partition.tp, window_range, [raw for raw in raws if raw not in but])
+            if callback is not None:
+                await self._call(table, partition, callback, keys)
+            done |= keys
+            count += len(raws)
+            if len(done) >= BATCH or monotonic() >= ends:
+                more = True
+                break
+            if count >= AT_ONCE:
+                count = 0
+                await asyncio.sleep(0)
+        if done and callback is not None:
+            await self._sync()
+        return done, more
 
     async def _call(
         self,
         table: Collection[Any, Any],
         partition: TablePartition,
+        callback: Callable[[Any, Any], Any],
         keys: dict[bytes, Any],
-    ) -> dict[bytes, Any]:
-        """Call the close callback for keys of a window; return those for which it has succeeded."""
-        callback = table.on_window_close
-        if callback is None:
-            return keys
-        done = {}
+    ) -> None:
+        """Call the close callback for keys of a window; take those out for which it has failed."""
+        find = partition.find
+        partition.load(keys)
+        failed = []
         for raw, key in keys.items():
-            value = partition.find(key)
+            value = find(key)
             try:
                 if value is not MISSING:
                     result = callback(key, value)
-                    if inspect.isawaitable(result):
+                    if result is not None and inspect.isawaitable(result):
                         await result
             except Exception as exc:
+                failed.append(raw)
                 logger.exception(
                     "Table %r: on_window_close failed for key %r in the window %s; it is called again in %g s",
                     table.name,
@@ -160,24 +218,24 @@ class Cleaner:
                     self._interval,
                 )
                 table.app.sensors.on_table_close_error(table, key, exc)
-            else:
-                done[raw] = key
-        if done:
-            await self._sync()
-        return done
+        for raw in failed:
+            del keys[raw]
 
     # -- keys with a ttl
 
     async def _expire(
         self, table: Collection[Any, Any], partition: TablePartition, index: TtlIndex
     ) -> None:
-        for raws in _batches(index.due()):
+        due = iter(index.due())
+        while raws := list(islice(due, AT_ONCE)):
             async with self._gate.unit(), self.lock:
                 if not _usable(table, partition):
                     return
-                due = {raw: partition.key_of(raw) for raw in raws if index.is_due(raw)}
-                _delete(table, partition, due)
-            await asyncio.sleep(0)
+                old = {raw: partition.key_of(raw) for raw in raws if index.is_due(raw)}
+                _delete(table, partition, old)
+            await self._wait_for_flush(table, partition)
+        if partition.dirty:
+            table.on_full()
 
 
 def _usable(table: Collection[Any, Any], partition: TablePartition) -> bool:
@@ -197,22 +255,18 @@ def _usable(table: Collection[Any, Any], partition: TablePartition) -> bool:
 
 
 def _delete(table: Collection[Any, Any], partition: TablePartition, keys: dict[bytes, Any]) -> None:
+    deleted = partition.delete_all(keys)
+    table.keys_deleted += len(deleted)
     hook = table.app.sensors.hooks.on_table_del
-    for raw, key in keys.items():
-        try:
-            partition.delete(key, raw)
-        except KeyError:  # gone already, and only the index does not know
-            if partition.expiry is not None:
-                partition.expiry.deleted(key)
-            continue
-        table.keys_deleted += 1
-        if hook is not None:
+    if hook is not None:
+        for key in deleted:
             hook(table, key)
-    if partition.dirty:
+    if len(partition.dirty) >= table.max_dirty:
         table.on_full()
 
 
-def _batches(raws: list[bytes]) -> Iterable[list[bytes]]:
-    left = iter(raws)
-    while batch := list(islice(left, BATCH)):
-        yield batch
+def _slices(index: WindowIndex, ranges: Iterable[WindowRange]) -> Slices:
+    for window_range in ranges:
+        left = iter(index.keys_of(window_range))
+        while raws := list(islice(left, AT_ONCE)):
+            yield window_range, raws

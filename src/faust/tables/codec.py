@@ -14,16 +14,16 @@ canonical JSON on every worker.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from struct import Struct
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeAlias
 
 from faust.exceptions import DecodeError, KeyDecodeError, ValueDecodeError
 from faust.messages import TP
 from faust.utils import json
 from faust.windows import WindowRange
 
-__all__ = ["Compiler", "Packed", "TableCodec", "WindowedCodec", "serializer_for"]
+__all__ = ["Compiler", "Packed", "TableCodec", "WindowedCodec", "WindowedKey", "serializer_for"]
 
 
 NULL = b"null"
@@ -35,6 +35,9 @@ SMALLEST, LARGEST = -(2**63), 2**64 - 1
 PLAIN: frozenset[type] = frozenset({str, int, float, bool})
 """Classes of keys that come back from JSON as they are."""
 
+
+WindowedKey: TypeAlias = tuple[Any, WindowRange]
+"""A key, and one of its windows."""
 
 BINARY = b"\0w1"
 DOUBLES = Struct(">dd")
@@ -303,10 +306,7 @@ class WindowedCodec(TableCodec):
         raw = super().encode_key(user_key)
         if not self.json_keys:
             return BINARY + DOUBLES.pack(start, end) + raw
-        last = self._last
-        if last is None or last[0] is not window_range:
-            last = self._last = (window_range, json.dumps((float(start), float(end))))
-        return b"[%b,%b]" % (raw, last[1])
+        return b"[%b,%b]" % (raw, self._range_in_json(window_range))
 
     def is_normal(self, key: Any) -> bool:
         """Say whether *key* is equal to what becomes of it on the wire and back."""
@@ -319,6 +319,36 @@ class WindowedCodec(TableCodec):
     def user_key_of(self, raw: bytes) -> Any:
         """Return the key in the bytes of a key and its range."""
         return self._load_user_key(self._split(raw)[0])
+
+    def keys_in(
+        self, tp: TP, window_range: WindowRange, raws: Iterable[bytes]
+    ) -> dict[bytes, WindowedKey]:
+        """Decode keys of *tp* that have the same range.
+
+        Raises:
+            KeyDecodeError: Naming table, topic, partition and the bytes.
+        """
+        load = super()._decode_key
+        begin = b"[" if self.json_keys else BINARY + DOUBLES.pack(*window_range)
+        end = b",%b]" % self._range_in_json(window_range) if self.json_keys else b""
+        first, last = len(begin), len(end)
+        keys: dict[bytes, WindowedKey] = {}
+        for raw in raws:
+            if raw.startswith(begin) and raw.endswith(end):
+                try:
+                    keys[raw] = (load(raw[first : len(raw) - last]), window_range)
+                except Exception:
+                    keys[raw] = self.decode_key(tp, raw)  # says what is wrong
+            else:
+                keys[raw] = self.decode_key(tp, raw)
+        return keys
+
+    def _range_in_json(self, window_range: WindowRange) -> bytes:
+        last = self._last
+        if last is None or last[0] is not window_range:
+            start, end = window_range
+            last = self._last = (window_range, json.dumps((float(start), float(end))))
+        return last[1]
 
     def _decode_key(self, raw: bytes) -> Any:
         user_key, window_range = self._split(raw)

@@ -19,8 +19,9 @@ from math import inf
 from time import time
 from typing import Any
 
+from faust.messages import TP
 from faust.stores.base import Change
-from faust.tables.codec import TableCodec, WindowedCodec
+from faust.tables.codec import TableCodec, WindowedCodec, WindowedKey
 from faust.windows import Window, WindowRange
 
 __all__ = ["TtlIndex", "WindowIndex"]
@@ -99,6 +100,21 @@ class WindowIndex:
         """A key of a window is gone; its bytes may be known."""
         self._remove(key, raw or self._codec.encode_key(key))
 
+    def deleted_all(self, keys: Mapping[bytes, Any]) -> None:
+        """Keys of windows, by their bytes, are gone."""
+        if self._counts is not None:
+            for raw, key in keys.items():
+                self._remove(key, raw)
+            return
+        ranges = self.ranges
+        self.called.difference_update(keys)
+        for raw, key in keys.items():
+            there = ranges.get(key[1])
+            if there is not None:
+                there.pop(raw, None)
+                if not there:
+                    del ranges[key[1]]
+
     def _remove(self, key: Any, raw: bytes) -> None:
         keys = self.ranges.get(key[1])
         if keys is None or raw not in keys:
@@ -175,6 +191,16 @@ class WindowIndex:
         """Return the bytes of the keys that have a value in *window_range*."""
         return list(self.ranges.get(window_range, ()))
 
+    def decode(
+        self, tp: TP, window_range: WindowRange, raws: Iterable[bytes]
+    ) -> dict[bytes, WindowedKey]:
+        """Decode some of `keys_of`, which are keys of *tp*; return them by their bytes.
+
+        Raises:
+            KeyDecodeError: Naming table, topic, partition and the bytes.
+        """
+        return self._codec.keys_in(tp, window_range, raws)
+
 
 class TtlIndex:
     """The age of the keys of one partition.
@@ -210,6 +236,9 @@ class TtlIndex:
         """Nothing yet: what counts is when it is in the changelog."""
 
     def deleted(self, key: Any, raw: bytes | None = None) -> None:
+        """Nothing yet: what counts is when it is in the changelog."""
+
+    def deleted_all(self, keys: Mapping[bytes, Any]) -> None:
         """Nothing yet: what counts is when it is in the changelog."""
 
     def clear(self) -> None:

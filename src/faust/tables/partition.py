@@ -48,6 +48,10 @@ class Expiry(Protocol):
         """A key is deleted."""
         ...
 
+    def deleted_all(self, keys: Mapping[bytes, Any]) -> None:
+        """Keys, by their bytes, are deleted."""
+        ...
+
     def clear(self) -> None:
         """All keys are deleted."""
         ...
@@ -159,6 +163,31 @@ class TablePartition:
             self.trim()
         return value
 
+    def load(self, keys: Mapping[bytes, Any]) -> None:
+        """Have the values of *keys*, by their bytes, live, if they are there: `find` will not look into the store for them.
+
+        So many may be above the bound; they are to be used and then deleted, or `trim` is to be called.
+        """
+        live, dirty, sending = self.live, self.dirty, self.sending
+        if self.store.is_empty():
+            return
+        wanted = [
+            raw
+            for raw, key in keys.items()
+            if key not in live and key not in dirty and key not in sending
+        ]
+        found = [
+            (raw, value)
+            for raw, value in zip(wanted, self.store.get_many(wanted), strict=True)
+            if value is not None
+        ]
+        held, tp = self.codec.held, self.tp
+        for raw, value in found:
+            key = keys[raw]
+            live[key] = held(tp, key, value)[0]
+        if self.volatile:
+            self.store.write([(raw, None) for raw, _ in found], None)
+
     def has(self, key: Any) -> bool:
         """Say whether *key* is there, without decoding its value."""
         if key in self.live:
@@ -247,6 +276,26 @@ class TablePartition:
         self.live.pop(key, None)
         if self.expiry is not None:
             self.expiry.deleted(key, raw_key)
+
+    def delete_all(self, keys: Mapping[bytes, Any]) -> list[Any]:
+        """Delete keys that are there as far as the index knows, by their bytes; return those that were.
+
+        A durable store is not asked: a tombstone too many does no harm.
+        """
+        live, dirty, sending = self.live, self.dirty, self.sending
+        stored = self.store.get if self.volatile else None
+        deleted = []
+        for raw, key in keys.items():
+            if live.pop(key, MISSING) is MISSING and (
+                key in dirty or key in sending or (stored is not None and stored(raw) is None)
+            ):
+                continue
+            dirty[key] = raw
+            deleted.append(key)
+        if self.expiry is not None:
+            self.expiry.deleted_all(keys)
+        self.trim()
+        return deleted
 
     def clear(self) -> None:
         """Delete every key."""
@@ -415,7 +464,9 @@ class PartitionFlush:
         )
         self._keep_values = not partition.volatile
         self._keep_changes = (
-            not partition.volatile or not partition.store.is_empty() or partition.expiry is not None
+            not partition.volatile
+            or not partition.store.is_empty()
+            or (partition.expiry is not None and partition.expiry.wants_stamps)
         )
 
     def append_some(self, append: Append, limit: int, headers_of: HeadersOf | None = None) -> bool:

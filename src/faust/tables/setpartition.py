@@ -9,7 +9,7 @@ Invariant: a set with a dirty member, or one that is being sent, is held.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -112,6 +112,9 @@ class SetPartition(TablePartition):
     def find(self, key: Any) -> Any:
         """Return a copy of a set, or `MISSING` when it has no members."""
         return set(self.members(key)) or MISSING
+
+    def load(self, keys: Mapping[bytes, Any]) -> None:
+        """Nothing: members are found one set at a time."""
 
     def has(self, key: Any) -> bool:
         """Say whether a set has members."""
@@ -224,6 +227,17 @@ class SetPartition(TablePartition):
             raise KeyError(key)
         for member in members:
             self.discard(key, member)
+
+    def delete_all(self, keys: Mapping[bytes, Any]) -> list[Any]:
+        """Remove all members of sets; return the keys of those that had any."""
+        deleted = []
+        for raw, key in keys.items():
+            if self.has(key):
+                self.delete(key)
+                deleted.append(key)
+            elif self.expiry is not None:
+                self.expiry.deleted(key, raw)
+        return deleted
 
     def clear(self) -> None:
         """Remove all members of all sets."""

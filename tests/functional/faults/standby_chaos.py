@@ -19,9 +19,10 @@ import tempfile
 import time
 import uuid
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -32,7 +33,7 @@ from tests.functional.faults.rebalance import broker_of
 from tests.support.driving import until
 from tests.support.processes import PythonProcess, start_python
 
-__all__ = ["ChaosReport", "play_chaos"]
+__all__ = ["ChaosReport", "Crew", "drained", "flows", "play_chaos"]
 
 APP = Path(__file__).with_name("counting_app.py")
 WORKERS = 3
@@ -64,32 +65,52 @@ class ChaosReport:
         return "\n".join(lines)
 
 
-class Crew:
-    """The workers."""
+class Report(Protocol):
+    """What faults are told to."""
 
-    def __init__(self, url: str, group: str, directory: Path) -> None:
+    faults: list[str]
+
+
+class Crew:
+    """The workers; of another program where *app* says so, with *env* in its environment.
+
+    With *shared* all have the same data directory.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        group: str,
+        directory: Path,
+        app: Path = APP,
+        env: Mapping[str, str] | None = None,
+        shared: bool = False,
+    ) -> None:
         self.alive: dict[str, PythonProcess] = {}
-        self._env = {"BROKER_URL": url, "CRASH_NAME": group}
+        self._app = app
+        self._env = {"BROKER_URL": url, "CRASH_NAME": group, **(env or {})}
         self._directory = directory
+        self._shared = shared
         self._hired = 0
         self._seen: dict[str, int] = {}
 
-    async def hire(self) -> None:
-        """Start one more worker, with a data directory of its own; wait until it works."""
+    async def hire(self) -> str:
+        """Start one more worker, on a data directory of its own unless it is shared; wait until it works, and return its name."""
         self._hired += 1
         name = f"w{self._hired}"
         env = {
-            **self._env,
-            "APP_DATADIR": str(self._directory / name),
+            "APP_DATADIR": str(self._directory / ("all" if self._shared else name)),
             "NODE_CANONICAL_URL": f"http://{name}:6066",
+            **self._env,
         }
-        worker = start_python(APP, "--loglevel", "info", "worker", env=env)
+        worker = start_python(self._app, "--loglevel", "info", "worker", env=env)
         self.alive[name] = worker
         deadline = time.monotonic() + 60
         while not any("[^Worker]: Ready" in line for line in worker.errors):
             self.check()
             assert time.monotonic() < deadline, f"{name} was not ready in 60 s"
             await asyncio.sleep(0.02)
+        return name
 
     def check(self) -> None:
         """Insist that all are alive."""
@@ -113,14 +134,18 @@ class Crew:
             read += sum(int(m[1]) for line in lines if (m := RECOVERED.search(line)))
         return read
 
-    async def end(self, report: ChaosReport) -> None:
+    async def stop(self, name: str, report: Report) -> None:
+        """End a worker by SIGTERM."""
+        worker = self.alive.pop(name)
+        worker.terminate()
+        status = await worker.wait_end(30.0)
+        if status != 0:
+            report.faults.append(f"{name} ended with {status}: {worker.errors[-20:]}")
+
+    async def end(self, report: Report) -> None:
         """End everybody by SIGTERM."""
-        for name, worker in sorted(self.alive.items()):
-            worker.terminate()
-            status = await worker.wait_end(30.0)
-            if status != 0:
-                report.faults.append(f"{name} ended with {status}: {worker.errors[-20:]}")
-        self.alive.clear()
+        for name in sorted(self.alive):
+            await self.stop(name, report)
 
 
 async def play_chaos(
@@ -150,14 +175,14 @@ async def play_chaos(
         try:
             for _ in range(WORKERS):
                 await crew.hire()
-            await _flows(observer, crew, [*numbers, *grouped])
+            await flows(observer, crew, [*numbers, *grouped])
             await asyncio.sleep(3.0)  # the copies catch up
             crew.records_read()
             for _ in range(kills):
                 await _kill_one(observer, crew, chance, [*numbers, *grouped], report)
             stop.set()
             await feeding
-            await _drained(observer, crew, [*numbers, *grouped])
+            await drained(observer, crew, [*numbers, *grouped])
         except AssertionError as exc:
             report.faults.append(str(exc))
         finally:
@@ -181,7 +206,7 @@ async def _feed(
         await asyncio.sleep(0.02)
 
 
-async def _flows(observer: Observer, crew: Crew, tps: list[TP], timeout: float = 60.0) -> float:
+async def flows(observer: Observer, crew: Crew, tps: list[TP], timeout: float = 60.0) -> float:
     """Wait until something more of every partition is committed than now; return the moment."""
     before = await observer.committed(tps)
 
@@ -201,14 +226,16 @@ async def _kill_one(
     victim = chance.choice(sorted(crew.alive))
     crew.kill(victim)
     killed = time.monotonic()
-    report.delays.append(await _flows(observer, crew, tps) - killed - SESSION_TIMEOUT)
+    report.delays.append(await flows(observer, crew, tps) - killed - SESSION_TIMEOUT)
     report.reread.append(crew.records_read())
     await crew.hire()
-    await _flows(observer, crew, tps)
+    await flows(observer, crew, tps)
     await asyncio.sleep(1.5)  # the copies catch up
 
 
-async def _drained(observer: Observer, crew: Crew, tps: list[TP]) -> None:
+async def drained(observer: Observer, crew: Crew, tps: list[TP]) -> None:
+    """Wait until everything is committed, and stays so."""
+
     async def done() -> bool:
         crew.check()
         return await observer.committed(tps) == await observer.ends(tps)
