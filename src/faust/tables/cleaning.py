@@ -22,6 +22,7 @@ from typing import Any
 
 from faust.gate import Gate
 from faust.tables.base import Collection
+from faust.tables.codec import Packed
 from faust.tables.expiry import TtlIndex, WindowIndex
 from faust.tables.partition import MISSING, TablePartition
 from faust.windows import WindowRange
@@ -199,11 +200,13 @@ class Cleaner:
         keys: dict[bytes, Any],
     ) -> None:
         """Call the close callback for keys of a window; take those out for which it has failed."""
-        find = partition.find
+        find, held = partition.find, partition.live.get
         partition.load(keys)
         failed = []
         for raw, key in keys.items():
-            value = find(key)
+            value = held(key, MISSING)
+            if value is MISSING or value.__class__ is Packed:
+                value = find(key)
             try:
                 if value is not MISSING:
                     result = callback(key, value)

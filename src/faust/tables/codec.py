@@ -129,6 +129,7 @@ class TableCodec:
         self._own_keys: bool = getattr(compiler, "own_keys", False)
         self.ints: bool = int in self.scalars
         self.json_keys: bool = self.key_serializer == "json"
+        self._plain_ints = self.json_keys and not self._own_keys and key_type in (None, int)
         self._plain_values = self.value_serializer == "raw"
         self._plain_keys = self.key_serializer == "raw"
         self._dump_key = compiler.compile_dumps(key_type, self.key_serializer, key=True)
@@ -303,6 +304,8 @@ class WindowedCodec(TableCodec):
             raise TypeError(
                 f"table {self.table!r} is windowed: its keys are (key, (start, end)), got {key!r}"
             ) from None
+        if user_key.__class__ is int and self._plain_ints and SMALLEST <= user_key <= LARGEST:
+            return b"[%d,%b]" % (user_key, self._range_in_json(window_range))
         raw = super().encode_key(user_key)
         if not self.json_keys:
             return BINARY + DOUBLES.pack(start, end) + raw
@@ -310,7 +313,11 @@ class WindowedCodec(TableCodec):
 
     def is_normal(self, key: Any) -> bool:
         """Say whether *key* is equal to what becomes of it on the wire and back."""
-        return key.__class__ is tuple and len(key) == 2 and super().is_normal(key[0])
+        if key.__class__ is not tuple or len(key) != 2:
+            return False
+        if self._plain_ints and key[0].__class__ is int:
+            return True
+        return super().is_normal(key[0])
 
     def range_of(self, raw: bytes) -> WindowRange:
         """Return the range in the bytes of a key; the key itself is not decoded."""
@@ -334,7 +341,7 @@ class WindowedCodec(TableCodec):
         first, last = len(begin), len(end)
         keys: dict[bytes, WindowedKey] = {}
         for raw in raws:
-            if raw.startswith(begin) and raw.endswith(end):
+            if raw.endswith(end) and raw.startswith(begin):
                 try:
                     keys[raw] = (load(raw[first : len(raw) - last]), window_range)
                 except Exception:

@@ -96,6 +96,11 @@ class WindowIndex:
             if count == 1:
                 self._on_key(key[0], True)
 
+    def lacks(self, key: Any, raw: bytes) -> bool:
+        """Say whether a key has no such window."""
+        keys = self.ranges.get(key[1])
+        return keys is None or raw not in keys
+
     def deleted(self, key: Any, raw: bytes | None = None) -> None:
         """A key of a window is gone; its bytes may be known."""
         self._remove(key, raw or self._codec.encode_key(key))
@@ -107,13 +112,17 @@ class WindowIndex:
                 self._remove(key, raw)
             return
         ranges = self.ranges
-        self.called.difference_update(keys)
-        for raw, key in keys.items():
-            there = ranges.get(key[1])
-            if there is not None:
-                there.pop(raw, None)
-                if not there:
-                    del ranges[key[1]]
+        if self.called:
+            self.called.difference_update(keys)
+        there: dict[bytes, None] = {}
+        last = None
+        for raw, (_, window_range) in keys.items():
+            if window_range is not last:
+                last = window_range
+                there = ranges.get(window_range, {})
+            there.pop(raw, None)
+            if not there:
+                ranges.pop(window_range, None)
 
     def _remove(self, key: Any, raw: bytes) -> None:
         keys = self.ranges.get(key[1])
@@ -231,6 +240,10 @@ class TtlIndex:
 
     def _wait(self, raw: bytes, when: float) -> None:
         self._buckets.setdefault(int((when + self.ttl) // self._width) + 1, {})[raw] = None
+
+    def lacks(self, key: Any, raw: bytes) -> bool:  # noqa: ARG002 - what is not flushed is not known
+        """Say that it is not known here which keys there are."""
+        return False
 
     def added(self, key: Any, raw: bytes) -> None:
         """Nothing yet: what counts is when it is in the changelog."""

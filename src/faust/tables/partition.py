@@ -48,6 +48,10 @@ class Expiry(Protocol):
         """A key is deleted."""
         ...
 
+    def lacks(self, key: Any, raw: bytes) -> bool:
+        """Say that a key is certainly not there; False when that is not known."""
+        ...
+
     def deleted_all(self, keys: Mapping[bytes, Any]) -> None:
         """Keys, by their bytes, are deleted."""
         ...
@@ -117,6 +121,7 @@ class TablePartition:
         self.codec: TableCodec = codec
         self.store: PartitionStore = store
         self.volatile: bool = volatile
+        self._ints = codec.ints
         self.live: dict[Any, Any] = {}
         self.dirty: dict[Any, bytes | None] = {}
         self.sending: dict[Any, bytes | None] = {}
@@ -131,6 +136,7 @@ class TablePartition:
         self._collected: list[Change] = []
         self._stamps: dict[bytes, int] = {}
         self._reached: int | None = None
+        self._encoded: tuple[Any, bytes] = (MISSING, b"")
 
     def __repr__(self) -> str:
         return (
@@ -144,13 +150,15 @@ class TablePartition:
         """Return the value of *key*, or `MISSING`."""
         value = self.live.get(key, MISSING)
         if value is MISSING:
-            return self._fetch(key)
+            return self.fetch(key)
         if value.__class__ is Packed:
             return self.codec.decode_value(self.tp, key, value.raw)
         return value
 
-    def _fetch(self, key: Any) -> Any:
-        """Return the value of a key that is not live, and keep it live."""
+    def fetch(self, key: Any) -> Any:
+        """Return the value of a key that is not live, or `MISSING`; keep it live."""
+        if self.store.is_empty() and self.codec.is_normal(key):
+            return MISSING
         key, raw_key, raw = self._stored(key)
         if raw_key is None:
             return self.find(key) if key in self.live else MISSING
@@ -209,7 +217,15 @@ class TablePartition:
                 return key, None, None
         if key in self.dirty or key in self.sending or self.store.is_empty():
             return key, None, None
-        raw_key = raw_key or codec.encode_key(key)
+        if raw_key is None:
+            raw_key = codec.encode_key(key)
+            self._encoded = (key, raw_key)
+        if (
+            self.expiry is not None
+            and self.generation is not None
+            and self.expiry.lacks(key, raw_key)
+        ):
+            return key, raw_key, None
         return key, raw_key, self.store.get(raw_key)
 
     def keys(self) -> Iterator[Any]:
@@ -257,7 +273,8 @@ class TablePartition:
         Raises:
             TypeError: It cannot be a key of this table.
         """
-        raw = self.codec.encode_key(key)
+        encoded = self._encoded  # of the key that was looked for last, and not found
+        raw = encoded[1] if encoded[0] is key else self.codec.encode_key(key)
         key = self.codec.normal_key(self.tp, key, raw)
         self.dirty[key] = raw
         if self.expiry is not None:
@@ -307,6 +324,8 @@ class TablePartition:
     def encoded(self, key: Any) -> bytes | None:
         """Return the bytes of the value of a dirty key; None: it was deleted."""
         value = self.live.get(key, MISSING)
+        if value.__class__ is int and self._ints:
+            return b"%d" % value
         if value is MISSING:
             return None
         if value.__class__ is Packed:

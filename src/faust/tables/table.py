@@ -13,7 +13,7 @@ What is read is what would be read after a restart: values are kept in the form 
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, Mapping, MutableMapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterator, Mapping, MutableMapping, ValuesView
 from typing import Any, Generic, TypeVar, cast, overload
 
 from faust._core.iteration import current_cursor
@@ -118,24 +118,45 @@ class Table(WindowableCollection[K, V], MutableMapping[K, V], Generic[K, V]):
         if len(dirty) >= self.max_dirty:
             self.on_full()
 
-    def value_in(self, partition: TablePartition, key: Any) -> Any:
-        """Return the value of *key* in *partition*, or the table's default.
+    def change(
+        self, partition: TablePartition, key: Any, op: Callable[[Any, Any], Any], argument: Any
+    ) -> None:
+        """Set *key* in *partition*, which may be written to, to ``op(its value or the default, argument)``.
 
         Raises:
-            KeyError: There is neither.
+            KeyError: There is neither value nor default.
         """
         self.keys_retrieved += 1
         hook = self._hooks.on_table_get
         if hook is not None:
             hook(self, key)
-        value = partition.live.get(key, MISSING)
-        if value is MISSING or value.__class__ is Packed:
+        live = partition.live
+        value = live.get(key, MISSING)
+        known = value is not MISSING
+        if value.__class__ is Packed:
             value = partition.find(key)
+        elif not known:
+            value = partition.fetch(key)
+            known = value is not MISSING and key in live
             if value is MISSING:
                 if self.default is None:
                     raise KeyError(key)
-                return self.default()
-        return value
+                value = self.default()
+        held = value = op(value, argument)
+        if value.__class__ is not int or not self._smallest <= value < LARGEST:
+            held = partition.codec.admit(key, value)
+        dirty = partition.dirty
+        if known:
+            dirty[key] = None
+        else:
+            key = partition.new_key(key)
+        self.keys_updated += 1
+        set_hook = self._hooks.on_table_set
+        if set_hook is not None:
+            set_hook(self, key, value)
+        live[key] = held
+        if len(dirty) >= self.max_dirty:
+            self.on_full()
 
     def __delitem__(self, key: K) -> None:
         partition = self.place_to_write(current_cursor.get(), key)

@@ -138,8 +138,7 @@ class WindowSet:
         key = self.key
         partition, ranges = wrapper.open_ranges(key, event or self.event)
         for window_range in ranges:
-            place = (key, window_range)
-            table.put(partition, place, op(table.value_in(partition, place), value))
+            table.change(partition, (key, window_range), op, value)
         return self
 
     def __iadd__(self, other: Any) -> WindowSet:

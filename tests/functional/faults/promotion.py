@@ -85,7 +85,7 @@ class Answers:
         """Check what was answered."""
         now = time.monotonic()
         for record in batch.records:
-            key = int(orjson.loads(record.key or b"null"))
+            key = int(record.key or b"")
             who, asked, count = orjson.loads(record.value or b"null")
             surplus = count - asked - 1  # it was counted once before it was asked for
             if surplus < 0:
@@ -146,7 +146,7 @@ async def _ask(observer: Observer, topic: str, keys: Iterable[int], asks: int) -
     """Write one event for each of *keys*; it is the question of that number, or none if that is 0."""
     producer = observer.producer
     for number in keys:
-        producer.append(topic, number % PARTITIONS, b'"%d"' % number, b"%d" % asks)
+        producer.append(topic, number % PARTITIONS, b"%d" % number, b"%d" % asks)
         if producer.full:
             await producer.wait_room()
     await producer.flush()

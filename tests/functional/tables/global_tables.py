@@ -85,9 +85,7 @@ class Trial:
         """Write what keys are to be."""
         producer = self.observer.producer
         for key in keys:
-            producer.append(
-                self.events[0].topic, key % PARTITIONS, b'"%d"' % key, b"%d" % value(key)
-            )
+            producer.append(self.events[0].topic, key % PARTITIONS, b"%d" % key, b"%d" % value(key))
             if producer.full:
                 await producer.wait_room()
         await producer.flush()

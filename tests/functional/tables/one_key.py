@@ -26,7 +26,7 @@ from tests.support.driving import until
 __all__ = ["OneKeyReport", "play_one_key"]
 
 APP = Path(__file__).with_name("shared_app.py")
-KEY = b'"the key"'
+KEY = b"the key"
 
 
 @dataclass
@@ -78,7 +78,9 @@ async def play_one_key(
             await crew.end(report)
         await observer.follow(changelog)
         await observer.catch_up()
-        report.changelog = int(dict(observer.logs[changelog[home.partition]]).get(KEY) or 0)
+        report.changelog = int(
+            dict(observer.logs[changelog[home.partition]]).get(b'"the key"') or 0
+        )
     report.database = (await asyncio.to_thread(stored, directory / "all"))["the key"]
     report.seconds = time.monotonic() - began
     for where, count in (("changelog", report.changelog), ("database", report.database)):

@@ -117,7 +117,7 @@ async def _feed(observer: Observer, topic: str, stop: asyncio.Event, fed: Counte
     while not stop.is_set():
         while number < (time.monotonic() - began) * RATE:
             key = number % KEYS
-            observer.producer.append(topic, key % PARTITIONS, b'"%d"' % key, b"1")
+            observer.producer.append(topic, key % PARTITIONS, b"%d" % key, b"1")
             fed[str(key)] += 1
             number += 1
         await observer.producer.flush()
