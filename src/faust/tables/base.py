@@ -532,6 +532,7 @@ class Collection(Generic[K, V]):
             self.window,
             on_key=partial(self._index_key, number),
             counts=self.key_index is not None,
+            keeps_keys=self.data.volatile,
         )
 
     def _index_key(self, number: int, key: Any, there: bool) -> None:

@@ -14,7 +14,7 @@ key that was changed meanwhile goes to a later bucket when its bucket is due, so
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from math import inf
 from time import time
 from typing import Any
@@ -38,10 +38,11 @@ class WindowIndex:
         window: How time is divided.
         on_key: Called with a key and True when it gets its first window, and False when it loses its last.
         counts: Whether anybody listens to that.
+        keeps_keys: Keep keys as they are written, which the table has in memory anyway; else they are decoded when they end.
 
     Attributes:
         time: Event time that the partition has reached.
-        ranges: The keys (their bytes) of each range.
+        ranges: The keys of each range: their bytes, with the key as the table holds it, or None.
         closed: Ranges that close at or before this time were closed; only where they are kept longer.
         called: Keys whose close callback has succeeded, of ranges that are not wholly closed yet.
     """
@@ -55,15 +56,17 @@ class WindowIndex:
         *,
         on_key: Callable[[Any, bool], None],
         counts: bool,
+        keeps_keys: bool = False,
     ) -> None:
         self.time: float = -inf
-        self.ranges: dict[WindowRange, dict[bytes, None]] = {}
+        self.ranges: dict[WindowRange, dict[bytes, WindowedKey | None]] = {}
         self.closed: float = -inf
         self.called: set[bytes] = set()
         self._codec = codec
         self._window = window
         self._on_key = on_key
         self._counts: dict[Any, int] | None = {} if counts else None
+        self._keeps_keys = keeps_keys
         self.touched: bool = False
         """Something was written since the last tick that did not move the time."""
         self._active_at = -inf
@@ -90,7 +93,7 @@ class WindowIndex:
             self.time = max(self.time, key[1][0])
         if raw in keys:
             return
-        keys[raw] = None
+        keys[raw] = key if self._keeps_keys else None
         if self._counts is not None:
             count = self._counts[key[0]] = self._counts.get(key[0], 0) + 1
             if count == 1:
@@ -114,7 +117,7 @@ class WindowIndex:
         ranges = self.ranges
         if self.called:
             self.called.difference_update(keys)
-        there: dict[bytes, None] = {}
+        there: dict[bytes, WindowedKey | None] = {}
         last = None
         for raw, (_, window_range) in keys.items():
             if window_range is not last:
@@ -201,13 +204,17 @@ class WindowIndex:
         return list(self.ranges.get(window_range, ()))
 
     def decode(
-        self, tp: TP, window_range: WindowRange, raws: Iterable[bytes]
+        self, tp: TP, window_range: WindowRange, raws: Collection[bytes]
     ) -> dict[bytes, WindowedKey]:
         """Decode some of `keys_of`, which are keys of *tp*; return them by their bytes.
 
         Raises:
             KeyDecodeError: Naming table, topic, partition and the bytes.
         """
+        kept = self.ranges.get(window_range, {})
+        keys = {raw: key for raw in raws if (key := kept.get(raw)) is not None}
+        if len(keys) == len(raws):
+            return keys
         return self._codec.keys_in(tp, window_range, raws)
 
 

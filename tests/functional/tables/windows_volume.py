@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import tempfile
 import time
 import uuid
@@ -29,6 +30,7 @@ from typing import Any, NamedTuple
 import faust
 from faust.tables.expiry import WindowIndex
 from faust.testing.faults.observer import Observer
+from faust.worker.worker import GC_THRESHOLDS
 from tests.support.apps import eventually, running
 
 __all__ = ["Step", "run_through"]
@@ -49,6 +51,8 @@ class Step(NamedTuple):
     events: int
     closed: int
     seconds: float
+    cpu: float
+    """Seconds of CPU time, of the thread that the app lives in."""
     open: int
     peak: int
     """Windows that were open at most."""
@@ -61,7 +65,7 @@ class Step(NamedTuple):
         late = self.latencies or [0.0]
         p50, p99 = late[len(late) // 2], late[len(late) * 99 // 100]
         return (
-            f"{self.name:7} {self.events:9,} events {self.closed:9,} closed in {self.seconds:5.1f} s: "
+            f"{self.name:7} {self.events:9,} events {self.closed:9,} closed in {self.seconds:5.1f} s ({self.cpu:.1f} s of CPU): "
             f"{self.events / self.seconds:8,.0f} events/s {self.closed / self.seconds:8,.0f} closed/s; "
             f"{self.open:9,} open (at most {self.peak:,}), {self.memory / 2**20:,.0f} MiB; ordinary events "
             f"p50 {p50 * 1000:.1f} ms, p99 {p99 * 1000:.1f} ms"
@@ -87,7 +91,7 @@ class Trial:
         self.per_second = open_windows // OPEN_FOR
         self.open_windows = open_windows
         self.counts = counts = Counts()
-        self._last = (0.0, 0, 0)
+        self._last = (0.0, 0.0, 0, 0)
         self.app = app = faust.App(
             self.id,
             broker=self.url,
@@ -162,13 +166,14 @@ class Trial:
 
     def step(self, name: str) -> Step:
         """Say what has happened since the last step."""
-        counts, (began, done, closed) = self.counts, self._last
-        self._last = (time.monotonic(), counts.done, counts.closed)
+        counts, (began, cpu, done, closed) = self.counts, self._last
+        self._last = (time.monotonic(), time.thread_time(), counts.done, counts.closed)
         step = Step(
             name,
             counts.done - done,
             counts.closed - closed,
-            time.monotonic() - began,
+            self._last[0] - began,
+            self._last[1] - cpu,
             counts.done - counts.closed,
             counts.peak,
             _resident(),
@@ -189,7 +194,7 @@ class Trial:
         half, steps = self.open_windows // 2, list[Step]()
         events = rounds * 2 * half
         await self.fill(events)
-        self._last = (time.monotonic(), 0, 0)
+        self._last = (time.monotonic(), time.thread_time(), 0, 0)
         async with running(self.app):
             async with self.pinged():
                 for number in range(1, rounds * 2 + 1):
@@ -225,6 +230,7 @@ def _resident() -> int:
 
 
 async def _main(options: argparse.Namespace) -> int:
+    gc.set_threshold(*GC_THRESHOLDS)  # as in a worker's process
     with tempfile.TemporaryDirectory(prefix="faust-windows-") as directory:
         steps = await run_through(
             Path(directory),
@@ -239,9 +245,10 @@ async def _main(options: argparse.Namespace) -> int:
     growth = steady[-1].memory / steady[0].memory
     flat = growth < 1.15 and min(rates) > 0.6 * max(rates)
     at_once = steps[-1].closed / steps[-1].seconds
+    by_cpu = sum(step.closed for step in steady) / sum(step.cpu for step in steady)
     print(
-        f"{options.store}: {options.open:,} open; while as many open: {min(rates):,.0f} to {max(rates):,.0f} closed/s; memory grew "
-        f"by {(growth - 1) * 100:.0f} %: {'flat' if flat else 'NOT FLAT'}; all at once: {at_once:,.0f} closed/s; "
+        f"{options.store}: {options.open:,} open; while as many open: {min(rates):,.0f} to {max(rates):,.0f} closed/s ({by_cpu:,.0f} "
+        f"per second of CPU); memory grew by {(growth - 1) * 100:.0f} %: {'flat' if flat else 'NOT FLAT'}; all at once: {at_once:,.0f} closed/s; "
         f"{'at least' if min(*rates, at_once) >= WANTED else 'NOT AT LEAST'} {WANTED:,}/s"
     )
     return 0 if flat else 1
