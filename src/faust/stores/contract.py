@@ -98,6 +98,16 @@ class StoreContract(abc.ABC):
 
         self.run_partition(scenario)
 
+    def test_many_keys_at_once(self) -> None:
+        """`get_many` finds what `get` finds, in the order it is asked for, also twice and for nothing."""
+
+        def scenario(partition: PartitionStore) -> None:
+            partition.write([(b"a", b"1"), (b"b", b""), (b"c", b"3")], 3)
+            assert list(partition.get_many([b"c", b"x", b"b", b"c"])) == [b"3", None, b"", b"3"]
+            assert list(partition.get_many([])) == []
+
+        self.run_partition(scenario)
+
     def test_the_offset_moves_only_when_it_is_given(self) -> None:
         """A write without an offset leaves it; offset 0 is an offset."""
 

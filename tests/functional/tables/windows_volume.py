@@ -247,9 +247,9 @@ async def _main(options: argparse.Namespace) -> int:
     at_once = steps[-1].closed / steps[-1].seconds
     by_cpu = sum(step.closed for step in steady) / sum(step.cpu for step in steady)
     print(
-        f"{options.store}: {options.open:,} open; while as many open: {min(rates):,.0f} to {max(rates):,.0f} closed/s ({by_cpu:,.0f} "
-        f"per second of CPU); memory grew by {(growth - 1) * 100:.0f} %: {'flat' if flat else 'NOT FLAT'}; all at once: {at_once:,.0f} closed/s; "
-        f"{'at least' if min(*rates, at_once) >= WANTED else 'NOT AT LEAST'} {WANTED:,}/s"
+        f"{options.store}: {options.open:,} open; while as many open: {min(rates):,.0f} to {max(rates):,.0f} closed/s "
+        f"({by_cpu:,.0f} per second of CPU); memory grew by {(growth - 1) * 100:.0f} %: {'flat' if flat else 'NOT FLAT'}; "
+        f"all at once: {at_once:,.0f} closed/s; {'at least' if min(*rates, at_once) >= WANTED else 'NOT AT LEAST'} {WANTED:,}/s"
     )
     return 0 if flat else 1
 
