@@ -62,6 +62,7 @@ kafka: $(VENV)/.all ## run a real Kafka for the hand, until Ctrl-C
 
 docs: configref ## write the pages that grow out of the code
 	@$(BIN)/python scripts/file_map.py
+	@$(BIN)/python scripts/state_pictures.py
 
 configref: $(VENV)/.all ## write the reference of the settings
 	@$(BIN)/python scripts/settings_reference.py
