@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any
 
 import mode
 import pytest
 from mode.threads import QueueServiceThread
+from mode.utils.locks import Event
 from mode.utils.times import want_seconds
 
 import faust
@@ -176,3 +179,152 @@ async def test_7_threads() -> None:
     assert name != threading.current_thread().name
     assert not same_loop
     await service.stop()
+
+
+async def test_2_1_hooks_in_order() -> None:
+    """service-framework.md 2.1: the hooks of a life, and of a restart, in their documented order; dependencies once."""
+    log: list[str] = []
+
+    class Noting(mode.Service):
+        """Notes its hooks."""
+
+        def __post_init__(self) -> None:
+            log.append("__post_init__")
+
+        def on_init_dependencies(self) -> Any:
+            log.append("on_init_dependencies")
+            return [Child("child", log)]
+
+        async def on_first_start(self) -> None:
+            log.append("on_first_start")
+
+        async def on_start(self) -> None:
+            log.append("on_start")
+
+        async def on_started(self) -> None:
+            log.append("on_started")
+
+        async def on_stop(self) -> None:
+            log.append("on_stop")
+
+        async def on_shutdown(self) -> None:
+            log.append("on_shutdown")
+
+        async def on_restart(self) -> None:
+            log.append("on_restart")
+
+    service = Noting()
+    assert service.state == "init"
+    start = ["on_start", "start child", "on_started"]
+    stop = ["on_stop", "stop child", "on_shutdown"]
+    await service.start()
+    assert service.state == "running"
+    assert log == ["__post_init__", "on_init_dependencies", "on_first_start", *start]
+    log.clear()
+    await service.restart()
+    assert log == [*stop, "on_restart", *start]
+    assert service.restart_count == 1
+    log.clear()
+    await service.stop()
+    await service.stop()
+    assert log == stop
+    assert service.should_stop
+
+
+async def test_2_2_children_come_and_go() -> None:
+    """service-framework.md 2.2: a child that is added at run time is started at once, one that is removed is stopped."""
+    log: list[str] = []
+    parent = mode.Service()
+    await parent.start()
+    child = await parent.add_runtime_dependency(Child("late", log))
+    assert log == ["start late"]
+    assert child.beacon.parent is parent.beacon
+    await parent.remove_dependency(child)
+    assert log == ["start late", "stop late"]
+    log.clear()
+    await parent.join_services([Child("one", log), Child("two", log)])
+    assert log == ["start one", "start two", "stop two", "stop one"]
+    await parent.stop()
+
+
+async def test_2_2_futures_and_contexts_end_with_the_service() -> None:
+    """service-framework.md 2.2: futures are cancelled and contexts left on stop; what fails in a future crashes the service."""
+    log: list[str] = []
+
+    @contextmanager
+    def plain() -> Iterator[str]:
+        yield "plain"
+        log.append("left plain")
+
+    @asynccontextmanager
+    async def asynchronous() -> AsyncIterator[str]:
+        yield "async"
+        log.append("left async")
+
+    async def forever() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            log.append("cancelled")
+            raise
+
+    service = mode.Service()
+    await service.start()
+    assert service.add_context(plain()) == "plain"
+    assert await service.add_async_context(asynchronous()) == "async"
+    with pytest.raises(TypeError):
+        service.add_context(asynchronous())  # type: ignore[arg-type]
+    service.add_future(forever())
+    await asyncio.sleep(0)
+    await service.stop()
+    assert sorted(log) == ["cancelled", "left async", "left plain"]
+
+    async def fails() -> None:
+        raise LookupError("future")
+
+    service = mode.Service()
+    await service.start()
+    service.add_future(fails())
+    await eventually(lambda: service.crashed)
+    assert isinstance(service.crash_reason, LookupError)
+    assert service.state == "crashed"
+    await service.stop()
+
+
+async def test_2_2_a_service_of_a_coroutine() -> None:
+    """service-framework.md 2.2: from_awaitable makes a service that runs a coroutine."""
+    ran: list[str] = []
+
+    async def work() -> None:
+        ran.append("ran")
+
+    async with mode.Service.from_awaitable(work(), name="worker"):
+        await eventually(lambda: ran == ["ran"])
+
+
+async def test_2_4_waiting() -> None:
+    """service-framework.md 2.4: wait gives result and whether stopped, and what its argument raises; losers are cancelled."""
+
+    async def soon(value: int) -> int:
+        await asyncio.sleep(0.01)
+        return value
+
+    async def fails() -> None:
+        raise LookupError("waited for")
+
+    event = Event()
+    service = mode.Service()
+    await service.start()
+    assert tuple(await service.wait(soon(6))) == (6, False)
+    with pytest.raises(LookupError, match="waited for"):
+        await service.wait(fails())
+    first, never = asyncio.ensure_future(soon(7)), asyncio.ensure_future(event.wait())
+    found = await service.wait_first(first, never)
+    assert first in found.done
+    assert not found.stopped
+    await eventually(never.cancelled)
+    assert not await service.wait_for_stopped(soon(8))
+    waiting = asyncio.create_task(service.wait_until_stopped())
+    await service.stop()
+    await waiting
+    assert await service.wait_for_stopped(event)

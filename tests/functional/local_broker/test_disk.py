@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
+import shutil
 from pathlib import Path
 
+import pytest
+
+from faust.exceptions import ProducerSendError, StorageError
 from faust.messages import TP
-from faust.transport.base import ConsumerOptions
+from faust.transport.base import ConsumerOptions, ProducerOptions
+from faust.transport.drivers.local.database import Database
 from tests.support.driving import open_transport
 from tests.support.processes import start_python
 
@@ -105,3 +112,39 @@ async def test_a_member_that_cannot_write_its_heartbeats_says_so(tmp_path: Path)
         told = json.loads(await member.wait_line())
     assert told["failure"].startswith("StorageError: ")
     assert str(tmp_path) in told["failure"]
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced", "covered"])
+async def test_a_directory_that_goes_away_is_noticed(tmp_path: Path, how: str) -> None:
+    """Files that were deleted are not written to for ever: every client is told, and the next one begins with what is there."""
+    directory = tmp_path / "above" / "broker"
+    transport = open_transport(f"local://{directory}")
+    reader = transport.consumer(ConsumerOptions())
+    await reader.start()
+    producer = transport.producer(ProducerOptions())
+    await producer.start()
+    await producer.append("words", 0, None, b"one")
+    if how == "covered":
+        (tmp_path / "above").rename(tmp_path / "elsewhere")
+        (tmp_path / "above").write_text("no directory")
+    else:
+        shutil.rmtree(directory)
+    if how == "replaced":
+        Database(directory).close()
+    words = f"{directory} was deleted" + (", and another" if how == "replaced" else "")
+    with pytest.raises(StorageError, match=re.escape(words)):
+        async with asyncio.timeout(5):
+            while True:
+                await reader.take(1.0)
+    with pytest.raises(ProducerSendError, match=re.escape(words)):
+        await producer.append("words", 0, None, b"two")
+    with pytest.raises(StorageError, match=re.escape(words)):
+        await reader.end_offsets([TP("words", 0)])
+    await reader.close()
+    await producer.close()
+    if how == "covered":
+        (tmp_path / "above").unlink()
+    again = open_transport(f"local://{directory}").producer(ProducerOptions())
+    await again.start()
+    assert (await again.append("words", 0, None, b"three")).offset == 0
+    await again.close()

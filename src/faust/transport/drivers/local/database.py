@@ -145,6 +145,7 @@ class Database:
         self.identity: str = ""
         self._lock = threading.RLock()
         self._file = ":memory:" if directory is None else str(directory / FILE)
+        self._lost = ""
         with self._explained():
             if directory is not None:
                 _check_ground(directory)
@@ -157,6 +158,7 @@ class Database:
             except BaseException:
                 self._writer.close()
                 raise
+            self._opened = None if directory is None else _file_of(self._file)
 
     def _connect(self, timeout: float) -> sqlite3.Connection:
         return sqlite3.connect(
@@ -261,6 +263,31 @@ class Database:
         (version,) = self.read("PRAGMA data_version")[0]
         return int(version)
 
+    def check_ground(self) -> None:
+        """See that the file that is open is still the one in the directory (broker's thread).
+
+        SQLite goes on with a file that was deleted under it; but what is written there nobody else reads, and it ends
+        with this process. From then on everything is refused.
+
+        Raises:
+            StorageError: It was deleted or replaced, or cannot be reached any more.
+        """
+        if self._opened is None or self._lost:
+            return
+        try:
+            if _file_of(self._file) == self._opened:
+                return
+            how = "was deleted, and another was made in its place"
+        except (FileNotFoundError, NotADirectoryError):
+            how = "was deleted"
+        except OSError as exc:
+            how = f"cannot be reached any more ({exc.strerror or exc})"
+        self._lost = (
+            f"the broker directory {self.directory} {how} while it was in use: what was written in the last moment is "
+            "lost with it. Put a copy back, or begin with an empty one, and start again"
+        )
+        raise StorageError(self._lost)
+
     def _alone(self) -> contextlib.AbstractContextManager[Any]:
         return self._lock if self._reader_is_writer() else contextlib.nullcontext()
 
@@ -294,6 +321,8 @@ class Database:
 
     @contextlib.contextmanager
     def _explained(self, *, reading: bool = False) -> Iterator[None]:
+        if self._lost:
+            raise StorageError(self._lost)
         try:
             yield
         except sqlite3.IntegrityError:
@@ -332,6 +361,12 @@ class Database:
             if int(fields[6]) <= 120 and (fields[7] == "EOF" or int(fields[7]) >= 120):
                 return _process(fields[4])
         return ""
+
+
+def _file_of(path: str) -> tuple[int, int]:
+    """Return device and inode of a file, without opening it."""
+    found = Path(path).stat()
+    return (found.st_dev, found.st_ino)
 
 
 def _process(pid: str) -> str:

@@ -54,6 +54,8 @@ WATCH = 0.25
 """Seconds to look for what a process has written after the kernel has told that it is writing."""
 CLEAN_EVERY = 30.0
 """Seconds between two looks at retention and compaction."""
+LOOK_AT_GROUND = 1.0
+"""Seconds between two looks at whether the database's file is still in its directory."""
 STALL = 1.0
 """Seconds without the database, or without this thread running, after which heartbeats get a grace."""
 LATE = 0.02
@@ -157,6 +159,7 @@ class Engine:
         self._poll = FASTEST_POLL
         self._watch_until = -inf
         self._clean_at = time.monotonic() + CLEAN_EVERY
+        self._ground_at = -inf
         self._outage = _Outage(self.database)
         self._due = inf
         self._turned = threading.Event()
@@ -305,7 +308,12 @@ class Engine:
         """Say that nobody is looked after any more; whatever else is asked gets its own answer."""
         clients, self._clients = self._clients, {}
         if clients:
-            logger.error("the embedded broker's thread cannot go on", exc_info=error)
+            known = isinstance(error, StorageError)
+            logger.error(
+                "the embedded broker's thread cannot go on: %s",
+                error,
+                exc_info=None if known else error,
+            )
         for client in clients:
             client.fail(error)
         time.sleep(BUSY_PAUSE)
@@ -336,6 +344,9 @@ class Engine:
 
     def _turn(self) -> float:
         before = time.monotonic()
+        if before >= self._ground_at:
+            self._ground_at = before + LOOK_AT_GROUND
+            self.database.check_ground()
         try:
             self._do_appends()
             self._do_calls()
