@@ -114,7 +114,8 @@ class _Connection(asyncio.Protocol):
 async def ask(seconds: float) -> int:
     """Send requests for the small view, each when it is due; return how many were answered in time.
 
-    One write and one read per request, on connections that stay open, so that the client takes no more than a tenth of a core.
+    One write and one read per request, on connections that stay open, so that the client takes no more than a tenth of a core. It
+    says when it is ready, and begins when it is told.
     """
     loop = asyncio.get_running_loop()
     free: list[_Connection] = []
@@ -122,6 +123,8 @@ async def ask(seconds: float) -> int:
         (await loop.create_connection(lambda: _Connection(free), "127.0.0.1", PORT))[1]
         for _ in range(CONNECTIONS)
     ]
+    print("ready", flush=True)
+    sys.stdin.readline()
     began, sent = time.monotonic(), 0
     while (now := time.monotonic() - began) < seconds:
         while free and sent < now * REQUESTS_PER_SECOND:
@@ -140,7 +143,10 @@ async def _ages(session: aiohttp.ClientSession) -> list[int]:
 def _child(*words: str) -> subprocess.Popen[bytes]:
     quiet = {**os.environ, "PYTHONWARNINGS": "ignore"}
     return subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.bench_web", *words], env=quiet, stdout=subprocess.PIPE
+        [sys.executable, "-m", "benchmarks.bench_web", *words],
+        env=quiet,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
 
 
@@ -174,9 +180,12 @@ async def _round(session: aiohttp.ClientSession, worker: int) -> float:
     await asyncio.sleep(SECONDS)
     idle = _cpu(worker) - idle
     alone = _told("alone", await _ages(session))
-    busy = _cpu(worker)
     asking = _child("ask")
-    out, _ = await asyncio.to_thread(asking.communicate)
+    assert asking.stdout is not None
+    await asyncio.to_thread(asking.stdout.readline)
+    await _ages(session)
+    busy = _cpu(worker)
+    out, _ = await asyncio.to_thread(asking.communicate, b"go\n")
     busy = _cpu(worker) - busy
     rate = int(out) / SECONDS
     cost = 1e6 * (busy - idle) / max(1, int(out))
