@@ -187,8 +187,8 @@ def _text(text: str) -> bytes:
     return struct.pack(">h", len(text.encode())) + text.encode()
 
 
-def _ask(port: int, *, api: int, version: int, body: bytes) -> bytes:
-    """Return the beginning of a node's answer, correlation id first; empty when there is none."""
+def _ask(port: int, *, api: int, version: int, body: bytes, most: int = 64) -> bytes:
+    """Return at most *most* bytes of a node's answer, correlation id first; empty when there is none."""
     request = struct.pack(">hhi", api, version, 1) + _text("faust-harness") + body
     with (
         contextlib.suppress(OSError, struct.error),
@@ -197,7 +197,7 @@ def _ask(port: int, *, api: int, version: int, body: bytes) -> bytes:
         door.settimeout(10)
         door.sendall(struct.pack(">i", len(request)) + request)
         size = struct.unpack(">i", door.recv(4, socket.MSG_WAITALL))[0]
-        return door.recv(min(size, 64), socket.MSG_WAITALL)
+        return door.recv(min(size, most), socket.MSG_WAITALL)
     return b""
 
 
@@ -205,6 +205,61 @@ def _brokers_known_to(port: int) -> int:
     """Ask a node (Metadata, version 0, no topic) how many brokers are up; 0: no answer."""
     answer = _ask(port, api=3, version=0, body=struct.pack(">i", 0))
     return int(struct.unpack(">ii", answer[:8])[1]) if len(answer) >= 8 else 0
+
+
+class _Answer:
+    """Reads an answer field by field."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def number(self, kind: str = "i") -> int:
+        """Read a number, by default of four bytes."""
+        found: int = struct.unpack_from(f">{kind}", self._data, self._at)[0]
+        self._at += struct.calcsize(f">{kind}")
+        return found
+
+    def text(self) -> str:
+        """Read a string."""
+        size = self.number("h")
+        self._at += size
+        return self._data[self._at - size : self._at].decode()
+
+    def numbers(self) -> list[int]:
+        """Read an array of numbers."""
+        return [self.number() for _ in range(self.number())]
+
+
+Replicas = dict[str, dict[int, tuple[int, list[int]]]]
+"""By topic and partition: the leader (-1: none), and the replicas in their order of preference."""
+
+
+def _replicas_known_to(port: int) -> Replicas:
+    """Ask a node (Metadata, version 0, all topics) who leads and who has what."""
+    found: Replicas = {}
+    data = _ask(port, api=3, version=0, body=struct.pack(">i", 0), most=1 << 24)
+    if not data:
+        return found
+    answer = _Answer(data)
+    answer.number()  # correlation id
+    for _ in range(answer.number()):
+        answer.number(), answer.text(), answer.number()  # a broker: node, host, port
+    for _ in range(answer.number()):
+        answer.number("h")  # error
+        partitions = found.setdefault(answer.text(), {})
+        for _ in range(answer.number()):
+            answer.number("h")
+            number, leader, replicas = answer.number(), answer.number(), answer.numbers()
+            answer.numbers()  # in-sync replicas
+            partitions[number] = leader, replicas
+    return found
+
+
+def _compact(text: str) -> bytes:
+    """Write a short string or array length as flexible versions do (KIP-482): length + 1 in one byte."""
+    assert len(text.encode()) < 127
+    return struct.pack(">b", len(text.encode()) + 1) + text.encode()
 
 
 # -- the cluster
@@ -389,6 +444,44 @@ class KafkaCluster:
         body = struct.pack(">bii", preferred, every_partition, timeout_ms)
         if not any(_ask(node.port, api=43, version=1, body=body) for node in self._nodes):
             raise RuntimeError("no node has elected leaders")
+
+    def move_leaders(self) -> None:
+        """Give every partition another leader while all nodes are up.
+
+        The order of its replicas is changed so that another one is preferred, which moves no data
+        (AlterPartitionReassignments, version 0; KIP-455), and the preferred ones are elected.
+        """
+        known = next(filter(None, (_replicas_known_to(node.port) for node in self._nodes)), None)
+        if not known:
+            raise RuntimeError("no node knows who leads")
+        for topic, partitions in known.items():
+            body = b"\0" + struct.pack(">i", 10_000)  # no tags in the header; timeout
+            body += b"\2" + _compact(topic) + struct.pack(">b", len(partitions) + 1)
+            for number, (leader, replicas) in partitions.items():
+                at = replicas.index(leader) + 1 if leader in replicas else 0
+                order = replicas[at:] + replicas[:at]
+                body += struct.pack(f">ib{len(order)}ib", number, len(order) + 1, *order, 0)
+            body += b"\0\0"
+            if not any(_ask(node.port, api=45, version=0, body=body) for node in self._nodes):
+                raise RuntimeError(f"no node has moved the leaders of {topic}")
+        self.elect_leaders()
+
+    def leaders(self, topic: str) -> dict[int, int]:
+        """Return the node that leads each partition of a topic, -1 where there is none."""
+        known = next(filter(None, (_replicas_known_to(node.port) for node in self._nodes)), {})
+        return {number: leader for number, (leader, _) in known.get(topic, {}).items()}
+
+    def refuse_produce(self, topic: str, refuse: bool) -> None:
+        """Have brokers refuse to append to a topic (NOT_ENOUGH_REPLICAS), or accept again.
+
+        More replicas must be in sync than there can be (IncrementalAlterConfigs, version 0; KIP-339).
+        """
+        topic_resource, setting, deleting = 2, 0, 1
+        body = struct.pack(">ib", 1, topic_resource) + _text(topic) + struct.pack(">i", 1)
+        body += _text("min.insync.replicas") + struct.pack(">b", setting if refuse else deleting)
+        body += (_text("9") if refuse else struct.pack(">h", -1)) + b"\0"
+        if not any(_ask(node.port, api=44, version=0, body=body) for node in self._nodes):
+            raise RuntimeError(f"no node has changed the configuration of {topic}")
 
     def allow(self, user: str, topic: str) -> None:
         """Let a SASL user do everything with one topic (protocol: CreateAcls, version 1)."""

@@ -13,9 +13,11 @@ What is promised, and checked with a reader that sees only what was committed:
 
 * every number comes out at least once; with ``exactly_once`` exactly once;
 * the numbers of a key come out in order (``pipe``, ``count``, ``group``; answers have no keys);
-* at least once: what comes out again is no more than what was finished and not committed when something went wrong;
-* the changelog holds the recomputed truth, or (at least once) no less, and no more than that surplus;
-* a fresh worker, without local data, recovers the very contents of the changelog;
+* at least once: what comes out again is no more than what was handled again, and that is no more than what was handled and not
+  committed when partitions changed hands, counted to the event (`tails`);
+* the changelog holds the recomputed truth, or (at least once) no less, and no more than what was handled again;
+* a fresh worker recovers the very contents of the changelog, without data or with those of a worker of the trial; every RocksDB
+  directory holds what the changelog held at its offset (`chaos_table`);
 * no worker ends by itself, and SIGTERM ends one with 0;
 * with ``--catalogue`` everything is processed and committed 30 s after the end of each fault.
 """
@@ -39,6 +41,7 @@ from typing import Any
 
 import orjson
 
+from faust.exceptions import FaustError
 from faust.messages import TP, Slice
 from faust.testing.faults import (
     BROKER_KINDS,
@@ -54,32 +57,31 @@ from faust.testing.faults import (
     Step,
     Usage,
     World,
-    compare_table,
     play,
     tps_of,
 )
-from tests.functional.faults.chaos_app import (
-    COMMIT_INTERVAL,
-    KEYS,
-    PARTITIONS,
-    SESSION_TIMEOUT,
-    WINDOW,
-    group_of,
-)
+from tests.functional.faults.chaos_app import KEYS, PARTITIONS, SESSION_TIMEOUT
+from tests.functional.faults.chaos_table import Changelog, check_directories, differing, recover
+from tests.functional.faults.diary import read_diaries
+from tests.functional.faults.tails import Account, Harm, settle
 from tests.support.kafka import KafkaCluster
 from tests.support.processes import ROOT
 
-__all__ = ["CATCH_UP", "Report", "Scene", "run"]
+__all__ = ["CATCH_UP", "Report", "Scene", "command_of", "run", "stage"]
 
 APP = Path(__file__).with_name("chaos_app.py")
 CATCH_UP = 30.0
 """Seconds from the end of a fault within which all must be processed."""
 SAMPLE = 0.25
-"""Seconds between two looks at what is finished and not committed."""
+"""Seconds between two looks at what is committed."""
 APP_KINDS: Mapping[str, tuple[float, float]] = {"hang": (1.0, 6.0), "poison": (0.0, 0.0)}
 """Faults of the application itself: an agent that hangs in an await, a record that cannot be decoded."""
+REFUSED: Mapping[str, tuple[float, float]] = {"refuse": (2.0, 6.0)}
+"""Brokers refuse to append to the output (pain row 22)."""
 CLEAN = frozenset({"term", "join", "hang", "poison"})
 """Faults after which nothing may come out twice."""
+SETTLING = 2 * SESSION_TIMEOUT + 2.0
+"""Seconds after a fault within which partitions still change hands because of it."""
 STOP_LIMIT = 8.0
 """Seconds that a worker may take to end after SIGTERM: `faust.worker.process.Process.stop_timeout`, and a second."""
 REPLY_TO, CORRELATION_ID = "Faust-Ag-ReplyTo", "Faust-Ag-CorrelationId"
@@ -115,9 +117,13 @@ class Report:
     outcomes: list[Outcome] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     ledger: Ledger = field(default_factory=Ledger)
-    allowed: float = 0.0
-    """Doubles that at least once allows: what was finished and not committed, summed over the faults."""
+    account: Account | None = None
+    """At least once: what was handled again, and what may have been."""
     surplus: float = 0.0
+    table: str = "-"
+    """What became of the table; ``-``: the app has none."""
+    directories: int = 0
+    """RocksDB databases that were compared with the changelog."""
     sent: int = 0
     seconds: float = 0.0
     stops: list[float] = field(default_factory=list)
@@ -132,9 +138,14 @@ class Report:
         title = f"{scene.app}, {scene.guarantee}, {scene.store}, standbys {scene.standbys}:"
         title += f" {self.sent:,} events, {len(self.outcomes)} faults, {self.seconds:.0f} s"
         counts = f"  lost {ledger.lost}, doubled {ledger.doubled:,}"
-        counts += "" if scene.exact else f" (at most {self.allowed:,.0f} are allowed)"
-        counts += f", out of order {ledger.disordered}, invented {ledger.invented}, table surplus {self.surplus:,.0f}"
+        counts += f", out of order {ledger.disordered}, invented {ledger.invented}"
         lines = [title, *(f"  {outcome}" for outcome in self.outcomes), counts]
+        if self.account is not None:
+            lines.append(f"  {self.account}")
+        if self.table != "-":
+            lines.append(
+                f"  table {self.table}, surplus {self.surplus:,.0f}; {self.directories} databases compared"
+            )
         if resumed:
             lines.append(
                 f"  caught up after a fault: median {resumed[len(resumed) // 2]:.1f} s, at most {resumed[-1]:.1f} s"
@@ -189,10 +200,12 @@ class Trial:
             self.inputs += tps_of(f"{self.name}-grouped", PARTITIONS)
         self.poisoned = dict.fromkeys(range(PARTITIONS), 0)
         self.committed: dict[TP, int] = dict.fromkeys(self.inputs, 0)
-        self._tail = 0.0
-        self._unsafe_until = 0.0
+        self._harms: list[tuple[Step, float]] = []
+        self._wanted: dict[int, tuple[float, list[int]]] = {}
+        """By fault: when it had ended, and what had been sent to each partition by then."""
         self._sent_at: dict[int, float] = {}
         self._url = url
+        self._brokers = brokers
         self.observer = Observer(url, self.name)
         self.reader = Observer(url, self.name, read_committed=True, on_slice=self._saw)
         self.observer.replication = brokers.size if brokers is not None else 1
@@ -203,8 +216,9 @@ class Trial:
             group=self.name,
             brokers=brokers,
             proxies=proxies,
-            more={"hang": self._hang, "poison": self._poison},
+            more={"hang": self._hang, "poison": self._poison, "refuse": self._refuse},
         )
+        (directory / "diaries").mkdir()
 
     def _env(self, url: str) -> dict[str, str]:
         scene = self.scene
@@ -215,7 +229,9 @@ class Trial:
             "topic_replication_factor": self.observer.replication,
             **scene.settings,
         }
+        diaries = {} if scene.exact else {"FAULTS_DIARIES": str(self.directory / "diaries")}
         return {
+            **diaries,
             "BROKER_URL": url,
             "FAULTS_NAME": self.name,
             "FAULTS_APP": scene.app,
@@ -233,21 +249,25 @@ class Trial:
             helpers: list[asyncio.Task[None]] = []
             try:
                 for name in [self.crew.hire() for _ in range(self.scene.workers)]:
-                    await self.crew.ready(name)
+                    await self.crew.ready(name, 120.0)
                 feeding = asyncio.create_task(self._feed())
                 helpers = [feeding, *map(asyncio.create_task, (self._read(), self._sample()))]
                 await self._suffer()
                 await feeding
                 await self.caught_up(120.0)
+                self._note_resumed()
                 await self.crew.end()
-            except (NotReached, TimeoutError) as exc:
+            except (FaustError, TimeoutError) as exc:
                 self.report.problems.append(f"{type(exc).__name__}: {exc}")
             finally:
                 for helper in helpers:
                     helper.cancel()
                 await asyncio.gather(*helpers, return_exceptions=True)
                 self.crew.close()
+            await self.reader.catch_up()
             await self._close_books()
+            if self.report.problems:
+                self._keep_evidence()
         self.report.seconds = time.monotonic() - began
         return self.report
 
@@ -317,40 +337,42 @@ class Trial:
                 self.report.delays.append(time.monotonic() - sent_at.pop(number))
 
     async def _sample(self) -> None:
-        """Look how much is finished and not committed, and what the workers use."""
+        """Look how much is committed, and what the workers use."""
         looked = 0.0
         while True:
-            now, fresh = time.monotonic(), False
+            now = time.monotonic()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
                     self.committed = await self.observer.committed(self.inputs)
-                    fresh = True
-            tail = self._uncommitted()
-            if fresh and now < self._unsafe_until and tail > self._tail:
-                self.report.allowed += tail - self._tail
-                self._tail = tail
+            self._note_resumed()
             if now - looked > 2.0:
                 looked = now
                 self.report.usage.append((now, self.crew.usage()))
             await asyncio.sleep(SAMPLE)
 
-    def _uncommitted(self) -> float:
-        """Return how many numbers have come out and are not covered by a commit."""
-        ledger, tail = self.report.ledger, 0
-        for tp in self.source:
-            keys = range(tp.partition, KEYS, PARTITIONS)
-            out = max(ledger.reached(key) for key in keys) * len(keys) + self.poisoned[tp.partition]
-            tail += max(0, out - self.committed[tp])
-        return tail * (2 if self.scene.app == "group" else 1)  # both topics may be read again
+    def _note_resumed(self) -> None:
+        """See behind which faults everything that had been sent is committed by now."""
+        now, sent = time.monotonic(), self.report.sent
+        for number, outcome in enumerate(self.report.outcomes):
+            if outcome.lasted is None or outcome.resumed is not None:
+                continue
+            counts = [len(range(tp.partition, sent, PARTITIONS)) for tp in self.source]
+            ended, wanted = self._wanted.setdefault(number, (now, counts))
+            pairs = zip(self.source, wanted, strict=True)
+            if all(self.committed[tp] >= count for tp, count in pairs):
+                outcome.resumed = now - ended
 
     def _begin(self, step: Step) -> None:
-        """A fault begins: until the group has settled after it, whatever is not committed may come again."""
-        if step.kind in CLEAN:
-            return
-        self._tail = 0.0
-        self._unsafe_until = time.monotonic() + step.length + 2 * SESSION_TIMEOUT + 2.0
-        # What is finished between a look and the fault, and between the fault and the death of the lease.
-        self.report.allowed += self.scene.rate * (SAMPLE + COMMIT_INTERVAL)
+        self._harms.append((step, time.monotonic()))
+
+    def _account(self) -> Account:
+        """Settle accounts of what was handled again."""
+        harms = []
+        for (step, begin), outcome in zip(self._harms, self.report.outcomes, strict=True):
+            lasted = step.length if outcome.lasted is None else outcome.lasted
+            if step.kind not in CLEAN:
+                harms.append(Harm(step.kind, begin, begin + lasted + SETTLING))
+        return settle(read_diaries(self.directory / "diaries"), harms)
 
     async def caught_up(self, timeout: float = CATCH_UP) -> None:
         """Wait until everything that has been sent by now is processed and committed."""
@@ -402,11 +424,19 @@ class Trial:
         self.observer.producer.append(self.source[0].topic, partition, b"0", b"\xff no JSON {")
         await self.observer.producer.flush()
 
+    async def _refuse(self, step: Step) -> None:
+        brokers = self._brokers
+        if brokers is None:
+            raise ValueError("refuse needs brokers")
+        topic = self.output[0].topic
+        await asyncio.to_thread(brokers.refuse_produce, topic, True)
+        await asyncio.sleep(step.length)
+        await asyncio.to_thread(brokers.refuse_produce, topic, False)
+
     # -- the books
 
     async def _close_books(self) -> None:
         report, scene, ledger = self.report, self.scene, self.report.ledger
-        await self.reader.catch_up()
         ledger.close({key: len(range(key, report.sent, KEYS)) for key in range(KEYS)})
         report.stops = self.crew.stops
         tell = report.problems.append
@@ -415,10 +445,11 @@ class Trial:
                 tell(f"{what}: {count} events, such as (key, number) {ledger.examples[what]}")
         if ledger.disordered and scene.app != "rpc":
             tell(f"out of order: {ledger.disordered}, such as {ledger.examples['out of order']}")
-        if not scene.exact and ledger.doubled > report.allowed:
-            tell(
-                f"{ledger.doubled} came out twice, {report.allowed:.0f} were not committed at a fault"
-            )
+        if not scene.exact:
+            report.account = self._account()
+            report.problems += report.account.problems
+            if ledger.doubled > report.account.redone:
+                tell(f"{ledger.doubled} came out twice, {report.account.redone} were handled again")
         for end in self.crew.ended:
             tell(str(end))
         if max(report.stops, default=0.0) > STOP_LIMIT:
@@ -426,76 +457,56 @@ class Trial:
         if scene.app in {"count", "group"}:
             await self._check_table()
 
-    def _truth(self) -> dict[Any, int]:
-        sent = self.report.sent
-        if self.scene.app == "count":
-            return {str(key): len(range(key, sent, KEYS)) for key in range(min(KEYS, sent))}
-        truth: dict[Any, int] = {}
-        for number in range(sent):
-            key = (group_of(number), number // WINDOW)
-            truth[key] = truth.get(key, 0) + 1
-        return truth
-
     async def _check_table(self) -> None:
-        """Compare the changelog with the truth, and what a fresh worker recovers with the changelog."""
-        tell, scene = self.report.problems.append, self.scene
-        reading = Observer(self._url, self.name, read_committed=True)
-        async with reading:
-            await reading.follow(self.changelog)
-            await reading.catch_up()
-        found: dict[Any, int] = {}
-        for tp in self.changelog:
-            for key, value in reading.logs[tp]:
-                name = _table_key(orjson.loads(key or b"null"), scene.app)
-                if value is None:
-                    found.pop(name, None)
-                else:
-                    found[name] = orjson.loads(value)
-        difference = compare_table(self._truth(), found)
-        self.report.surplus = difference.surplus
+        """Compare the changelog with the truth, and directories and what fresh workers recover with the changelog."""
+        report, scene = self.report, self.scene
+        tell, before = report.problems.append, len(report.problems)
+        changelog = await Changelog.read(self._url, self.name, scene.app, self.changelog)
+        difference = changelog.compare(report.sent)
+        report.surplus = difference.surplus
         if difference.short or difference.unknown:
             short, unknown = dict(list(difference.short.items())[:5]), difference.unknown[:5]
             tell(f"table: too small {len(difference.short)} {short}, unknown {unknown}")
-        if difference.surplus > (0 if scene.exact else self.report.allowed):
+        if difference.surplus > (0 if report.account is None else report.account.redone):
             tell(f"table: {difference.surplus:.0f} counted twice")
-        await self._check_recovered(found)
-
-    async def _check_recovered(self, found: dict[Any, int]) -> None:
-        dump = self.directory / "dump.json"
-        crew = Crew(
-            self.crew._command,
-            self.directory / "fresh",
-            env={**self.crew._env, "FAULTS_DUMP": str(dump)},
-            cwd=ROOT,
-        )
-        (self.directory / "fresh").mkdir()
-        crew.hire()
-        try:
-            deadline = time.monotonic() + 60.0
-            while not dump.exists():
-                if crew.look() or time.monotonic() > deadline:
-                    said = "\n".join(crew.alive["w1"].errors[-40:])
-                    ends = "".join(map(str, crew.ended))
-                    self.report.problems.append(
-                        f"a fresh worker did not recover in 60 s:\n{ends or said}"
-                    )
-                    return
-                await asyncio.sleep(0.1)
-            await crew.end()
-        finally:
-            crew.close()
-        recovered = {
-            _table_key(key, self.scene.app): value for key, value in json.loads(dump.read_text())
-        }
-        if recovered != found:
-            wrong = {k for k in recovered.keys() | found.keys() if recovered.get(k) != found.get(k)}
-            self.report.problems.append(
-                f"a fresh worker recovers {len(wrong)} keys otherwise than the changelog has them: {sorted(wrong)[:5]}"
+        fresh = {"without data": self.directory / "fresh"}
+        if scene.store == "rocksdb":
+            directories = [self.crew.data_of(name) for name in self.crew.names]
+            report.directories, wrong = await check_directories(changelog, directories)
+            report.problems += wrong
+            fresh["with the directory of w1"] = self.directory
+        for how, directory in fresh.items():
+            recovered, expected = (
+                await recover(self.crew, directory, scene.app),
+                changelog.contents(),
             )
+            if isinstance(recovered, str):
+                tell(f"a fresh worker {how} did not recover: {recovered}")
+            elif keys := differing(recovered, expected):
+                shown = [(key, expected.get(key), recovered.get(key)) for key in keys[:5]]
+                tell(
+                    f"a fresh worker {how} recovers {len(keys)} keys otherwise than the changelog has them: {shown}"
+                )
+        if len(report.problems) == before:
+            report.table = "exact" if scene.exact else "no less, and equal when recovered"
+        else:
+            report.table = "wrong"
 
+    async def tidy(self) -> None:
+        """Have all brokers up, and the topics of the trial away."""
+        for proxy in self.world.proxies:
+            proxy.heal()
+        if self._brokers is not None:
+            await asyncio.to_thread(self._brokers.heal)
+        async with Observer(self._url, self.name) as observer:
+            topics = {tp.topic for tp in (*self.inputs, *self.output, *self.changelog)}
+            await observer.admin.delete_topics(topics)
 
-def _table_key(key: Any, app: str) -> Any:
-    return key if app == "count" else (key[0], int(key[1][0]) // WINDOW)
+    def _keep_evidence(self) -> None:
+        """Put the logs of all workers where they can be read after the trial."""
+        directory = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
+        self.crew.write_logs(directory)
+        self.report.problems.append(f"(the logs of the workers are in {directory})")
 
 
 # -- by hand
@@ -531,14 +542,30 @@ async def stage(kind: str, directory: Path) -> AsyncIterator[dict[str, Any]]:
 async def run(
     scene: Scene, broker: str, directory: Path, stage_of: Mapping[str, Any] | None = None
 ) -> Report:
-    """Run a scene on a broker of its own, or on the one of *stage_of*."""
+    """Run a scene on a broker of its own, or on the one of *stage_of*, which is left as it was."""
     if stage_of is not None:
-        return await Trial(scene, directory=directory, **stage_of).run()
+        trial = Trial(scene, directory=directory, **stage_of)
+        try:
+            return await trial.run()
+        finally:
+            await trial.tidy()
     async with stage(broker, directory) as made:
         return await Trial(scene, directory=directory, **made).run()
 
 
-KINDS = {**WORKER_KINDS, **BROKER_KINDS, **NET_KINDS, **APP_KINDS}
+def command_of(scene: Scene, broker: str) -> str:
+    """Return the line that plays a scene again."""
+    words = ["python", "-m", "tests.functional.faults.chaos", "--app", scene.app]
+    words += ["--guarantee", scene.guarantee, "--broker", broker, "--store", scene.store]
+    words += ["--standbys", str(scene.standbys), "--workers", str(scene.workers)]
+    words += ["--rate", f"{scene.rate:g}", "--plan", str(scene.plan)]
+    words += ["--one-by-one"] if scene.catch_up else ["--events", str(scene.events)]
+    if scene.settings:
+        words += ["--set", json.dumps(dict(scene.settings))]
+    return shlex.join(words)
+
+
+KINDS = {**WORKER_KINDS, **BROKER_KINDS, **NET_KINDS, **APP_KINDS, **REFUSED}
 
 
 def kinds_for(broker: str, names: str = "") -> dict[str, tuple[float, float]]:
@@ -547,7 +574,7 @@ def kinds_for(broker: str, names: str = "") -> dict[str, tuple[float, float]]:
     if broker != "local":
         possible |= NET_KINDS
     if broker == "cluster":
-        possible |= BROKER_KINDS
+        possible |= {**BROKER_KINDS, **REFUSED}
     if not names:
         return possible
     return {name: KINDS[name] for name in names.split(",")}
@@ -592,25 +619,31 @@ def main() -> None:
     parser.add_argument(
         "--catalogue", type=int, default=0, help="so many faults, one after the other"
     )
+    parser.add_argument(
+        "--one-by-one",
+        action="store_true",
+        help="wait after each fault of --plan; events flow till the end",
+    )
     parser.add_argument("--set", default="{}", help="more settings of the app, as JSON")
     options = parser.parse_args()
     plan = plan_of(options)
     events = int(options.minutes * 60 * options.rate) if options.minutes else options.events
+    one_by_one = bool(options.catalogue or options.one_by_one)
     scene = Scene(
         app=options.app,
         guarantee=options.guarantee,
         store=options.store,
         standbys=options.standbys,
         workers=options.workers,
-        events=sys.maxsize if options.catalogue else events,
+        events=sys.maxsize if one_by_one else events,
         rate=options.rate,
         plan=plan,
-        catch_up=bool(options.catalogue),
+        catch_up=one_by_one,
         settings=json.loads(options.set),
     )
     with tempfile.TemporaryDirectory(prefix="faust-chaos-") as scratch:
         report = asyncio.run(run(scene, options.broker, Path(scratch)))
-    report.again = shlex.join(["python", "-m", "tests.functional.faults.chaos", *sys.argv[1:]])
+    report.again = command_of(scene, options.broker)
     print(report)
     raise SystemExit(1 if report.problems else 0)
 

@@ -4,7 +4,8 @@ The source has the numbers from 0 on. Number n has the key ``n % KEYS`` and stan
 numbers of a key are in order, and which one is missing or there twice can be told from the output alone. See `chaos` for the
 rest of the environment.
 
-An empty file named ``hang`` in the directory ``FAULTS_CONTROL`` makes every agent wait until it is removed.
+An empty file named ``hang`` in the directory ``FAULTS_CONTROL`` makes every agent wait until it is removed. With
+``FAULTS_DIARIES``, a directory, every process keeps a `diary` there.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import faust
+from faust.messages import TP
+from tests.functional.faults.diary import Diary
 
 PARTITIONS = 8
 KEYS = 64
@@ -31,6 +34,7 @@ NAME = os.environ.get("FAULTS_NAME", "chaos")
 KIND = os.environ.get("FAULTS_APP", "pipe")
 CONTROL = Path(os.environ.get("FAULTS_CONTROL", "."))
 DUMP = os.environ.get("FAULTS_DUMP")
+DIARIES = os.environ.get("FAULTS_DIARIES")
 SETTINGS: dict[str, Any] = {
     "broker_commit_interval": COMMIT_INTERVAL,
     "broker_session_timeout": SESSION_TIMEOUT,
@@ -54,6 +58,29 @@ def group_of(number: int) -> str:
     return str(number % KEYS % GROUPS)
 
 
+def keep_diary(directory: Path) -> Callable[[], None]:
+    """Begin the diary of this process; return what writes down the event in hand."""
+    worker = os.environ.get("FAULTS_WORKER", "worker")
+    diary = Diary(directory / f"{worker}-{os.getpid()}.diary")
+
+    class Commits(faust.Sensor):
+        def on_tp_commit(self, tp_offsets: Mapping[TP, int]) -> None:
+            diary.committed(tp_offsets)
+
+    app.sensors.add(Commits())
+
+    def note() -> None:
+        event = faust.current_event()
+        assert event is not None
+        message = event.message
+        diary.handles(message.topic, message.partition, message.offset)
+
+    return note
+
+
+note = keep_diary(Path(DIARIES)) if DIARIES else lambda: None
+
+
 @app.task
 async def control() -> None:
     """Hang while the file is there."""
@@ -69,6 +96,7 @@ async def pipe(stream: Any) -> None:
     """Pass each number on."""
     async for key, number in stream.items():
         await flows.wait()
+        note()
         await output.send(key=key, value=number)
 
 
@@ -76,6 +104,7 @@ async def rpc(stream: Any) -> AsyncIterator[int]:
     """Answer each number with itself."""
     async for number in stream:
         await flows.wait()
+        note()
         yield number
 
 
@@ -90,6 +119,7 @@ def declare() -> Any:
         async def count(stream: Any) -> None:
             async for key, number in stream.items():
                 await flows.wait()
+                note()
                 table[key] += 1
                 await output.send(key=key, value=number)
 
@@ -99,9 +129,14 @@ def declare() -> Any:
     windows = table.tumbling(WINDOW).relative_to(lambda event: float(event.value))
     grouped = app.topic(f"{NAME}-grouped", key_type=str, value_type=int, internal=True)
 
+    def regroup(number: int) -> str:
+        note()
+        return group_of(number)
+
     async def group(stream: Any) -> None:
-        async for number in stream.group_by(group_of, name="group", topic=grouped):
+        async for number in stream.group_by(regroup, name="group", topic=grouped):
             await flows.wait()
+            note()
             windows[group_of(number)] += 1
             await output.send(key=str(number % KEYS), value=number)
 

@@ -1,7 +1,8 @@
-"""Acceptances 1 to 3 of issue 8 in short; `chaos` is the long version, and takes the same scenes from its command line."""
+"""Acceptances 1 to 3 of issue 8 in short; `chaos` takes the same scenes from its command line, `campaign` plays many long ones."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,32 @@ async def test_a_frozen_worker_overwrites_no_table(tmp_path: Path) -> None:
     report = await run(scene, "local", tmp_path)
     assert not report.problems, str(report)
     assert report.sent == 27_000
+    assert report.account is not None
+    assert report.account.handled >= 27_000
+
+
+EXACT = {
+    "count": (
+        "local",
+        Scene(app="count", store="rocksdb", standbys=1),
+        "1.5:kill:0:0.5 2:freeze:1:5",
+    ),
+    "group": ("kafka", Scene(app="group"), "1.5:kill:1:0.5 1:net-cut 1:join:0:2"),
+    "rpc": ("local", Scene(app="rpc", standbys=1), "1.5:freeze:0:5 1:kill:1:0.5"),
+}
+
+
+@pytest.mark.parametrize("name", ["count", pytest.param("group", marks=pytest.mark.kafka), "rpc"])
+async def test_exactly_once_under_faults(tmp_path: Path, name: str) -> None:
+    """Exactly once: each id once in order for a reader that reads committed; table, RocksDB directories and recoveries exact."""
+    broker, scene, plan = EXACT[name]
+    scene = replace(
+        scene, guarantee="exactly_once", events=12_000, rate=2_000, plan=Plan.parse(plan)
+    )
+    report = await run(scene, broker, tmp_path)
+    assert not report.problems, str(report)
+    assert report.table == ("-" if name == "rpc" else "exact")
+    assert report.directories >= (8 if scene.store == "rocksdb" else 0)
 
 
 async def test_answers_survive_the_deaths_of_workers(tmp_path: Path) -> None:

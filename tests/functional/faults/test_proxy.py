@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import struct
 import time
 from collections.abc import AsyncIterator
 
@@ -104,3 +105,25 @@ async def test_cut_and_refuse(proxy: Proxy) -> None:
     proxy.heal()
     async with call(proxy) as caller:
         await caller.ask()
+
+
+async def test_it_leaves_one_kind_of_request_unanswered(proxy: Proxy) -> None:
+    """Muted for heartbeats, a connection gets no answer from its next one on, others do; healed, it is given what was kept."""
+
+    def request(api_key: int) -> bytes:
+        return struct.pack(">ihhi", 100, api_key, 1, 7) + bytes(92)
+
+    async with call(proxy) as one, call(proxy) as other:
+        await one.ask(request(12))
+        proxy.mute(12)
+        await one.ask(request(9))
+        said = request(9) + request(12)
+        for part in (said[:-100], said[-100:-99], said[-99:]):  # the head comes in pieces
+            one.writer.write(part)
+            await asyncio.sleep(0.05)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await one.reader.readexactly(len(said))
+        await other.ask(request(9))
+        proxy.heal()
+        assert await one.reader.readexactly(len(said)) == said

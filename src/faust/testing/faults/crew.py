@@ -80,6 +80,7 @@ class Crew:
         self._cwd = cwd
         self._hired = 0
         self._leaving: list[Program] = []
+        self._lives: list[tuple[str, Program]] = []
 
     def hire(self, name: str | None = None) -> str:
         """Start a worker, a new one or one that is known; return its name at once."""
@@ -93,11 +94,26 @@ class Crew:
             "FAULTS_WORKER": name,
         }
         self.alive[name] = start(self._command, env=env, cwd=self._cwd)
+        self._lives.append((name, self.alive[name]))
         return name
 
     def data_of(self, name: str) -> Path:
         """Return the data directory of a worker."""
         return self._directory / name
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all workers that there have ever been, the first one first."""
+        return list(dict.fromkeys(name for name, _ in self._lives))
+
+    def write_logs(self, directory: Path) -> None:
+        """Write what every worker has ever said on standard error: a file ``{name}-{n}.log`` for its nth life."""
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in self.names:
+            lives = [program for each, program in self._lives if each == name]
+            for number, program in enumerate(lives, 1):
+                text = "\n".join(program.errors)
+                (directory / f"{name}-{number}.log").write_text(text + "\n")
 
     async def ready(self, name: str, timeout: float = 60.0) -> None:
         """Wait until a worker has said that it is ready.

@@ -5,6 +5,9 @@ A worker reaches its broker through it. Kafka's clients learn the addresses of b
 
 A lost packet is not visible above TCP: what loss does to a program is that bytes come late. `Proxy.stall` is that, without
 end: connections stay open, and nothing passes.
+
+Of what passes only one thing is understood: a request of Kafka's protocol begins with its size (4 bytes) and its API key (2
+bytes). So `Proxy.mute` can leave one kind of request unanswered.
 """
 
 from __future__ import annotations
@@ -12,13 +15,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from socket import SO_LINGER, SOL_SOCKET
 from time import monotonic
 
 __all__ = ["Proxy"]
 
 CHUNK = 64 * 1024
+HEAD = struct.Struct(">ih")
+"""Size of a request, without the four bytes themselves, and its API key."""
 BUFFERED = 64
 """Chunks that may be under way in one direction of one connection."""
 
@@ -43,6 +48,9 @@ class Proxy:
         self._flows = asyncio.Event()
         self._flows.set()
         self._refuses = False
+        self._muted: frozenset[int] = frozenset()
+        self._answers: set[asyncio.Event] = set()
+        """One per connection: set while answers pass."""
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -81,9 +89,19 @@ class Proxy:
         self._refuses = True
         self.cut()
 
+    def mute(self, *api_keys: int) -> None:
+        """Let no answer pass on a connection that carries such a request, from that request on.
+
+        Other connections are not hurt. API keys are Kafka's, such as 12 for Heartbeat.
+        """
+        self._muted = frozenset(api_keys)
+
     def heal(self) -> None:
         """Undo every fault."""
         self.delay, self.bandwidth, self._refuses = 0.0, None, False
+        self._muted = frozenset()
+        for answers in self._answers:
+            answers.set()
         self._flows.set()
 
     # -- passing on
@@ -104,24 +122,45 @@ class Proxy:
             writer.transport.abort()
             return
         self._connections |= {writer, far_writer}
-        pumps = [self._pump(reader, far_writer), self._pump(far_reader, writer)]
+        answers, requests = asyncio.Event(), _Requests()
+        answers.set()
+        self._answers.add(answers)
+
+        def look(data: bytes) -> None:
+            if any(key in self._muted for key in requests.feed(data)):
+                answers.clear()
+
+        pumps = [
+            self._pump(reader, far_writer, look=look),
+            self._pump(far_reader, writer, gate=answers),
+        ]
         tasks = [asyncio.create_task(pump) for pump in pumps]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
+            self._answers.discard(answers)
             for one in (writer, far_writer):
                 self._connections.discard(one)
                 one.transport.abort()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        look: Callable[[bytes], None] | None = None,
+        gate: asyncio.Event | None = None,
+    ) -> None:
         """Move bytes in one direction until either end is closed."""
         under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(BUFFERED)
-        writing = asyncio.create_task(self._write(under_way, writer))
+        writing = asyncio.create_task(self._write(under_way, writer, gate))
         try:
             while data := await reader.read(CHUNK):
+                if look is not None:
+                    look(data)
                 for piece in self._pieces(data):
                     await under_way.put((monotonic() + self.delay, piece))
             await under_way.put((monotonic() + self.delay, b""))
@@ -138,15 +177,46 @@ class Proxy:
         return (data[start : start + size] for start in range(0, len(data), size))
 
     async def _write(
-        self, under_way: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter
+        self,
+        under_way: asyncio.Queue[tuple[float, bytes]],
+        writer: asyncio.StreamWriter,
+        gate: asyncio.Event | None,
     ) -> None:
         while True:
             due, data = await under_way.get()
             await asyncio.sleep(max(0.0, due - monotonic()))
             await self._flows.wait()
+            if gate is not None:
+                await gate.wait()
             if not data:
                 return
             writer.write(data)
             await writer.drain()
             if self.bandwidth is not None:
                 await asyncio.sleep(len(data) / self.bandwidth)
+
+
+class _Requests:
+    """Finds the API keys of requests in the bytes that a client sends, however they are cut up."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._rest = 0
+        """Bytes of the request under way that are still to come."""
+
+    def feed(self, data: bytes) -> Iterator[int]:
+        """Return the keys of the requests that begin in *data*."""
+        at = 0
+        while at < len(data):
+            if self._rest:
+                step = min(self._rest, len(data) - at)
+                self._rest -= step
+                at += step
+                continue
+            missing = HEAD.size - len(self._head)
+            self._head += data[at : at + missing]
+            at += missing
+            if len(self._head) == HEAD.size:
+                size, key = HEAD.unpack(self._head)
+                self._head, self._rest = b"", max(0, size - 2)
+                yield key

@@ -14,11 +14,13 @@ kind               what happens                                                 
 ``coordinator``    ``broker-kill`` of the coordinator of the group                                     brokers
 ``outage``         SIGKILL of all brokers; started again after the length                              brokers
 ``leaders``        ``broker-stop``, and then every partition gets the leader it had before             brokers
+``leader-move``    every partition, also those of coordinators, gets another leader; all nodes stay up brokers
 ``net-stall``      nothing passes between workers and brokers, and no connection breaks                proxies
 ``net-cut``        every connection is reset                                                           proxies
 ``net-refuse``     every connection is reset, and new ones as well                                     proxies
 ``net-delay``      every byte takes 0.2 s longer                                                       proxies
 ``net-slow``       every connection has half a megabyte per second                                     proxies
+``net-heartbeat``  heartbeats are not answered, and nothing else on their connections                  proxies
 =================  ==================================================================================  ==========
 """
 
@@ -54,6 +56,7 @@ BROKER_KINDS: Mapping[str, tuple[float, float]] = {
     "coordinator": (2.0, 6.0),
     "outage": (2.0, 6.0),
     "leaders": (0.0, 0.0),
+    "leader-move": (0.0, 0.0),
 }
 """The same of kinds that need brokers."""
 
@@ -63,8 +66,13 @@ NET_KINDS: Mapping[str, tuple[float, float]] = {
     "net-refuse": (1.0, 6.0),
     "net-delay": (2.0, 5.0),
     "net-slow": (2.0, 5.0),
+    "net-heartbeat": (5.0, 9.0),
 }
 """The same of kinds that need proxies between workers and brokers."""
+
+
+HEARTBEAT = 12
+"""API key of Kafka's heartbeats."""
 
 
 class Brokers(Protocol):
@@ -101,6 +109,10 @@ class Brokers(Protocol):
 
     def elect_leaders(self) -> None:
         """Have every partition led by the node that should lead it (its preferred leader)."""
+        ...
+
+    def move_leaders(self) -> None:
+        """Have every partition led by another node than now, while all of them are up."""
         ...
 
 
@@ -216,6 +228,9 @@ class World:
         if brokers is None:
             raise ValueError(f"{step.kind} needs brokers (World(..., brokers=...))")
         async with self._one_broker:  # two of three at once would stop the cluster
+            if step.kind == "leader-move":
+                await asyncio.to_thread(brokers.move_leaders)
+                return
             node: int | None = 1 + step.target % brokers.size
             if step.kind == "coordinator":
                 node = await asyncio.to_thread(brokers.coordinator, self.group)
@@ -247,6 +262,8 @@ class World:
                 proxy.refuse()
             elif step.kind == "net-delay":
                 proxy.delay = 0.2
+            elif step.kind == "net-heartbeat":
+                proxy.mute(HEARTBEAT)
             else:
                 proxy.bandwidth = 500_000.0
         await asyncio.sleep(step.length)
