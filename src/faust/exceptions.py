@@ -16,6 +16,7 @@
      |    +-- ValueDecodeError
      +-- SecurityError
      +-- ProducerSendError               a record was not accepted
+     |    +-- NotAcknowledged          not in time: it may be there, or not
      |    +-- RecordTooLarge
      +-- ReplyLost                       nobody will answer a question any more
      +-- GivenUp                         the event in hand is not ours any more; it will come again
@@ -57,6 +58,7 @@ __all__ = [
     "GivenUp",
     "ImproperlyConfigured",
     "KeyDecodeError",
+    "NotAcknowledged",
     "NotReady",
     "OffsetOutOfRange",
     "PartitionsMismatch",
@@ -233,6 +235,10 @@ class TransactionTimeout(FaustError):
 
 class ProducerSendError(FaustError):
     """A record was not accepted by the broker."""
+
+
+class NotAcknowledged(ProducerSendError):
+    """No broker has acknowledged a record in time (setting ``producer_request_timeout``): it may be there, or not."""
 
 
 class RecordTooLarge(ProducerSendError):

@@ -12,12 +12,13 @@ need not say which partitions are ours, and a thousand partitions cost what one 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic
 
-from faust.exceptions import FaustError, GivenUp
+from faust.exceptions import BrokerUnavailable, FaustError, GivenUp, NotAcknowledged
 from faust.gate import Where
 from faust.messages import TP, Headers
 from faust.transport.base import (
@@ -36,6 +37,15 @@ ABORT_TIMEOUT = 5.0
 """Seconds that aborting may take; then the next producer does it, or the broker when the transaction's time is over."""
 CLOSE_TIMEOUT = 2.0
 """Seconds that a producer which is of no use any more may take to end."""
+
+
+@contextlib.contextmanager
+def _may_be_aborted() -> Iterator[None]:
+    """What was not acknowledged in time ends a transaction, not the worker: it can be aborted, and done again."""
+    try:
+        yield
+    except NotAcknowledged as exc:
+        raise BrokerUnavailable(str(exc)) from exc
 
 
 class TransactionalDriver(ProducerDriver):
@@ -152,9 +162,14 @@ class TransactionalDriver(ProducerDriver):
             await self._transactional.wait_room()
 
     async def flush(self) -> None:
-        """Wait until everything is acknowledged, of the open transaction, too."""
+        """Wait until everything is acknowledged, of the open transaction, too.
+
+        Raises:
+            BrokerUnavailable: A part of the transaction was not acknowledged in time. It can be aborted, and done again.
+        """
         if self._transactional is not None and self._begun:
-            await self._transactional.flush()
+            with _may_be_aborted():
+                await self._transactional.flush()
         await self.plain.flush()
 
     # -- topics

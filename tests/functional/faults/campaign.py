@@ -54,7 +54,6 @@ KINDS: Mapping[str, Mapping[str, tuple[float, float]]] = {
         "broker-freeze": (2.0, 6.0),
         "coordinator": (1.0, 4.0),
         "leader-move": (0.0, 0.0),
-        "outage": (1.0, 3.0),
         "net-cut": (0.0, 0.0),
     },
 }
@@ -178,6 +177,7 @@ async def campaign(options: argparse.Namespace, books: Books) -> int:
             print(f"{time.strftime('%H:%M:%S')} {' '.join(map(str, case))}", flush=True)
             report = await play(case, options.rate, stages)
             row = row_of(case, report, commit)
+            report.again = row["again"]
             books.add(row)
             played += 1
             broken += row["verdict"] == "broken"

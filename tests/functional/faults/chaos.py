@@ -232,6 +232,7 @@ class Trial:
         diaries = {} if scene.exact else {"FAULTS_DIARIES": str(self.directory / "diaries")}
         return {
             **diaries,
+            "PYTHONPATH": str(ROOT),
             "BROKER_URL": url,
             "FAULTS_NAME": self.name,
             "FAULTS_APP": scene.app,
@@ -396,7 +397,8 @@ class Trial:
 
     def _hurry(self, deadline: float, timeout: float, behind: dict[TP, int]) -> None:
         for end in self.crew.look():
-            print(f"  {end}", file=sys.stderr, flush=True)
+            said = str(end).splitlines()
+            print(f"  {said[0]} {said[-1]}", file=sys.stderr, flush=True)
         if time.monotonic() > deadline:
             stands = ", ".join(
                 f"{tp.topic}[{tp.partition}] {self.committed[tp]}/{end}"
@@ -461,7 +463,11 @@ class Trial:
         """Compare the changelog with the truth, and directories and what fresh workers recover with the changelog."""
         report, scene = self.report, self.scene
         tell, before = report.problems.append, len(report.problems)
-        changelog = await Changelog.read(self._url, self.name, scene.app, self.changelog)
+        try:
+            changelog = await Changelog.read(self._url, self.name, scene.app, self.changelog)
+        except FaustError as exc:
+            tell(f"the changelog cannot be read: {exc}")
+            return
         difference = changelog.compare(report.sent)
         report.surplus = difference.surplus
         if difference.short or difference.unknown:

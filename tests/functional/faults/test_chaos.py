@@ -30,7 +30,7 @@ EXACT = {
         Scene(app="count", store="rocksdb", standbys=1),
         "1.5:kill:0:0.5 2:freeze:1:5",
     ),
-    "group": ("kafka", Scene(app="group"), "1.5:kill:1:0.5 1:net-cut 1:join:0:2"),
+    "group": ("kafka", Scene(app="group"), "1.5:kill:1:0.5 1:net-refuse:0:6"),
     "rpc": ("local", Scene(app="rpc", standbys=1), "1.5:freeze:0:5 1:kill:1:0.5"),
 }
 

@@ -40,7 +40,7 @@ from typing import Any, cast
 from aiokafka import codec
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
-from faust.exceptions import FaustError, ImproperlyConfigured, ProducerSendError, RecordTooLarge
+from faust.exceptions import FaustError, ImproperlyConfigured, NotAcknowledged, RecordTooLarge
 from faust.messages import TP, Headers, Record, RecordMetadata, Slice
 from faust.transport.base import Delivery
 
@@ -553,7 +553,7 @@ class Accumulator:
         for batch in self._unsent(lambda batch: batch.born < limit):
             tp = batch.tp
             batch.fail(
-                ProducerSendError(
+                NotAcknowledged(
                     f"{batch.count} records for {tp.topic}[{tp.partition}] were not acknowledged "
                     f"within {timeout:g} s"
                 )

@@ -24,6 +24,7 @@ from faust.exceptions import (
     CommitRefused,
     FaustError,
     ImproperlyConfigured,
+    NotAcknowledged,
     OffsetOutOfRange,
     ProducerFenced,
     ProducerSendError,
@@ -207,7 +208,9 @@ def translate_send(
             "or lower producer_max_batch_size"
         )
     translated = translate(error, where)
-    if type(translated) is BrokerError or isinstance(translated, BrokerUnavailable):
+    if isinstance(translated, BrokerUnavailable):
+        return NotAcknowledged(str(translated))
+    if type(translated) is BrokerError:
         return ProducerSendError(str(translated))
     return translated
 

@@ -31,6 +31,7 @@ from faust.exceptions import (
     BrokerUnavailable,
     CommitRefused,
     FaustError,
+    NotAcknowledged,
     ProducerFenced,
     ProducerSendError,
     UnknownTopic,
@@ -384,8 +385,8 @@ class Sending:
             for sent in self._take_unsent(lambda sent: now > sent.deadline):  # noqa: B023 - used at once
                 self.refuse(sent, self._overdue(sent))
 
-    def _overdue(self, sent: SentBatch) -> ProducerSendError:
-        return ProducerSendError(
+    def _overdue(self, sent: SentBatch) -> NotAcknowledged:
+        return NotAcknowledged(
             f"{sent.batch.count} record(s) for {sent.tp.topic}[{sent.tp.partition}] were not acknowledged within "
             f"{self._options.request_timeout:g} s (producer_request_timeout); last trouble: "
             f"{', '.join(self.connection.watch.reasons()) or 'none'}"

@@ -23,8 +23,10 @@ from math import inf
 
 from faust.exceptions import (
     BrokerError,
+    BrokerUnavailable,
     CommitRefused,
     ImproperlyConfigured,
+    NotAcknowledged,
     ProducerFenced,
     ProducerSendError,
     UnknownTopic,
@@ -414,7 +416,8 @@ def _explained(batch: Batch, error: Exception) -> Exception:
     if isinstance(error, UnknownTopic | ProducerSendError):
         return error
     tp = batch.tp
-    explained = ProducerSendError(
+    kind = NotAcknowledged if isinstance(error, BrokerUnavailable) else ProducerSendError
+    explained = kind(
         f"{batch.count} records for {tp.topic}[{tp.partition}] were not written: {error}"
     )
     explained.__cause__ = error
