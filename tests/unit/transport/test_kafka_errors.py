@@ -15,6 +15,7 @@ from faust.exceptions import (
     CommitRefused,
     FaustError,
     ImproperlyConfigured,
+    NotAcknowledged,
     OffsetOutOfRange,
     ProducerFenced,
     ProducerSendError,
@@ -72,7 +73,7 @@ def test_our_own_errors_pass_unchanged() -> None:
     [
         (kafka.MessageSizeTooLargeError(), RecordTooLarge),
         (kafka.RecordListTooLargeError(), RecordTooLarge),
-        (kafka.KafkaConnectionError("gone"), ProducerSendError),
+        (kafka.KafkaConnectionError("gone"), NotAcknowledged),
         (kafka.OutOfOrderSequenceNumber(), ProducerSendError),
         (kafka.TopicAuthorizationFailedError("t"), AuthorizationFailed),
         (kafka.ProducerFenced(), ProducerFenced),
