@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable
 from typing import Any, cast
 
+import mode
 import pytest
 
 import faust
@@ -166,3 +167,31 @@ async def test_weak_handlers_and_dead_apps() -> None:
         short.on_worker_init.connect(make())
         short.on_worker_init.send()
     assert len(faust.App.on_worker_init._filter_receivers) == before
+
+
+class Sender:
+    """Somebody who sends."""
+
+
+def test_the_signal_of_one_sender() -> None:
+    """service-framework.md 4: with_default_sender shares receivers, sends for its sender, and hears only that one."""
+    everybody = mode.SyncSignal[object]()
+    sender, other = Sender(), Sender()
+    bound = everybody.with_default_sender(sender)
+    heard: list[tuple[Any, ...]] = []
+
+    def of_all(who: Any, /, *args: Any, signal: Any, **_: Any) -> None:
+        assert signal is not None
+        heard.append(("all", who, *args))
+
+    def of_one(who: Any, /, *args: Any, signal: Any, **_: Any) -> None:
+        assert signal is bound
+        heard.append(("one", who, *args))
+
+    everybody.connect(of_all)
+    bound.connect(of_one)
+    bound.send(1)
+    assert sorted(heard, key=lambda each: each[0]) == [("all", sender, 1), ("one", sender, 1)]
+    heard.clear()
+    everybody.send(other, 2)
+    assert heard == [("all", other, 2)]

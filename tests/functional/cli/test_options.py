@@ -8,6 +8,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -337,6 +338,26 @@ def test_send_prints_where_messages_went(app: faust.App) -> None:
     assert sent[0]["topic_partition"] == ["posts", 0]
     status, out, _ = call(app, "send", "posts", "5", "-V", "int", debug=True)
     assert out.startswith("#-- k=None v=5 -> ")
+    longer = (
+        "--key",
+        "7",
+        "--key-type",
+        "int",
+        "--key-serializer",
+        "json",
+        "--value-type",
+        "int",
+        "--partition",
+        "0",
+    )
+    status, out, err = call(app, "send", "posts", "5", *longer, debug=True)
+    assert (status, out.startswith("#-- k=7 v=5 -> ")) == (0, True), err
+    codecs = ("--key", "8", "--key-serializer", "json", "--value-serializer", "json")
+    latency = ("--repeat", "3", "--min-latency", "0.2", "--max-latency", "0.3")
+    began = time.monotonic()
+    status, out, err = call(app, "send", "posts", "{}", *codecs, *latency)
+    assert (status, len(out.splitlines())) == (0, 3), err
+    assert time.monotonic() - began > 0.4  # after each but the first
     status, _, err = call(app, "send", "@", "x")
     assert "Missing topic/@agent name" in err
     assert status == 1

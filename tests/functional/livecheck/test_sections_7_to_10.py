@@ -448,6 +448,30 @@ async def test_8_requests_are_sent_again(broker: str, tmp_path: Path) -> None:
         assert "sent 3 times" in (reports[1].error or "")
 
 
+async def test_8_requests_have_timeouts(broker: str, tmp_path: Path) -> None:
+    """livecheck-sensors.md 8: ``url_timeout_total`` and ``url_timeout_connect`` bound a request; None is any time."""
+    seen: list[tuple[float | None, float | None]] = []
+
+    async def run(self: Any, url: str) -> None:
+        assert await self.get_url(url) is None
+        seen.append((self.url_timeout_total, self.url_timeout_connect))
+
+    assert (Case.url_timeout_total, Case.url_timeout_connect) == (300.0, None)
+    case = a_case(
+        broker,
+        tmp_path,
+        run,
+        url_error_retries=0,
+        url_timeout_total=0.2,
+        url_timeout_connect=0.1,
+    )
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, never answers
+        async with running(case, tmp_path) as reports:
+            await case.trigger("t1", f"http://127.0.0.1:{silent.getsockname()[1]}/")
+            await until(lambda: reports)
+    assert seen == [(0.2, 0.1)]
+
+
 async def test_10_http_carries_the_test(broker: str, tmp_path: Path) -> None:
     """livecheck-sensors.md 10: requests carry the current test, and a view that answers is part of it."""
     app = faust.App(

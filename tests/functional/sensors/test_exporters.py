@@ -20,7 +20,12 @@ from faust.exceptions import ImproperlyConfigured
 from faust.messages import TP
 from faust.sensors.datadog import DatadogMonitor
 from faust.sensors.exporting import stream_label
-from faust.sensors.prometheus import PrometheusMetrics, PrometheusMonitor, setup_prometheus_sensors
+from faust.sensors.prometheus import (
+    BUCKETS,
+    PrometheusMetrics,
+    PrometheusMonitor,
+    setup_prometheus_sensors,
+)
 from faust.sensors.statsd import StatsdMonitor
 
 PARTITION = TP("orders", 1)
@@ -206,6 +211,32 @@ async def test_5_prometheus() -> None:
     assert (
         found["shop_rebalance_done_latency_count", ()] == 2
     )  # the first assignment, and `moments`
+
+
+def test_5_every_metric_of_prometheus() -> None:
+    """livecheck-sensors.md 5: the documented metrics, each of its kind; times in milliseconds, in the documented buckets."""
+    registry = CollectorRegistry()
+    PrometheusMetrics(registry, "shop")
+    found: dict[str, set[str]] = {}
+    for family in registry.collect():
+        found.setdefault(family.type, set()).add(family.name.removeprefix("shop_"))
+    assert found["counter"] == {
+        *("messages_received", "total_events", "total_sent_messages", "total_error_messages_sent"),
+        *("messages_received_per_topic", "total_events_per_stream", "table_operations"),
+        *("topic_messages_sent", "assignment_operations", "http_status_codes"),
+    }
+    assert found["gauge"] >= {
+        *("active_messages", "total_active_events", "total_rebalances"),
+        *("total_rebalances_recovering", "messages_received_per_topics_partition"),
+        *("metrics_by_name", "topic_partition_end_offset", "topic_partition_offset_commited"),
+    }
+    assert found["histogram"] == {
+        *("events_runtime_ms", "producer_send_latency", "producer_error_send_latency"),
+        *("assign_latency", "rebalance_done_consumer_latency", "rebalance_done_latency"),
+        *("http_latency", "consumer_commit_latency"),
+    }
+    ends = (5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10000)
+    assert ends == BUCKETS
 
 
 def test_5_setting_up_prometheus() -> None:

@@ -25,7 +25,7 @@ class RedisServer:
         self.url = f"redis://127.0.0.1:{self.port}/3"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Start, and wait until it listens."""
         command = [
             "redis-server",
@@ -35,6 +35,7 @@ class RedisServer:
             "",
             "--dir",
             str(self.directory),
+            *options,
         ]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         watch(self._process.pid)

@@ -194,3 +194,31 @@ def test_a_library_that_is_missing() -> None:
     )
     assert done.returncode == 1
     assert "pip install 'faust[redis]'" in done.stderr
+
+
+def ask(server: RedisServer, *words: str) -> str:
+    """Send a command of the cluster's management; return the answer."""
+    command = ["redis-cli", "-p", str(server.port), "cluster", *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+async def test_a_cluster_of_redis(redis_server: RedisServer) -> None:
+    """web.md 8: ``rediscluster://`` is a cluster; the number of a database in its address means nothing there."""
+    redis_server.stop()
+    redis_server.start("--cluster-enabled", "yes")
+    ask(redis_server, "addslotsrange", "0", "16383")
+    async with asyncio.timeout(20):
+        while "cluster_state:ok" not in ask(redis_server, "info"):
+            await asyncio.sleep(0.05)
+    url = f"rediscluster://127.0.0.1:{redis_server.port}/3"
+    async with served(web_app(cache=url)) as client:
+        cache = client.app.cache
+        for number in range(20):  # in slots of all parts of the cluster
+            await cache.set(f"key {number}", b"%d" % number)
+        assert [await cache.get(f"key {number}") for number in range(20)] == [
+            b"%d" % number for number in range(20)
+        ]
+        await cache.set("short", b"x", timeout=0.05)
+        await cache.delete("key 1")
+        await asyncio.sleep(0.2)
+        assert (await cache.get("short"), await cache.get("key 1")) == (None, None)

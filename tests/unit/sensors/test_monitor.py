@@ -277,3 +277,28 @@ def test_performance_metrics(monitor: faust.Monitor) -> None:
         "errors",
         "topic_buffer_full",
     ]
+
+
+@pytest.mark.parametrize(
+    ("option", "default", "histories"),
+    [
+        (
+            "max_avg_history",
+            100,
+            (
+                *("events_runtime", "http_response_latency"),
+                *("rebalance_return_latency", "rebalance_end_latency"),
+            ),
+        ),
+        ("max_commit_latency_history", 30, ("commit_latency",)),
+        ("max_send_latency_history", 30, ("send_latency",)),
+        ("max_assignment_latency_history", 30, ("assignment_latency",)),
+    ],
+)
+def test_histories_are_bounded(option: str, default: int, histories: tuple[str, ...]) -> None:
+    """livecheck-sensors.md 2: how many samples are kept of each is an option with the documented default."""
+    options: dict[str, Any] = {option: 7}
+    for monitor, bound in ((faust.Monitor(), default), (faust.Monitor(**options), 7)):
+        assert getattr(monitor, option) == bound
+        for name in histories:
+            assert getattr(monitor, name).maxlen == bound

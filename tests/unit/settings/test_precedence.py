@@ -92,6 +92,8 @@ def test_process_defaults_lose_to_everything_given() -> None:
     assert conf.is_default("web_port")
     assert make(env=env, web_port=7003).web_port == 7003
     assert make(env={**env, "WEB_PORT": "7004"}, web_port=7003).web_port == 7004
+    assert make(env={"F_WEB_TRANSPORT": "unix:///run/x"}).web_transport == URL("unix:///run/x")
+    assert make(env={"WEB_TRANSPORT": "unix:///run/x"}).web_transport == URL("tcp://")
 
 
 def test_alias_defaults_follow_the_other_setting() -> None:
