@@ -6,6 +6,7 @@ Run: ``python -m benchmarks.bench_web [load|monitor|all]``, on a machine with no
 process sends 2,000 requests a second for a small view, in turns. Shown: the median and the 99th percentile of the time from send
 to agent, how many requests were answered, and what each of them costs the worker. Issue 7, acceptance 8: the percentile stays below
 twice its value without requests; of the rounds the median counts. ``--in-thread``: with setting ``web_in_thread``.
+Where others work on the machine a real-time class keeps them out of the figures: ``TMPDIR=/dev/shm chrt -r 10 python -m ...``.
 
 *monitor*: the CPU time in which an agent reads 200,000 raw events, with the monitor and with a sensor that counts nothing in its
 place, in turns; each round checks that all events were read. Issue 7, acceptance 8: the monitor costs less than 10 %; of the
