@@ -21,6 +21,9 @@ __all__ = ["repartition"]
 class repartition(AppCommand):  # noqa: N801 - the documented name
     """Give the changelog of TABLE another number of partitions, and rebuild what follows from it.
 
+    With --rewrite the number may stay, and the changelog is written anew: so a table of sets gets the format that the setting
+    table_set_changelog_format says.
+
     Grow the topics that the agents read first, and stop all workers of the app. Killed at any point, run it again: no worker
     starts with the table before it is finished.
     """
@@ -33,9 +36,12 @@ class repartition(AppCommand):  # noqa: N801 - the documented name
             type=click.IntRange(1),
             help="How many.  [default: as many as the topics that the agents read]",
         ),
+        option(
+            "--rewrite", is_flag=True, help="Write the changelog anew, also if the number stays."
+        ),
     ]
 
-    async def run(self, *, table: str, partitions: int | None) -> None:
+    async def run(self, *, table: str, partitions: int | None, rewrite: bool) -> None:
         """Move the changelog of the table, and those that are kept beside it."""
         found = self._find(table)
         async with self._clients() as (admin, reader, producer):
@@ -45,16 +51,19 @@ class repartition(AppCommand):  # noqa: N801 - the documented name
                     f"table {table!r} is declared with partitions={found.partitions}; declare it with {count} first"
                 )
             for each in (found, *found.companions):
-                await self._move(each, count, each is found.closed_marks, admin, reader, producer)
+                marks = each is found.closed_marks
+                await self._move(each, count, admin, reader, producer, marks=marks, rewrite=rewrite)
 
     async def _move(
         self,
         table: Collection[Any, Any],
         count: int,
-        marks: bool,
         admin: AdminDriver,
         reader: ConsumerDriver,
         producer: ProducerDriver,
+        *,
+        marks: bool,
+        rewrite: bool,
     ) -> None:
         def place(key: Any, raw: bytes, among: int) -> int:
             topic = table.changelog_topic_name
@@ -67,6 +76,7 @@ class repartition(AppCommand):  # noqa: N801 - the documented name
             count,
             group_id=self.app.conf.id,
             place=place,
+            rewrite=rewrite,
             marks=marks,
             admin=admin,
             reader=reader,

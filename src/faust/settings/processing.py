@@ -142,6 +142,18 @@ class TableSettings(SettingsTable, section=SectionType.TABLE):
     They are found again without looking through all partitions. 0: none.
     """
 
+    table_set_changelog_format: Str = Str(
+        default="members",
+        env="TABLE_SET_CHANGELOG_FORMAT",
+        choices=("members", "operations"),
+    )
+    """How tables of sets are written to their changelogs; both formats are always read.
+
+    ``members``: one record per member, compacted. ``operations``: the log of operations of faust-streaming 0.15, for as long as its
+    workers share the group, or may have to take it over again. That log cannot be compacted and grows for ever. Global tables of
+    sets are always written as ``members``.
+    """
+
 
 class TopicSettings(SettingsTable, section=SectionType.TOPIC):
     """Topics that the application creates."""

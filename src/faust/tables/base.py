@@ -344,6 +344,10 @@ class Collection(Generic[K, V]):
         """Return what a record of the changelog, which has a key, changes in a store."""
         return [(record.key, record.value)]
 
+    def record_of(self, raw: bytes, value: bytes | None) -> tuple[bytes, bytes | None]:
+        """Return the record of the changelog that says what stands in a store: the same."""
+        return raw, value
+
     def placed_by(self, tp: TP, raw: bytes) -> Any:
         """Return the key by which the entry with the changelog key *raw* is in its partition: without its window."""
         key = self.codec.decode_key(tp, raw)

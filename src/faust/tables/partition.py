@@ -444,6 +444,9 @@ class TablePartition:
 
     # -- flush
 
+    record_of: Callable[[bytes, bytes | None], tuple[bytes, bytes | None]] | None = None
+    """Makes a changelog's key and value of those of the store; None: they are the same."""
+
     keeps_deliveries: bool = False
     """`sent` wants to know the offset of every record."""
 
@@ -497,6 +500,8 @@ class PartitionFlush:
         """
         partition = self.partition
         topic, number = partition.tp
+        if partition.record_of is not None:
+            append = _translating(append, partition.record_of)
         encode_key, encoded = partition.codec.encode_key, partition.encoded
         changes, deliveries = self._changes, self._deliveries
         keep_changes, keep_values = self._keep_changes, self._keep_values
@@ -541,3 +546,14 @@ class PartitionFlush:
             for key, raw_key in self._keys.items():
                 partition.dirty.setdefault(key, raw_key)
             partition.sending = {}
+
+
+def _translating(append: Append, record_of: Callable[..., tuple[bytes, bytes | None]]) -> Append:
+    """Return *append*, given what `TablePartition.record_of` makes of keys and values."""
+
+    def append_record(
+        topic: str, number: int, raw_key: bytes, raw: bytes | None, *rest: Any
+    ) -> Delivery:
+        return append(topic, number, *record_of(raw_key, raw), *rest)
+
+    return append_record

@@ -15,6 +15,10 @@ is whole already is left alone. As long as beside exists no worker starts with t
 ever reads a changelog that is half there. Stores on disk notice by the topic's id that their changelog is another one, and are
 rebuilt.
 
+The number may also stay, and everything be written anew (``rewrite``): so a table of sets changes its format (see
+`faust.tables.setcodec`), which one topic cannot have both of where workers of faust-streaming are to read it. What tells the new
+changelog from the old one is the topic's id then.
+
 What cannot be known is refused: a key that is *not* where it belongs by its old number of partitions was written by events with
 another key, or by another partitioner, and nobody could say where its next event will be.
 """
@@ -63,6 +67,8 @@ class Seal(NamedTuple):
     """How many records each partition of the new changelog gets."""
     config: dict[str, str]
     replication: int
+    replaces: str = ""
+    """Id of the topic that was copied; empty: the number of partitions tells it from the new one."""
 
 
 class Repartition:
@@ -73,6 +79,7 @@ class Repartition:
         count: The new number of partitions.
         group_id: The group of the workers, which has to be empty.
         place: Where a key belongs.
+        rewrite: Write everything anew, also when the number of partitions stays.
         marks: The table says something about its partitions, not about keys: each new one gets the least of what the old ones say.
         admin: A started admin client.
         reader: A started consumer outside of groups.
@@ -89,6 +96,7 @@ class Repartition:
         *,
         group_id: str,
         place: Place,
+        rewrite: bool = False,
         marks: bool = False,
         admin: AdminDriver,
         reader: ConsumerDriver,
@@ -100,6 +108,7 @@ class Repartition:
         self.beside: str = repartition_topic(self.topic)
         self._group_id = group_id
         self._place = place
+        self._rewrite = rewrite
         self._marks = marks
         self._admin = admin
         self._reader = reader
@@ -152,18 +161,23 @@ class Repartition:
             )
         await self._want_empty_group()
         await self._delete(self.beside)
-        if len(old.partitions) == self.count:
+        stays = len(old.partitions) == self.count
+        if stays and not self._rewrite:
             return None
+        replaces = await self._id_of_changelog() if stays else ""
         await self._create(self.beside, KEPT, old.replication)
         await self._want_empty_group()  # who comes from now on finds the topic beside
         try:
-            copy = self._copy_marks if self._marks else self._copy_anew
+            copy = self._copy_marks if self._marks and not stays else self._copy_anew
             written = await copy(len(old.partitions))
         except RepartitionError:
             await self._delete(self.beside)
             raise
         await self._check_beside(written)
-        seal = Seal([length for length, _ in written], dict(old.config), old.replication)
+        config = dict(old.config)
+        if self._rewrite:
+            config.update(self.table.changelog_config)
+        seal = Seal([length for length, _ in written], config, old.replication, replaces)
         self._producer.append(self.beside, 0, SEAL, json.dumps(seal._asdict()))
         await self._producer.flush()
         return seal
@@ -175,9 +189,10 @@ class Repartition:
             for record in records:
                 for raw, value in self.table.changes_of(tp, record):
                     number = self._new_number(tp, raw, old_count)
-                    self._producer.append(self.beside, number, raw, value, record.timestamp)
+                    entry = self.table.record_of(raw, value)
+                    self._producer.append(self.beside, number, *entry, record.timestamp)
                     length, total = written[number]
-                    written[number] = (length + 1, total + _sum_of(raw, value))
+                    written[number] = (length + 1, total + _sum_of(*entry))
             await self._make_room()
         await self._producer.flush()
         return written
@@ -205,6 +220,8 @@ class Repartition:
         Raises:
             RepartitionError: It is not where it should have been.
         """
+        if old_count == self.count:
+            return tp.partition
         key = self.table.placed_by(tp, raw)
         right = self._place(key, raw, old_count)
         if right != tp.partition:
@@ -256,6 +273,8 @@ class Repartition:
         """Say whether the changelog is the new one, with everything."""
         if len(await self._numbers(self.topic)) != self.count:
             return False
+        if seal.replaces and await self._id_of_changelog() == seal.replaces:
+            return False
         tps = [TP(self.topic, number) for number in range(self.count)]
         ends = await self._admin.offsets(tps)
         return all(ends[tp][1] >= seal.records[tp.partition] for tp in tps)
@@ -281,6 +300,20 @@ class Repartition:
                 f"table {self.table.name!r}: the group {self._group_id} has {len(group.members)} members ({group.state}). Stop "
                 "all workers of the app first; one that was killed is a member until its session has timed out"
             )
+
+    async def _id_of_changelog(self) -> str:
+        """Return the id of the topic that is the changelog now.
+
+        Raises:
+            RepartitionError: The broker gives topics no ids (KIP-516).
+        """
+        found = (await self._reader.topic_ids([self.topic])).get(self.topic)
+        if not found:
+            raise RepartitionError(
+                f"table {self.table.name!r}: this broker gives topics no ids (Kafka does since 2.8), without which a changelog of "
+                f"as many partitions cannot be told from the one it replaces; {self.topic} is as it was"
+            )
+        return found
 
     async def _numbers(self, topic: str) -> tuple[int, ...]:
         found: TopicDescription | None = (await self._admin.describe_topics([topic]))[topic]

@@ -8,7 +8,8 @@ One record per set and member, so that the topic can be compacted and each membe
 Where key or member are not JSON (bytes) the key is ``\0s1``, the length of the set's key in four bytes, that key, and the member.
 
 The older format, a log of operations, is still read: keys ``[1,"k"]`` (the value is added), ``[2,"k"]`` (discarded) and
-``[15,"k"]`` (the value is ``[[added...],[removed...]]``). What comes from there is written again in the new form, once.
+``[15,"k"]`` (the value is ``[[added...],[removed...]]``). What comes from there is written again in the new form, once; unless
+the setting ``table_set_changelog_format`` says that the older format is to be written, for workers of faust-streaming.
 """
 
 from __future__ import annotations
@@ -161,6 +162,16 @@ class SetCodec:
             f"{reason}",
             payload=raw,
         )
+
+    @property
+    def has_operations(self) -> bool:
+        """Say whether the older format has words for keys and members of this table: all that are JSON."""
+        return self._json
+
+    def operation_of(self, raw: bytes, value: bytes | None) -> tuple[bytes, bytes]:
+        """Return key and value of the record of the older format that says what *raw* and *value* say."""
+        key, member = self.split(raw)
+        return (b"[1,%b]" if value is not None else b"[2,%b]") % key, member
 
     def members_of(self, tp: TP, raw: bytes, value: bytes) -> list[Change]:
         """Return the members of a whole set, as databases of faust-streaming have it.

@@ -42,6 +42,7 @@ class SetPartition(TablePartition):
         self._raw_keys: dict[Any, bytes] = {}
         """Bytes of keys that were written to, while their sets are held."""
         self._old: dict[bytes, None] = {}
+        self._unreadable = False
         self._found: list[Change] = [] if self.volatile else self._translate_store()
 
     def _translate_store(self) -> list[Change]:
@@ -260,6 +261,9 @@ class SetPartition(TablePartition):
                 continue
             found, is_old = self.codec.changes_of(self.tp, record)
             changes += found
+            if self.record_of is not None:
+                self._unreadable = self._unreadable or not is_old
+                continue
             for raw, _ in found:
                 if is_old:
                     old[raw] = None
@@ -288,6 +292,13 @@ class SetPartition(TablePartition):
     def recovered(self) -> Iterator[None]:
         """Bring up to date what is derived; and write again what came in the older format."""
         yield from super().recovered()
+        if self._unreadable:
+            logger.warning(
+                "Table of sets %s[%d]: the changelog has records of single members, which faust-streaming cannot read. To have "
+                "them written again as operations, stop all workers and run `faust repartition TABLE --rewrite`",
+                *self.tp,
+            )
+            self._unreadable = False
         old, self._old = self._old, {}
         self._found = []
         for count, raw in enumerate(old):

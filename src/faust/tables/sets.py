@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Mutable
 from typing import Any, ClassVar, Generic, NoReturn
 
 from faust._core.iteration import current_cursor
+from faust.exceptions import ImproperlyConfigured
 from faust.messages import TP, K, V
 from faust.stores.base import Change, PartitionStore
 from faust.tables.codec import TableCodec
@@ -298,6 +299,46 @@ class SetTable(
         changes: list[Change] = self.codec.changes_of(tp, record)[0]
         return changes
 
+    @property
+    def writes_operations(self) -> bool:
+        """Say whether the changelog is written in the format of faust-streaming: setting ``table_set_changelog_format``."""
+        return not self.is_global and self.app.conf.table_set_changelog_format == "operations"
+
+    @property
+    def changelog_config(self) -> dict[str, str]:
+        """Options of the changelog topic; operations are kept, since compaction would leave one of each set."""
+        config = super().changelog_config
+        if self.writes_operations:
+            kept = {"retention.ms": "-1", "retention.bytes": "-1", **config}
+            config = {**kept, "cleanup.policy": "delete"}
+        return config
+
+    async def declare(self, partitions: int) -> Any:
+        """Create the changelog topic, as other tables do.
+
+        Raises:
+            ImproperlyConfigured: Operations are to be written, but keys or members are not JSON, or the topic is compacted.
+        """
+        if self.writes_operations and not self.codec.has_operations:
+            raise ImproperlyConfigured(
+                f"table {self.name!r}: its keys or members are bytes, for which the log of operations of faust-streaming has no "
+                "form. Use another key_type and value_type, or table_set_changelog_format=members"
+            )
+        outcome = await super().declare(partitions)
+        if self.writes_operations and outcome is not None:
+            for difference in outcome.differences:
+                if difference.startswith("cleanup.policy:") and "compact" in difference:
+                    raise ImproperlyConfigured(
+                        f"table {self.name!r}: the setting table_set_changelog_format wants operations to be written, but the "
+                        f"changelog {self.changelog_topic_name} is compacted ({difference}), which would leave the last operation "
+                        f"of each set. Stop all workers and run `faust repartition {self.name} --rewrite`"
+                    )
+        return outcome
+
+    def record_of(self, raw: bytes, value: bytes | None) -> tuple[bytes, bytes | None]:
+        """Return the record of the changelog that says what stands in a store."""
+        return self.codec.operation_of(raw, value) if self.writes_operations else (raw, value)
+
     def placed_by(self, tp: TP, raw: bytes) -> Any:
         """Return the key of the set, without window and member."""
         key = self.codec.decode_key(tp, raw)[0]
@@ -317,7 +358,7 @@ class SetTable(
     def make_partition(self, tp: TP, store: PartitionStore) -> SetPartition:
         """Make the object that holds a partition."""
         kind = FollowedSetPartition if self.is_global else SetPartition
-        return kind(
+        partition = kind(
             tp,
             self.codec,
             store,
@@ -325,6 +366,9 @@ class SetTable(
             buffer_size=self.recovery_buffer_size,
             expiry=self.make_expiry(tp.partition),
         )
+        if self.writes_operations:
+            partition.record_of = self.codec.operation_of
+        return partition
 
     def make_expiry(self, number: int) -> WindowIndex | None:
         """Make what knows when windows have to go."""

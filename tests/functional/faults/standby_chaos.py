@@ -5,8 +5,12 @@ SIGKILL a new worker (with an empty data directory, as on a new machine) is hire
 report: how long after the session timeout the last partition flowed again, and how many changelog records the survivors had to
 read for that.
 
-In the end all words have been counted at least once, none is invented, and the workers that are left end in good order; a
-last worker that reads all changelogs afresh finds the same counts.
+Every second word is new, so one that is lost shows; the others are a few hundred that come again and again, so that a copy that is
+not complete when it is promoted shows in their counts.
+
+When everything is processed all words have been counted at least once, and none is invented: said by the changelogs, read from
+their beginning. Then workers are stopped by SIGTERM (``--stops``), and others hired, while words go on flowing: not a single one
+more is counted twice. In the end the workers that are left end in good order.
 """
 
 from __future__ import annotations
@@ -19,7 +23,8 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,6 +42,8 @@ __all__ = ["ChaosReport", "Crew", "drained", "flows", "play_chaos"]
 
 APP = Path(__file__).with_name("counting_app.py")
 WORKERS = 3
+HOT = 499
+"""Words that come again and again."""
 RECOVERED = re.compile(r"Recovered (\d+) records of")
 
 
@@ -47,6 +54,10 @@ class ChaosReport:
     broker: str
     words: int = 0
     surplus: int = 0
+    """Words counted too often, by SIGKILL."""
+    stops: int = 0
+    surplus_of_stops: int = 0
+    """Words counted too often while workers were stopped in good order."""
     delays: list[float] = field(default_factory=list)
     """Seconds from the end of a victim's session until the last partition flowed."""
     reread: list[int] = field(default_factory=list)
@@ -60,9 +71,15 @@ class ChaosReport:
             f"  flowing after the session timeout: {delays[len(delays) // 2]:.2f} s, at most {delays[-1]:.2f} s",
             f"  changelog records read by survivors, most at once: {max(self.reread, default=0):,}",
             f"  counted too often: {self.surplus:,}",
+            f"  {self.stops} SIGTERMs after that; counted too often: {self.surplus_of_stops:,}",
         ]
         lines += [f"  FAULT: {fault}" for fault in self.faults] or ["  no fault"]
         return "\n".join(lines)
+
+
+def word_of(number: int) -> int:
+    """Return the word that is fed as the *number*-th."""
+    return number if number % 2 == 0 else -(number % HOT) - 1
 
 
 class Report(Protocol):
@@ -149,7 +166,7 @@ class Crew:
 
 
 async def play_chaos(
-    url: str, directory: Path, *, kills: int, rate: int = 600, seed: int = 1
+    url: str, directory: Path, *, kills: int, stops: int = 0, rate: int = 600, seed: int = 1
 ) -> ChaosReport:
     """Kill workers while words flow, and check the counts in the end.
 
@@ -157,6 +174,7 @@ async def play_chaos(
         url: The broker.
         directory: For the data of the workers.
         kills: How many.
+        stops: How many are stopped by SIGTERM after that.
         rate: Words per second.
         seed: Of the chance that chooses victims.
     """
@@ -170,38 +188,57 @@ async def play_chaos(
     async with Observer(url, group) as observer:
         for topic in (numbers[0].topic, grouped[0].topic):
             await observer.create(topic, PARTITIONS)
-        stop = asyncio.Event()
-        feeding = asyncio.create_task(_feed(observer, numbers[0].topic, rate, stop, report))
         try:
-            for _ in range(WORKERS):
-                await crew.hire()
-            await flows(observer, crew, [*numbers, *grouped])
-            await asyncio.sleep(3.0)  # the copies catch up
-            crew.records_read()
-            for _ in range(kills):
-                await _kill_one(observer, crew, chance, [*numbers, *grouped], report)
-            stop.set()
-            await feeding
+            async with _feeding(observer, numbers[0].topic, rate, report):
+                for _ in range(WORKERS):
+                    await crew.hire()
+                await flows(observer, crew, [*numbers, *grouped])
+                await asyncio.sleep(3.0)  # the copies catch up
+                for _ in range(kills):
+                    await _kill_one(observer, crew, chance, [*numbers, *grouped], report)
             await drained(observer, crew, [*numbers, *grouped])
+            report.surplus = await _check_counts(observer, changelog, report)
+            if stops:
+                async with _feeding(observer, numbers[0].topic, rate, report):
+                    for _ in range(stops):
+                        await _stop_one(observer, crew, chance, [*numbers, *grouped], report)
+                await drained(observer, crew, [*numbers, *grouped])
         except AssertionError as exc:
             report.faults.append(str(exc))
         finally:
-            stop.set()
-            await asyncio.gather(feeding, return_exceptions=True)
             await crew.end(report)
-        await observer.follow(changelog)
-        await observer.catch_up()
-        _check_counts(observer, changelog, report)
+        if stops:
+            report.surplus_of_stops = (
+                await _check_counts(observer, changelog, report) - report.surplus
+            )
+            if report.surplus_of_stops:
+                report.faults.append("counted twice, though nobody was killed")
     return report
+
+
+@asynccontextmanager
+async def _feeding(
+    observer: Observer, topic: str, rate: int, report: ChaosReport
+) -> AsyncIterator[None]:
+    """Feed words all the while."""
+    stop = asyncio.Event()
+    feeding = asyncio.create_task(_feed(observer, topic, rate, stop, report))
+    try:
+        yield
+        stop.set()
+        await feeding
+    finally:
+        stop.set()
+        await asyncio.gather(feeding, return_exceptions=True)
 
 
 async def _feed(
     observer: Observer, topic: str, rate: int, stop: asyncio.Event, report: ChaosReport
 ) -> None:
-    began = time.monotonic()
+    began, first = time.monotonic(), report.words
     while not stop.is_set():
-        due = int((time.monotonic() - began) * rate)
-        await observer.feed(range(report.words, due), topic, PARTITIONS)
+        due = first + int((time.monotonic() - began) * rate)
+        await observer.feed(map(word_of, range(report.words, due)), topic, PARTITIONS)
         report.words = max(due, report.words)
         await asyncio.sleep(0.02)
 
@@ -233,6 +270,15 @@ async def _kill_one(
     await asyncio.sleep(1.5)  # the copies catch up
 
 
+async def _stop_one(
+    observer: Observer, crew: Crew, chance: random.Random, tps: list[TP], report: ChaosReport
+) -> None:
+    await crew.stop(chance.choice(sorted(crew.alive)), report)
+    report.stops += 1
+    await crew.hire()
+    await flows(observer, crew, tps)
+
+
 async def drained(observer: Observer, crew: Crew, tps: list[TP]) -> None:
     """Wait until everything is committed, and stays so."""
 
@@ -245,7 +291,11 @@ async def drained(observer: Observer, crew: Crew, tps: list[TP]) -> None:
     await until(done, "everything was processed", 60.0)
 
 
-def _check_counts(observer: Observer, changelog: list[TP], report: ChaosReport) -> None:
+async def _check_counts(observer: Observer, changelog: list[TP], report: ChaosReport) -> int:
+    """Read the changelogs; report what is missing; return how many words were counted too often."""
+    observer.logs.clear()
+    await observer.follow(changelog)
+    await observer.catch_up()
     counts: Counter[int] = Counter()
     where: dict[int, set[int]] = {}
     for tp in changelog:
@@ -255,20 +305,26 @@ def _check_counts(observer: Observer, changelog: list[TP], report: ChaosReport) 
         for word, count in state.items():
             counts[int(word)] += count
             where.setdefault(int(word), set()).add(tp.partition)
-    missing = [word for word in range(report.words) if not counts[word]]
-    unknown = [word for word in counts if word >= report.words]
+    fed = Counter(map(word_of, range(report.words)))
+    missing = [word for word, count in fed.items() if counts[word] < count]
+    unknown = [word for word in counts if word not in fed]
     twice = [word for word, places in where.items() if len(places) > 1]
-    report.surplus = counts.total() - report.words
     for what, words in (("lost", missing), ("invented", unknown), ("in two partitions", twice)):
         if words:
             report.faults.append(f"{what}: {len(words)} words ({words[:5]} ...)")
+    return counts.total() - report.words
 
 
 async def _main(options: argparse.Namespace) -> ChaosReport:
     with tempfile.TemporaryDirectory(prefix="faust-chaos-") as scratch:
         async with broker_of(options.broker, Path(scratch)) as url:
             return await play_chaos(
-                url, Path(scratch), kills=options.kills, rate=options.rate, seed=options.seed
+                url,
+                Path(scratch),
+                kills=options.kills,
+                stops=options.stops,
+                rate=options.rate,
+                seed=options.seed,
             )
 
 
@@ -279,6 +335,7 @@ def main() -> None:
     )
     parser.add_argument("--broker", choices=("local", "kafka"), default="local")
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--stops", type=int, default=20, help="SIGTERMs after the kills")
     parser.add_argument("--rate", type=int, default=600, help="words per second")
     parser.add_argument("--seed", type=int, default=1)
     report = asyncio.run(_main(parser.parse_args()))

@@ -1,4 +1,4 @@
-"""A worker that counts by key, for either library: ``python group.py BROKER ID NAME``.
+"""A worker that counts by key, for either library: ``python group.py BROKER ID NAME [STORE]``.
 
 Twice a second it prints what it counts, as ``{"name": ..., "counts": {...}}``. It must run unchanged under both.
 """
@@ -12,11 +12,12 @@ from typing import Any
 
 import faust
 
-BROKER, ID, NAME = sys.argv[1:4]
+BROKER, ID, NAME, *STORE = sys.argv[1:]
 
 app = faust.App(
     ID,
     broker=BROKER,
+    store=STORE[0] if STORE else "memory://",
     datadir=tempfile.mkdtemp(prefix="faust-interop-"),
     canonical_url=f"http://{NAME}:6066",
     topic_partitions=4,

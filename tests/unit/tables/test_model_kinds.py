@@ -1,4 +1,8 @@
-"""Sets, windows and RocksDB are what a dict is, through any sequence of changes, flushes, kills and rebalances."""
+"""Sets, windows and RocksDB are what a dict is, through any sequence of changes, flushes, kills, rebalances and promotions.
+
+Besides the worker that owns the partitions there may be a second one with copies on standby, that follow as far as they get
+(acceptance 3 of issue 6).
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,11 @@ import asyncio
 import copy
 import shutil
 import tempfile
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.changelogs import App, World, assign, event_of
@@ -19,8 +25,10 @@ from faust.messages import TP
 
 LOG = "shop-totals-changelog"
 SOURCES = [TP("orders", 0), TP("orders", 1)]
-ALL = [*SOURCES, TP(LOG, 0), TP(LOG, 1)]
+LOGS = [TP(LOG, 0), TP(LOG, 1)]
+ALL = [*SOURCES, *LOGS]
 LIFE = ["flush", "flush", "fail", "kill", "rebalance", "lose", "compact", "switch", "look"]
+LIFE += ["stand_by", "follow", "promote", "hand_over"]
 
 KEYS = st.sampled_from(["a", "b", ("t", 1)])
 MEMBERS = st.sampled_from([1, "x", ("y", (2,)), None])
@@ -54,11 +62,19 @@ DICT_STEPS = st.lists(
 
 
 class Machine:
-    """Does the same to a table and to a model: per partition a dict, and the one that a crash leaves."""
+    """Does the same to a table and to a model: per partition a dict, and the one that a crash leaves.
+
+    Attributes:
+        copy: The worker with the copies, and the directory where it has them; None: there is none.
+    """
+
+    settings: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, directory: Path, store: str) -> None:
-        self.directory = directory
+        self.directories = (directory / str(number) for number in count())
+        self.directory = next(self.directories)
         self.store = store
+        self.copy: tuple[App, Path] | None = None
         self.world = World()
         self.world.make("orders", 2)
         self.world.make(LOG, 2)
@@ -72,9 +88,9 @@ class Machine:
         """Make the model of an empty partition."""
         return {}
 
-    def declare(self) -> Any:
+    def declare(self, app: App) -> None:
         """Declare the table."""
-        return self.app.Table("totals", store=self.store, recovery_buffer_size=2)
+        app.Table("totals", store=self.store, recovery_buffer_size=2)
 
     def contents(self) -> Any:
         """Return what the table shows."""
@@ -84,15 +100,23 @@ class Machine:
         """Return what a table with this model shows."""
         return model
 
+    async def prepare(self, directory: Path) -> App:
+        """Make a worker, with its table."""
+        app = self.world.app(datadir=directory, **self.settings)
+        app.conf.create_directories()
+        self.declare(app)
+        await app.consumer.start()
+        return app
+
     async def start(self) -> None:
-        self.app = self.world.app(datadir=self.directory)
-        self.app.conf.create_directories()
-        self.table = self.declare()
+        self.app = await self.prepare(self.directory)
+        self.table = self.app.tables["totals"]
         await assign(self.app, *ALL)
 
-    async def stop(self) -> None:
-        await self.app.consumer.stop()
-        await self.app.tables.on_stop()
+    async def stop(self, app: App | None = None) -> None:
+        app = app or self.app
+        await app.consumer.stop()
+        await app.tables.on_stop()
 
     async def run(self, steps: list[tuple[str, Any, Any]]) -> None:
         await self.start()
@@ -107,6 +131,8 @@ class Machine:
         await self.do_kill()
         await self.do_look()
         await self.stop()
+        if self.copy is not None:
+            await self.stop(self.copy[0])
 
     async def do_look(self) -> None:
         assert len(self.table) == sum(len(self.wanted(model)) for model in self.now)
@@ -133,10 +159,53 @@ class Machine:
                 return
             raise AssertionError("the failure did not surface")
 
-    async def do_kill(self) -> None:
+    async def die(self) -> None:
+        """End as SIGKILL does: what is on disk is what was there while the stores were open."""
+        left = next(self.directories)
+        shutil.copytree(self.directory, left)
         await self.stop()
+        self.directory = left
         self.now = copy.deepcopy(self.safe)
+
+    async def do_kill(self) -> None:
+        await self.die()
         await self.start()
+
+    async def do_stand_by(self) -> None:
+        """Have a second worker keep copies; they begin to follow."""
+        if self.copy is None:
+            directory = next(self.directories)
+            app = await self.prepare(directory)
+            generation = app.consumer_driver.give(LOGS)
+            logs = frozenset(LOGS)
+            await app.tables.recover(logs, generation, lambda _: None, standbys=logs)
+            self.copy = app, directory
+
+    async def do_follow(self) -> None:
+        """Let the copies follow for a moment: some way, or to the end."""
+        await asyncio.sleep(0.003)
+
+    async def do_promote(self) -> None:
+        """The owner is killed, and the worker with the copies takes over; what is left of the owner is the next copy."""
+        if self.copy is not None:
+            await self.die()
+            await self.take_turns()
+
+    async def do_hand_over(self) -> None:
+        """The owner gives its partitions back in good order, and ends."""
+        if self.copy is not None:
+            await self.app.tables.on_partitions_revoked(frozenset(ALL), lost=False)
+            self.safe = copy.deepcopy(self.now)
+            await self.stop()
+            await self.take_turns()
+
+    async def take_turns(self) -> None:
+        """The worker with the copies is the owner from now on."""
+        assert self.copy is not None
+        (self.app, self.directory), self.copy = self.copy, None
+        self.table = self.app.tables["totals"]
+        await self.app.tables.on_partitions_revoked(frozenset(LOGS), lost=False)
+        await assign(self.app, *ALL)
 
     async def do_rebalance(self) -> None:
         await self.app.tables.on_partitions_revoked(frozenset(ALL), lost=False)
@@ -177,8 +246,8 @@ class Machine:
 class SetMachine(Machine):
     """The same for a table of sets."""
 
-    def declare(self) -> Any:
-        return self.app.SetTable("totals", store=self.store, recovery_buffer_size=2)
+    def declare(self, app: App) -> None:
+        app.SetTable("totals", store=self.store, recovery_buffer_size=2)
 
     def wanted(self, model: Any) -> Any:
         return {key: members for key, members in model.items() if members}
@@ -215,23 +284,43 @@ class SetMachine(Machine):
             model[key].remove(self.table[key].pop())
 
 
+class OperationsMachine(SetMachine):
+    """The same where the changelog is written as faust-streaming does; nobody compacts it."""
+
+    settings: ClassVar[dict[str, Any]] = {"table_set_changelog_format": "operations"}
+
+    async def do_compact(self) -> None:
+        pass
+
+
 class WindowMachine(Machine):
     """The same for a windowed table; what has expired by event time is gone after cleaning."""
 
     window = faust.HoppingWindow(10, 5, expires=20)
 
-    def declare(self) -> Any:
-        self.wrapper = self.app.Table(
-            "totals", store=self.store, default=int, recovery_buffer_size=2
-        ).using_window(self.window)
-        return self.wrapper.table
+    def __init__(self, directory: Path, store: str) -> None:
+        super().__init__(directory, store)
+        self.wrappers: dict[App, Any] = {}
+
+    def declare(self, app: App) -> None:
+        table = app.Table("totals", store=self.store, default=int, recovery_buffer_size=2)
+        self.wrappers[app] = table.using_window(self.window)
+
+    async def prepare(self, directory: Path) -> App:
+        app = await super().prepare(directory)
+        await app.tables.on_start()
+        assert app.tables._flusher is not None
+        app.tables._flusher.cancel()
+        return app
 
     async def start(self) -> None:
         await super().start()
-        await self.app.tables.on_start()
-        assert self.app.tables._flusher is not None
-        self.app.tables._flusher.cancel()
         self.check_index()
+
+    @property
+    def wrapper(self) -> Any:
+        """The table, seen through its window."""
+        return self.wrappers[self.app]
 
     def check_index(self) -> None:
         """The index knows the windows that are there, and no other."""
@@ -279,7 +368,9 @@ def run(machine: type[Machine], store: str, steps: Any) -> None:
     """Run a machine in a directory of its own."""
     directory = Path(tempfile.mkdtemp())
     try:
-        asyncio.run(machine(directory, store).run(steps))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("faust.tables.standbys.TICK", 0.001)  # in a small world a moment is long
+            asyncio.run(machine(directory, store).run(steps))
     finally:
         shutil.rmtree(directory)
 
@@ -288,6 +379,18 @@ def run(machine: type[Machine], store: str, steps: Any) -> None:
 def test_pain_10_sets_in_memory(steps: Any) -> None:
     """A table of sets is a dict of sets that survives (pain row 10)."""
     run(SetMachine, "memory://", steps)
+
+
+@given(SET_STEPS)
+def test_pain_10_operations_on_sets_in_memory(steps: Any) -> None:
+    """A table of sets is the same in the changelog format of faust-streaming (serialization.md 6.6)."""
+    run(OperationsMachine, "memory://", steps)
+
+
+@given(DICT_STEPS)
+def test_pain_10_a_dict_in_memory(steps: Any) -> None:
+    """A table in memory is a dict that survives, also as a copy that is promoted (pain rows 10 and 13)."""
+    run(Machine, "memory://", steps)
 
 
 @given(WINDOW_STEPS)
@@ -315,6 +418,13 @@ def test_pain_10_a_dict_on_disk(steps: Any) -> None:
 def test_pain_10_sets_on_disk(steps: Any) -> None:
     """A table of sets in RocksDB is a dict of sets that survives (pain row 10)."""
     run(SetMachine, "rocksdb://", steps)
+
+
+@ON_DISK
+@given(SET_STEPS)
+def test_pain_10_operations_on_sets_on_disk(steps: Any) -> None:
+    """A table of sets in RocksDB is the same in the changelog format of faust-streaming (serialization.md 6.6)."""
+    run(OperationsMachine, "rocksdb://", steps)
 
 
 @ON_DISK
