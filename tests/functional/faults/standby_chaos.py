@@ -166,7 +166,14 @@ class Crew:
 
 
 async def play_chaos(
-    url: str, directory: Path, *, kills: int, stops: int = 0, rate: int = 600, seed: int = 1
+    url: str,
+    directory: Path,
+    *,
+    kills: int,
+    stops: int = 0,
+    rate: int = 600,
+    seed: int = 1,
+    pause: float = 1.5,
 ) -> ChaosReport:
     """Kill workers while words flow, and check the counts in the end.
 
@@ -177,6 +184,7 @@ async def play_chaos(
         stops: How many are stopped by SIGTERM after that.
         rate: Words per second.
         seed: Of the chance that chooses victims.
+        pause: Seconds between two kills, besides what waiting for the group takes.
     """
     group = f"chaos-{uuid.uuid4().hex[:8]}"
     numbers = tps_of(f"{group}-numbers", PARTITIONS)
@@ -195,7 +203,7 @@ async def play_chaos(
                 await flows(observer, crew, [*numbers, *grouped])
                 await asyncio.sleep(3.0)  # the copies catch up
                 for _ in range(kills):
-                    await _kill_one(observer, crew, chance, [*numbers, *grouped], report)
+                    await _kill_one(observer, crew, chance, [*numbers, *grouped], report, pause)
             await drained(observer, crew, [*numbers, *grouped])
             report.surplus = await _check_counts(observer, changelog, report)
             if stops:
@@ -257,7 +265,12 @@ async def flows(observer: Observer, crew: Crew, tps: list[TP], timeout: float = 
 
 
 async def _kill_one(
-    observer: Observer, crew: Crew, chance: random.Random, tps: list[TP], report: ChaosReport
+    observer: Observer,
+    crew: Crew,
+    chance: random.Random,
+    tps: list[TP],
+    report: ChaosReport,
+    pause: float,
 ) -> None:
     crew.records_read()
     victim = chance.choice(sorted(crew.alive))
@@ -267,7 +280,7 @@ async def _kill_one(
     report.reread.append(crew.records_read())
     await crew.hire()
     await flows(observer, crew, tps)
-    await asyncio.sleep(1.5)  # the copies catch up
+    await asyncio.sleep(pause)  # the copies catch up
 
 
 async def _stop_one(
@@ -325,6 +338,7 @@ async def _main(options: argparse.Namespace) -> ChaosReport:
                 stops=options.stops,
                 rate=options.rate,
                 seed=options.seed,
+                pause=options.pause,
             )
 
 
@@ -338,6 +352,7 @@ def main() -> None:
     parser.add_argument("--stops", type=int, default=20, help="SIGTERMs after the kills")
     parser.add_argument("--rate", type=int, default=600, help="words per second")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--pause", type=float, default=1.5, help="seconds between kills")
     report = asyncio.run(_main(parser.parse_args()))
     print(report)
     raise SystemExit(1 if report.faults else 0)

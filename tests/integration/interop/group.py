@@ -6,6 +6,7 @@ Twice a second it prints what it counts, as ``{"name": ..., "counts": {...}}``. 
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import tempfile
 from typing import Any
@@ -13,6 +14,10 @@ from typing import Any
 import faust
 
 BROKER, ID, NAME, *STORE = sys.argv[1:]
+
+with socket.socket() as free:  # faust-streaming starts its web server anyway
+    free.bind(("127.0.0.1", 0))
+    PORT = free.getsockname()[1]
 
 app = faust.App(
     ID,
@@ -23,6 +28,7 @@ app = faust.App(
     topic_partitions=4,
     topic_replication_factor=1,
     web_enabled=False,
+    web_port=PORT,
     broker_session_timeout=10.0,
     broker_heartbeat_interval=1.0,
     broker_request_timeout=40.0,

@@ -203,7 +203,7 @@ class Round:
                 await feeding
             await self._look_at_the_end(self.workers["stays"])
         except AssertionError as exc:
-            self.outcome.stuck = str(exc)[:3000]
+            self.outcome.stuck = str(exc)[-300:]
         finally:
             stop.set()
             if feeding is not None:
