@@ -305,6 +305,49 @@ async def test_pain_36_a_database_of_the_older_format(world: World, tmp_path: An
     assert (b'[3,"k","m1"]', b"1") in [(entry.key, entry.value) for entry in log.entries]
 
 
+@pytest.mark.parametrize("store", STORES)
+async def test_8_a_log_of_operations_can_stay_one(
+    world: World, tmp_path: Any, store: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the setting nothing is translated, and changes are operations; what faust-streaming cannot read is told (tables.md 8)."""
+    log = world.log(LOG)
+    for key, value in (
+        (b'[15,"k"]', b'[["a",["t",1]],[]]'),
+        (b'[2,"k"]', b'"a"'),
+        (b'[1,"j"]', b"null"),
+    ):
+        log.append(key, value)
+    settings = {"datadir": tmp_path, "table_set_changelog_format": "operations"}
+    async with worker(world, **settings) as app:
+        app.conf.create_directories()
+        members = await ready(app, store=store)
+        assert members == {"k": {("t", 1)}, "j": {None}}
+        await app.tables.flush()
+        assert len(log.entries) == 3
+        with event_of(world.tasks[HERE]):
+            members["k"].add("é")
+            members["k"].discard(("t", 1))
+            members["j"].clear()
+        await app.tables.flush()
+        assert members.changelog_spec(4).config == {
+            "cleanup.policy": "delete",
+            "retention.ms": "-1",
+            "retention.bytes": "-1",
+        }
+    written = {(entry.key, entry.value) for entry in log.entries[3:]}
+    assert written == {
+        (b'[1,"k"]', '"é"'.encode()),
+        (b'[2,"k"]', b'["t",1]'),
+        (b'[2,"j"]', b"null"),
+    }
+    assert "--rewrite" not in caplog.text
+    log.append(b'[3,"k","new"]', b"1")
+    async with worker(world, **settings) as app:
+        app.conf.create_directories()
+        assert await ready(app, store=store) == {"k": {"é", "new"}}
+    assert "--rewrite" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("key", "value"), [(b'[7,"k"]', b"1"), (b'"k"', b"1"), (b'[15,"k"]', b"5")]
 )
