@@ -83,6 +83,11 @@ class Scene:
     pause: float = 0.0
     """Seconds that both work together before one leaves."""
 
+    @property
+    def sides(self) -> tuple[str, str]:
+        """Who plays."""
+        return self.stays, self.leaves
+
 
 @dataclass
 class Outcome:
@@ -95,6 +100,9 @@ class Outcome:
     """Mistakes in the changelog when the other had gone on."""
     shown: Counter[str] = field(default_factory=Counter)
     """Mistakes in what the worker that stays shows in the end."""
+    of_ours: Counter[str] = field(default_factory=Counter)
+    """Mistakes that only a worker of ours can have made: what it showed before it left is not in the changelog; or, when it went
+    on, a key has not got the one event more that it should have."""
     examples: list[str] = field(default_factory=list)
     stuck: str = ""
     """What was waited for in vain."""
@@ -114,6 +122,7 @@ class Outcome:
                 ("handed over", self.handed_over),
                 ("changelog in the end", self.after),
                 ("shown in the end", self.shown),
+                *((("by ours", self.of_ours),) if OURS in self.scene.sides else ()),
             )
         ]
         text = "; ".join(parts)
@@ -137,6 +146,7 @@ class Round:
         self.batch = 0
         self.outcome = Outcome(scene)
         self.workers: dict[str, Worker] = {}
+        self.handed: dict[str, int] = {}
 
     async def send(self, keys: list[str] = KEYS) -> None:
         """Feed one event per key."""
@@ -192,10 +202,11 @@ class Round:
                 feeding = asyncio.create_task(self.flow(stop))
             else:
                 await self._count_a_batch("both")
-            await asyncio.sleep(self.scene.pause)
+            await asyncio.sleep(1.0 + self.scene.pause)  # a worker tells twice a second
+            showed = dict(self.workers["leaves"].look())
             await self.workers["leaves"].end()
             if feeding is None:
-                await self._look_at_what_is_handed_over()
+                await self._look_at_what_is_handed_over(showed)
                 await self._count_a_batch("the one that stays")
             else:
                 await asyncio.sleep(5.0)
@@ -226,9 +237,13 @@ class Round:
         if not self.scene.flow:
             self.batch += 1
 
-    async def _look_at_what_is_handed_over(self) -> None:
+    async def _look_at_what_is_handed_over(self, showed: dict[str, int]) -> None:
         into = self.outcome.handed_over
-        self.judge("handed over", await self.contents(), into)
+        self.handed = await self.contents()
+        self.judge("handed over", self.handed, into)
+        if self.scene.leaves == OURS:
+            wrong = {key for key in showed if self.handed.get(key) != showed[key]}
+            self.outcome.of_ours["not handed over"] = len(wrong)
         committed = await self.observer.committed(self.sources)
         for tp, end in (await self.observer.ends(self.sources)).items():
             into["not committed"] += end - committed[tp]
@@ -241,7 +256,12 @@ class Round:
         while stayer.look() != self.wanted and time.monotonic() < deadline:
             await asyncio.sleep(0.5)
         self.judge("shown", stayer.counts, self.outcome.shown)
-        self.judge("changelog", await self.contents(), self.outcome.after)
+        found = await self.contents()
+        self.judge("changelog", found, self.outcome.after)
+        if self.scene.stays == OURS and not self.scene.flow:
+            more = BASE ** (self.batch - 1)
+            wrong = {key for key in KEYS if found.get(key) != self.handed.get(key, 0) + more}
+            self.outcome.of_ours["not gone on with"] = len(wrong)
 
 
 async def play_round(url: str, scene: Scene, logs: Path | None = None) -> Outcome:
@@ -279,10 +299,11 @@ async def _main(options: argparse.Namespace) -> int:
         outcomes = await play(cluster.url, scene, options.rounds, options.logs)
     wrong = [outcome for outcome in outcomes if not outcome.right]
     guilty = sum(bool(outcome.handed_over.total()) for outcome in outcomes)
+    ours = sum(bool(outcome.of_ours.total()) for outcome in outcomes)
     print(
         f"{options.leaver} leaves, {options.stayer} stays, {options.store}"
         f"{', events flow' if options.flow else ''}: {len(wrong)} of {len(outcomes)} rounds wrong; "
-        f"wrong already when handed over: {guilty}"
+        f"wrong already when handed over: {guilty}; by ours: {ours}"
     )
     return 1 if wrong else 0
 

@@ -1,4 +1,6 @@
-"""A worker with tables that outlives its process, for either library: ``python migration.py BROKER ID STORE DATADIR KINDS``.
+"""A worker with tables that outlives its process, for either library.
+
+``python migration.py BROKER ID STORE DATADIR KINDS [COMMAND ...]``
 
 Twice a second it prints what the tables hold and how many events it has seen since it started, as JSON. KINDS is ``plain,windowed``
 or ``plain,windowed,sets``. It must run unchanged under both.
@@ -68,5 +70,5 @@ async def tell() -> None:
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = ["worker", "--loglevel", "info"]
+    sys.argv[1:] = sys.argv[6:] or ["worker", "--loglevel", "info"]
     app.main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -34,6 +35,8 @@ class Move:
     def __init__(self, url: str, store: str, directory: Path, kinds: str) -> None:
         self.url = url
         self.id = f"moving-{uuid.uuid4().hex[:8]}"
+        self.store = store
+        self.directory = directory
         self.arguments = (url, self.id, store, str(directory), kinds)
         self.kinds = kinds.split(",")
         self.topic = f"{self.id}-events"
@@ -107,9 +110,11 @@ async def clients(url: str, move: Move) -> AsyncIterator[tuple[AdminDriver, Prod
         await admin.close()
 
 
-async def live(move: Move, side: str, admin: AdminDriver, producer: ProducerDriver) -> None:
+async def live(
+    move: Move, side: str, admin: AdminDriver, producer: ProducerDriver, **env: str
+) -> None:
     """Run one side: it has what the one before has left, processes a round of events, and is stopped."""
-    with start_python(PROGRAM, *move.arguments, python=python_of(side)) as worker:
+    with start_python(PROGRAM, *move.arguments, python=python_of(side), env=env) as worker:
         if move.sent:
             await move.says(worker, 0)
         await move.send(producer)
@@ -130,8 +135,41 @@ async def test_there_and_back(kafka_cluster: KafkaCluster, tmp_path: Path, store
 
 @pytest.mark.parametrize("store", ["memory://", "rocksdb://"])
 async def test_sets_come_over(kafka_cluster: KafkaCluster, tmp_path: Path, store: str) -> None:
-    """Set tables are taken over in the older format, and written in ours; there is no way back (tables.md 8)."""
+    """Set tables are taken over in the older format, and written in ours (tables.md 8)."""
     move = Move(kafka_cluster.url, store, tmp_path, "plain,windowed,sets")
     async with clients(kafka_cluster.url, move) as (admin, producer):
         for side in (REFERENCE, OURS, OURS):
             await live(move, side, admin, producer)
+
+
+OPERATIONS = {"TABLE_SET_CHANGELOG_FORMAT": "operations"}
+
+
+def without_databases_of_sets(move: Move) -> None:
+    """Delete them: faust-streaming builds them anew. Its own lack the last change of each set after every restart (BUG-16)."""
+    databases = list(move.directory.glob("**/sets-*.db"))
+    assert bool(databases) == (move.store == "rocksdb://")
+    for database in databases:
+        shutil.rmtree(database)
+
+
+@pytest.mark.parametrize("store", ["memory://", "rocksdb://"])
+async def test_sets_go_back(kafka_cluster: KafkaCluster, tmp_path: Path, store: str) -> None:
+    """With the setting set tables go to us and back, with nothing to be done to the changelog (serialization.md 6.6)."""
+    move = Move(kafka_cluster.url, store, tmp_path, "plain,windowed,sets")
+    async with clients(kafka_cluster.url, move) as (admin, producer):
+        await live(move, REFERENCE, admin, producer)
+        await live(move, OURS, admin, producer, **OPERATIONS)
+        without_databases_of_sets(move)
+        await live(move, REFERENCE, admin, producer)
+
+
+async def test_sets_go_back_when_rewritten(kafka_cluster: KafkaCluster, tmp_path: Path) -> None:
+    """Sets that were written as members here go back after ``faust repartition --rewrite`` (tables.md 8)."""
+    move = Move(kafka_cluster.url, "memory://", tmp_path, "plain,windowed,sets")
+    async with clients(kafka_cluster.url, move) as (admin, producer):
+        await live(move, OURS, admin, producer)
+        command = ("repartition", "sets", "--rewrite", "--partitions", "4")
+        with start_python(PROGRAM, *move.arguments, *command, env=OPERATIONS) as rewriting:
+            assert await rewriting.wait_end(60.0) == 0, "\n".join(rewriting.errors[-20:])
+        await live(move, REFERENCE, admin, producer)

@@ -309,7 +309,7 @@ async def test_pain_36_a_database_of_the_older_format(world: World, tmp_path: An
 async def test_8_a_log_of_operations_can_stay_one(
     world: World, tmp_path: Any, store: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With the setting nothing is translated, and changes are operations; what faust-streaming cannot read is told (tables.md 8)."""
+    """The setting keeps operations; what faust-streaming cannot read is told (tables.md 8)."""
     log = world.log(LOG)
     for key, value in (
         (b'[15,"k"]', b'[["a",["t",1]],[]]'),
