@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import faust
 from faust.transport.base import ProducerDriver, ProducerOptions, TopicSpec
 from tests.support.apps import committed_everything, eventually, make_app, running
 from tests.support.driving import open_transport
@@ -30,25 +32,36 @@ async def writing(url: str, topic: str, id: str) -> AsyncIterator[ProducerDriver
         await producer.close()
 
 
-@pytest.mark.parametrize("store", ["memory://", "rocksdb://"])
-async def test_7_2_aborted_and_open_transactions_in_a_changelog(
-    broker_url: str, topic_name: Name, store: str
-) -> None:
-    """Committed records are recovered, aborted ones are not, and nobody waits for a transaction that is open."""
-    app = make_app(broker_url, topic_name("app"), processing_guarantee="exactly_once", store=store)
-    source = app.topic(topic_name("source"), value_type=int, partitions=1, internal=True)
+def counting(url: str, id: str, store: str) -> tuple[faust.App, Any, Any]:
+    """Make an app that counts numbers; return it, what it reads, and its table."""
+    app = make_app(url, id, processing_guarantee="exactly_once", store=store)
+    source = app.topic(f"{id}-source", value_type=int, partitions=1, internal=True)
     totals = app.Table("totals", key_type=int, value_type=int, default=int, partitions=1)
-    changelog = totals.changelog_topic_name
 
     @app.agent(source)
     async def count(stream: Any) -> None:
         async for number in stream:
             totals[number] += 1
 
-    admin = open_transport(broker_url).admin()
+    return app, source, totals
+
+
+async def create(url: str, topic: str) -> None:
+    """Create a topic."""
+    admin = open_transport(url).admin()
     await admin.start()
-    await admin.create_topics([TopicSpec(name=changelog, partitions=1)])
+    await admin.create_topics([TopicSpec(name=topic, partitions=1)])
     await admin.close()
+
+
+@pytest.mark.parametrize("store", ["memory://", "rocksdb://"])
+async def test_7_2_aborted_transactions_in_a_changelog(
+    broker_url: str, topic_name: Name, store: str
+) -> None:
+    """Committed records are recovered, aborted ones and their markers at the end of the log are not, and keep nobody waiting."""
+    app, source, totals = counting(broker_url, topic_name("app"), store)
+    changelog = totals.changelog_topic_name
+    await create(broker_url, changelog)
     async with writing(broker_url, changelog, topic_name("writer")) as producer:
         producer.append(changelog, 0, b"1", b"10")
         await producer.flush()
@@ -58,14 +71,33 @@ async def test_7_2_aborted_and_open_transactions_in_a_changelog(
         producer.append(changelog, 0, b"2", b"99")
         await producer.flush()
         await producer.abort_transaction()
-    async with writing(broker_url, changelog, topic_name("other")) as producer:
-        producer.append(changelog, 0, b"3", b"99")
+    async with running(app):
+        await eventually(lambda: app.tables.actives_ready)
+        assert dict(totals.items()) == {1: 10}
+        await source.send(value=1)
+        await source.send(value=2)
+        await eventually(lambda: dict(totals.items()) == {1: 11, 2: 1})
+        await committed_everything(app)
+
+
+@pytest.mark.parametrize(
+    "broker_url", [pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True
+)
+async def test_7_6_r17_an_open_transaction_is_waited_for(broker_url: str, topic_name: Name) -> None:
+    """What a former owner's transaction may still write belongs to the table: recovery says that it waits, and has it."""
+    app, _, totals = counting(broker_url, topic_name("app"), "memory://")
+    changelog = totals.changelog_topic_name
+    await create(broker_url, changelog)
+    async with writing(broker_url, changelog, topic_name("writer")) as producer:
+        producer.append(changelog, 0, b"1", b"10")
         await producer.flush()
-        async with running(app):
+        starting = asyncio.create_task(app.start())
+        try:
+            await eventually(lambda: "1 records to go" in app.tables.doing(), 40.0)
+            assert not app.tables.actives_ready
+            await producer.commit_transaction()
             await eventually(lambda: app.tables.actives_ready)
             assert dict(totals.items()) == {1: 10}
-            await source.send(value=1)
-            await source.send(value=2)
-            await eventually(lambda: dict(totals.items()) == {1: 11, 2: 1})
-            await producer.abort_transaction()
-            await committed_everything(app)
+        finally:
+            await starting
+            await app.stop()
