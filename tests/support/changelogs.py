@@ -322,6 +322,9 @@ class ScriptedProducer(ProducerDriver):
     def unanswered(self) -> dict[str, int]:
         return {}
 
+    def overdue(self, seconds: float) -> dict[str, str]:
+        return {}
+
     async def flush(self) -> None:
         self.flushes += 1
         await self.gate.wait()

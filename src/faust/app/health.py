@@ -20,8 +20,9 @@ from mode import Service
 
 from faust._core.lanes import PartitionTask
 from faust._core.progress import Progress, Seen
+from faust.app.lookout import TopicLookout
 from faust.app.watchdog import Watchdog
-from faust.exceptions import Stalled
+from faust.exceptions import ConsistencyError, Stalled
 from faust.messages import TP
 from faust.utils.stacks import place_of_thread
 
@@ -63,6 +64,7 @@ class HealthWatch(Service):
         self.broker_gone_since: float | None = None
         self.partitions: dict[TP, Progress] = {}
         self._ends: dict[TP, int] = {}
+        self._lookout = TopicLookout(app)
         self._asked_at = 0.0
         self._told: set[TP] = set()
         self._complained: dict[str, set[TP]] = {}
@@ -126,11 +128,14 @@ class HealthWatch(Service):
     async def _ask(self, consumer: Any, tps: Collection[TP]) -> None:
         """Ask the broker where the partitions end."""
         self._asked_at = monotonic()
-        if not tps:
-            return
         try:
             async with asyncio.timeout(ASK):
-                self._ends = dict(await consumer.end_offsets(list(tps)))
+                await self._lookout.look(consumer)
+                there = [tp for tp in tps if tp.topic not in self._lookout.missing]
+                if there:
+                    self._ends = dict(await consumer.end_offsets(there))
+        except ConsistencyError as exc:
+            await self.app.crash(exc)
         except Exception as exc:
             if self.broker_gone_since is None:
                 self.broker_gone_since = self._asked_at
@@ -195,6 +200,8 @@ class HealthWatch(Service):
         limit = app.conf.health_stall_timeout
         if self._broker_is_gone(limit) and self._broker_words() not in reasons:
             reasons.append(self._broker_words())
+        reasons += [f"topics: {why}" for why in self._lookout.missing.values()]
+        reasons += self._unsent(limit)
         stalled = self.stalled().items()
         reasons += [f"{tp.topic}[{tp.partition}] is stalled: {why}" for tp, why in stalled]
         reasons += [
@@ -215,6 +222,17 @@ class HealthWatch(Service):
             return []
         place = place_of_thread(self._thread)
         return [f"the event loop has been blocked for {silent:.0f} s: it is at {place}"]
+
+    def _unsent(self, limit: float) -> list[str]:
+        """Say which topics do not take what is sent to them."""
+        producer = self.app.started_producer
+        if producer is None:
+            return []
+        return [
+            f"sending: records for {topic} have not been acknowledged for more than {limit:g} s"
+            + (f" ({why})" if why else "")
+            for topic, why in sorted(producer.driver.overdue(limit).items())
+        ]
 
     def _illegible(self, limit: float) -> dict[TP, str]:
         """Return the partitions of which most records could not be decoded for so many seconds, and still cannot."""
@@ -321,8 +339,10 @@ class HealthWatch(Service):
         return f"broker: it has not answered for {gone:.0f} s"
 
     def _why_uncommitted(self) -> str:
+        unsent = self._unsent(self.app.conf.health_stall_timeout)
         return (
             self._why_broker()
+            or next(iter(unsent), "")
             or "commits: the broker does not accept the offsets of what is finished"
         )
 
@@ -340,6 +360,9 @@ class HealthWatch(Service):
             return "recovery: tables are being recovered"
         if app.rebalancing:
             return "rebalance: partitions are moving"
+        missing = self._lookout.missing.get(progress.tp.topic)
+        if missing is not None:
+            return f"topics: {missing}"
         broker = self._why_broker()
         if broker is not None:
             return broker

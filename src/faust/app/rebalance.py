@@ -12,8 +12,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection
+from time import monotonic
 from typing import Any
 
+from faust.exceptions import UnknownTopic
 from faust.messages import TP
 from faust.transport.exactly_once import TransactionalConsumer
 
@@ -29,6 +31,12 @@ COMMIT_SHARE = 0.15
 
 FLUSH_SHARE = 0.15
 """Share of the rebalance timeout that tables may take to be flushed after that."""
+
+MISSING_PATIENCE = 3.0
+"""Seconds until a changelog that no broker knows is believed not to exist."""
+
+MISSING_LOOK = 0.2
+"""Seconds between two looks."""
 
 
 class Rebalance:
@@ -176,6 +184,7 @@ class Rebalance:
             app.in_recovery = True
             if isinstance(app.consumer, TransactionalConsumer):
                 await app.consumer.ready(sources)
+            await self._find_changelogs(assigned)
             await app.tables.recover(assigned, generation, on_ready, standbys)
             app.in_recovery = False
             await app.on_rebalance_complete.send()
@@ -188,6 +197,23 @@ class Rebalance:
         except Exception as exc:
             logger.exception("Recovery of tables failed")
             await app.crash(exc)
+
+    async def _find_changelogs(self, assigned: frozenset[TP]) -> None:
+        """Let no event flow without its table: a changelog that was deleted is in nobody's assignment.
+
+        Raises:
+            UnknownTopic: There is no such topic, for some seconds.
+        """
+        app = self.app
+        for topic in sorted(app.tables.group_topics - {tp.topic for tp in assigned}):
+            deadline = monotonic() + MISSING_PATIENCE
+            while await app.consumer.driver.partitions_for(topic) is None:
+                if monotonic() > deadline:
+                    raise UnknownTopic(
+                        f"the changelog {topic} does not exist any more: it was deleted while this app used it. Nothing that "
+                        "needs its table is processed; a worker that starts creates it anew, with what comes from then on"
+                    )
+                await asyncio.sleep(MISSING_LOOK)
 
     async def stop_recovery(self) -> None:
         """Cancel the recovery that is running, if any, and wait for its end; follow no copies either."""

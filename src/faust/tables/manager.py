@@ -27,6 +27,7 @@ from faust.exceptions import (
     AuthorizationFailed,
     BrokerError,
     CommitRefused,
+    ConsistencyError,
     ImproperlyConfigured,
 )
 from faust.messages import TP
@@ -247,7 +248,13 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         """Do not start while the changelog may be half there."""
         topic = table.changelog_topic_name
         beside = repartition_topic(topic)
-        if await self._ask_count(beside):
+        try:
+            there = await self._ask_count(beside)
+        except (
+            AuthorizationFailed
+        ):  # who may use this app's topics only is told so of every other name
+            there = None
+        if there:
             raise ImproperlyConfigured(unfinished_repartition(self.app.conf.id, table.name, topic))
 
     async def _wanted_partitions(self, table: Collection[Any, Any]) -> int:
@@ -319,6 +326,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
             ProducerSendError: A record was not accepted; also one that is not ours, since the producer reports a
                 failure only once.
             TypeError: A key or value cannot be encoded.
+            ConsistencyError: A changelog has gone back; also of an earlier flush.
             Exception: What made an earlier background flush fail.
         """
         async with self._flushing:
@@ -335,9 +343,13 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
                 await self.app.producer.flush()
                 for flush in flushes:
                     await flush.settle()
-            except BaseException:
+            except BaseException as exc:
                 for flush in flushes:
                     flush.undo()
+                if isinstance(
+                    exc, ConsistencyError
+                ):  # once more, and what is gone would not be noticed
+                    self._failure = exc
                 raise
 
     def _dirty_partitions(self) -> list[TablePartition]:

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
+from faust.exceptions import ConsistencyError
 from faust.messages import TP, Record
 from faust.stores.base import Change, PartitionStore
 from faust.tables.codec import Packed, TableCodec
@@ -476,6 +477,7 @@ class PartitionFlush:
 
     def __init__(self, partition: TablePartition) -> None:
         self.partition = partition
+        self._reached = partition.store.persisted_offset
         self._keys = partition.sending = dict(partition.dirty)
         partition.dirty.clear()
         self._left = iter(self._keys.items())
@@ -521,12 +523,17 @@ class PartitionFlush:
         return count == limit
 
     async def settle(self) -> None:
-        """Everything appended is acknowledged: bring the store to the same state."""
+        """Everything appended is acknowledged: bring the store to the same state.
+
+        Raises:
+            ConsistencyError: The changelog has gone back since this worker wrote to it or read it.
+        """
         partition = self.partition
         if partition.sending is not self._keys or partition.closed:
             return
         if self._last is not None:
             offset = (await self._last).offset
+            self._check_order(offset)
             notes: Iterable[Change] = ()
             if partition.expiry is not None:
                 notes = partition.expiry.flushed(self._changes)
@@ -538,6 +545,17 @@ class PartitionFlush:
                 partition.sent(raw_key, (await delivery).offset)
         partition.sending = {}
         partition.trim()
+
+    def _check_order(self, last: int) -> None:
+        """Compare where the records are, the last one at *last*, with how far the changelog had come."""
+        reached, first = self._reached, last - len(self._keys) + 1
+        if last >= 0 and reached is not None and first < reached:
+            tp = self.partition.tp
+            raise ConsistencyError(
+                f"the changelog {tp.topic}[{tp.partition}] has given offset {first} to what this worker wrote, and had "
+                f"reached {reached} before: it was deleted and made anew, or has lost records, while it was used. What it "
+                "had is no longer in it, and nothing more is committed"
+            )
 
     def undo(self) -> None:
         """It failed: the keys are dirty again."""

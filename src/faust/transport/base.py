@@ -393,6 +393,13 @@ class ProducerDriver(abc.ABC):
         """Return how many records of each topic were appended and are not answered."""
 
     @abc.abstractmethod
+    def overdue(self, seconds: float) -> Mapping[str, str]:
+        """Return the topics with a record that has waited for an answer for longer than so many *seconds*.
+
+        Each with what the broker has said to the last attempt; empty when it has not said anything.
+        """
+
+    @abc.abstractmethod
     def available_partitions(self, topic: str) -> Sequence[int]:
         """Return the partitions that have a leader now (all of them on the embedded broker)."""
 

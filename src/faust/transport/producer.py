@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from mode import Service
 
+from faust.exceptions import FaustError
 from faust.messages import TP, Headers, RecordMetadata
 from faust.sensors.base import SensorDelegate
 from faust.transport.base import Delivery, ProducerDriver
@@ -69,6 +70,8 @@ class Producer(Service):
 
     Attributes:
         waiting: Records given to `send_soon` that the broker has not acknowledged.
+        failure: The first that there was. A flush raises each failure once, to whoever happens to ask first; but what an
+            event has caused was not sent, whoever has heard of it, so no offset may be committed any more.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Producer(Service):
         self._partitioner = partitioner
         self._default = KeyPartitioner()
         self.waiting: int = 0
+        self.failure: Exception | None = None
         self._runs: dict[str, _Run] = {}
         self._waiting: dict[str, list[_Waiting]] = {}
         self._loaders: dict[str, asyncio.Task[None]] = {}
@@ -156,9 +160,13 @@ class Producer(Service):
 
     async def flush(self) -> None:
         """Wait until everything sent before is acknowledged; raise the first failure since the last flush."""
-        if self._waiting:
-            await self._settle()
-        await self.driver.flush()
+        try:
+            if self._waiting:
+                await self._settle()
+            await self.driver.flush()
+        except FaustError as exc:
+            self.failure = self.failure or exc
+            raise
 
     def knows(self, topic: str) -> bool:
         """Say whether a record for *topic* can be appended at once, behind all that was sent to it before."""
@@ -269,6 +277,7 @@ class Producer(Service):
         try:
             partitions = await self.driver.load_partitions(topic)
         except Exception as exc:
+            self.failure = self.failure or exc
             for waiting in self._waiting.pop(topic, []):
                 if not waiting.future.done():
                     waiting.future.set_exception(exc)

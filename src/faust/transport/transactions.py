@@ -197,6 +197,12 @@ class TransactionalDriver(ProducerDriver):
             return self.plain.unanswered()
         return Counter(self.plain.unanswered()) + Counter(self._transactional.unanswered())
 
+    def overdue(self, seconds: float) -> Mapping[str, str]:
+        """Return the topics that have waited for an answer for long."""
+        if self._transactional is None:
+            return self.plain.overdue(seconds)
+        return {**self.plain.overdue(seconds), **self._transactional.overdue(seconds)}
+
     # -- the transaction
 
     def _open(self) -> ProducerDriver:

@@ -38,7 +38,7 @@ import mode
 from mode.utils.logging import FileLogProxy, cry
 from mode.utils.logging import redirect_logger as redirected
 
-from faust.exceptions import BrokerError, ImproperlyConfigured, Stalled
+from faust.exceptions import BrokerError, ConsistencyError, ImproperlyConfigured, Stalled
 from faust.settings.params import LOG_LEVELS
 from faust.utils import logs
 from faust.utils.stacks import place_of
@@ -80,7 +80,7 @@ def explain(exc: BaseException) -> str | None:
 
     A sentence needs no traceback; a fault does.
     """
-    if isinstance(exc, ImproperlyConfigured | BrokerError | Stalled):
+    if isinstance(exc, ImproperlyConfigured | BrokerError | ConsistencyError | Stalled):
         return str(exc) or type(exc).__name__
     if isinstance(exc, OSError) and exc.filename:
         return f"{exc.strerror}: {exc.filename}"

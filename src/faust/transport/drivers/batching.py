@@ -542,6 +542,11 @@ class Accumulator:
             found[topic] = found.get(topic, 0) + batch.count
         return found
 
+    def overdue(self, seconds: float) -> set[str]:
+        """Return the topics with a batch that was begun more than *seconds* ago and has no answer."""
+        limit = self._clock() - seconds
+        return {batch.tp.topic for batch in self._unfinished if batch.born < limit}
+
     @property
     def unfinished(self) -> int:
         """Number of batches without an answer."""

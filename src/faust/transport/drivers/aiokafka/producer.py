@@ -279,6 +279,11 @@ class Producer(ProducerDriver):
         """Return how many records of each topic have no answer."""
         return self._accumulator.unanswered()
 
+    def overdue(self, seconds: float) -> dict[str, str]:
+        """Return the topics that wait for an answer, and what the brokers have said."""
+        client, topics = self._client, self._accumulator.overdue(seconds)
+        return {topic: client.trouble(topic) if client is not None else "" for topic in topics}
+
     def available_partitions(self, topic: str) -> Sequence[int]:
         """Return the partitions that have a leader now."""
         client = self._client

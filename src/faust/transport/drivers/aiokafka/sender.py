@@ -55,11 +55,13 @@ class Sender(TransactionSender):
 
     Attributes:
         answering: The batches of a request are being told.
+        troubles: By topic, why the last attempt to write to it has failed in passing.
     """
 
     def __init__(self, client: Any, answered: Callable[[], None], **options: Any) -> None:
         super().__init__(client, **options)
         self.answering: bool = False
+        self.troubles: dict[str, str] = {}
         self._tell = answered
         self._under_way: collections.Counter[Any] = collections.Counter()
         self._repeats: set[asyncio.Task[None]] = set()
@@ -148,6 +150,9 @@ class Sender(TransactionSender):
             self._repeat(node, batches, ProduceResponse_v7.decode(io.BytesIO(frame[4:])))
             return
         self._free(node, batches)
+        if self.troubles:
+            for tp in batches:
+                self.troubles.pop(tp.topic, None)
         self.answering = True
         for topic, partition, offset, timestamp in rows:
             batches[TopicPartition(topic, partition)].done(offset, timestamp)
@@ -169,9 +174,17 @@ class Sender(TransactionSender):
             return
         if isinstance(outcome, kafka.KafkaError):
             self.client.note_trouble(node, outcome)
+        else:
+            self._note_answer(outcome)
         task = asyncio.get_running_loop().create_task(self._handle(node, batches, outcome))
         self._repeats.add(task)
         task.add_done_callback(self._repeats.discard)
+
+    def _note_answer(self, answer: Any) -> None:
+        for topic, partitions in answer.topics:
+            codes = {row[1] for row in partitions} - {0}
+            if codes:
+                self.troubles[topic] = f"the broker says {kafka.for_code(min(codes)).message}"
 
     async def _handle(self, node: Any, batches: Batches, outcome: Any) -> None:
         handler = SendProduceReqHandler(self, batches)

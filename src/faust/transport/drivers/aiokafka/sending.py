@@ -268,14 +268,17 @@ class Sending:
     async def load(self, topic: str) -> tuple[int, ...]:
         """Return the partitions of *topic*, created if the broker does so by itself.
 
+        One that was there before is not: who has deleted it decides what comes in its place.
+
         Raises:
             UnknownTopic: no broker knows it, or it has no leader, for some seconds.
             AuthorizationFailed: it may not be looked at.
         """
         pauses = Backoff(0.02, 0.5)
         deadline = time.monotonic() + MISSING_TOPIC_PATIENCE
+        new = topic not in self.partitions
         while True:
-            code, rows = (await self.connection.topic_metadata([topic], create=True))[topic]
+            code, rows = (await self.connection.topic_metadata([topic], create=new))[topic]
             error = kafka.for_code(code)
             if error is kafka.NoError:
                 await self._remember(topic)
@@ -285,8 +288,8 @@ class Sending:
                 raise translate(error(topic), f"cannot look up topic {topic}")
             if time.monotonic() > deadline:
                 raise UnknownTopic(
-                    f"topic {topic} does not exist and the broker does not create it by itself ({error.message}, "
-                    f"{len(rows)} partitions): create it first"
+                    f"topic {topic} does not exist {'and the broker does not create it by itself' if new else 'any more'} "
+                    f"({error.message}, {len(rows)} partitions): create it first"
                 )
             await asyncio.sleep(pauses.next())
 
@@ -313,6 +316,16 @@ class Sending:
         """Say whether no broker has known *topic* for a while."""
         since = self._missing_since.get(topic)
         return since is not None and time.monotonic() > since + MISSING_TOPIC_PATIENCE
+
+    def trouble(self, topic: str) -> str:
+        """Say why records of *topic* are not acknowledged, as far as that is known. Any thread may ask."""
+        if said := self._sender.troubles.get(topic):
+            return said
+        if self.is_missing(topic):
+            return "no broker knows the topic"
+        if len(self.available.get(topic, ())) < len(self.partitions.get(topic, ())):
+            return "it has partitions that no broker leads"
+        return ", ".join(self.connection.watch.reasons())
 
     # -- answers out
 

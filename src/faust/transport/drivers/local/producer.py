@@ -295,6 +295,10 @@ class Producer(ProducerDriver):
         """Return how many records of each topic have no answer."""
         return self._accumulator.unanswered()
 
+    def overdue(self, seconds: float) -> dict[str, str]:
+        """Return the topics that wait for an answer; this broker answers, or cannot be written at all."""
+        return dict.fromkeys(self._accumulator.overdue(seconds), "")
+
     def available_partitions(self, topic: str) -> Sequence[int]:
         """Return all partitions: each has a leader."""
         return self._partitions.get(topic, ())
