@@ -201,6 +201,25 @@ def _ask(port: int, *, api: int, version: int, body: bytes, most: int = 64) -> b
     return b""
 
 
+RESOURCES = {"topic": 2, "group": 3, "transactional_id": 5}
+ALLOW = 3
+
+
+def _binding(user: str, name: str, resource: str, permission: int) -> bytes:
+    """Return the list of one ACL, or of one filter for it: every operation on one resource, from everywhere."""
+    literal, all_operations = 3, 2
+    entry = struct.pack(">ib", 1, RESOURCES[resource]) + _text(name) + struct.pack(">b", literal)
+    entry += _text(f"User:{user}") + _text("*")
+    return entry + struct.pack(">bb", all_operations, permission)
+
+
+def _check_answer(answer: bytes, what: str) -> None:
+    """Look at the first error code of a list, behind correlation id and throttle time."""
+    error = struct.unpack(">iih", answer[4:14])[2] if len(answer) >= 14 else "no answer"
+    if error:
+        raise RuntimeError(f"could not {what}: error {error}")
+
+
 def _brokers_known_to(port: int) -> int:
     """Ask a node (Metadata, version 0, no topic) how many brokers are up; 0: no answer."""
     answer = _ask(port, api=3, version=0, body=struct.pack(">i", 0))
@@ -474,24 +493,33 @@ class KafkaCluster:
     def refuse_produce(self, topic: str, refuse: bool) -> None:
         """Have brokers refuse to append to a topic (NOT_ENOUGH_REPLICAS), or accept again.
 
-        More replicas must be in sync than there can be (IncrementalAlterConfigs, version 0; KIP-339).
+        More replicas must be in sync than there can be.
         """
-        topic_resource, setting, deleting = 2, 0, 1
-        body = struct.pack(">ib", 1, topic_resource) + _text(topic) + struct.pack(">i", 1)
-        body += _text("min.insync.replicas") + struct.pack(">b", setting if refuse else deleting)
-        body += (_text("9") if refuse else struct.pack(">h", -1)) + b"\0"
-        if not any(_ask(node.port, api=44, version=0, body=body) for node in self._nodes):
-            raise RuntimeError(f"no node has changed the configuration of {topic}")
+        self.configure(topic, "min.insync.replicas", "9" if refuse else None)
 
-    def allow(self, user: str, topic: str) -> None:
-        """Let a SASL user do everything with one topic (protocol: CreateAcls, version 1)."""
-        literal, all_operations, allowed, topic_resource = 3, 2, 3, 2
-        entry = struct.pack(">ib", 1, topic_resource) + _text(topic) + struct.pack(">b", literal)
-        entry += _text(f"User:{user}") + _text("*") + struct.pack(">bb", all_operations, allowed)
-        answer = _ask(self._nodes[0].port, api=30, version=1, body=entry)
-        error = struct.unpack(">iih", answer[4:14])[2] if len(answer) >= 14 else "no answer"
-        if error:
-            raise RuntimeError(f"could not allow {user} to use {topic}: error {error}")
+    def _ask_any(self, api: int, version: int, body: bytes) -> bytes:
+        """Return the answer of the first node that gives one; empty when none does."""
+        answers = (_ask(node.port, api=api, version=version, body=body) for node in self._nodes)
+        return next(filter(None, answers), b"")
+
+    def allow(self, user: str, name: str, resource: str = "topic") -> None:
+        """Let a SASL user do everything with one ``topic``, ``group`` or ``transactional_id`` (CreateAcls, version 1)."""
+        answer = self._ask_any(30, 1, _binding(user, name, resource, ALLOW))
+        _check_answer(answer, f"allow {user} to use {resource} {name}")
+
+    def forbid(self, user: str, name: str, resource: str = "topic") -> None:
+        """Take back what `allow` has given (protocol: DeleteAcls, version 1)."""
+        answer = self._ask_any(31, 1, _binding(user, name, resource, ALLOW))
+        _check_answer(answer, f"forbid {user} to use {resource} {name}")
+
+    def configure(self, topic: str, option: str, value: str | None) -> None:
+        """Set an option of a topic, or with None put it back (protocol: IncrementalAlterConfigs, version 0; KIP-339)."""
+        topic_resource, put, remove = 2, 0, 1
+        body = struct.pack(">ib", 1, topic_resource) + _text(topic) + struct.pack(">i", 1)
+        body += _text(option) + struct.pack(">b", remove if value is None else put)
+        body += (b"\xff\xff" if value is None else _text(value)) + struct.pack(">?", False)
+        answer = self._ask_any(44, 0, body)
+        _check_answer(answer, f"set {option} of {topic} to {value}")
 
     # -- configuration
 

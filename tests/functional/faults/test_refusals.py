@@ -5,14 +5,13 @@ Nothing is lost by it, and the worker ends and says why, instead of sitting ther
 
 from __future__ import annotations
 
-import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from faust.testing.faults import Crew, Observer, tps_of
+from tests.support.disks import SmallDisk
 from tests.support.driving import until
 
 PROGRAM = """
@@ -36,42 +35,6 @@ async def work(stream):
 app.main()
 """
 NUMBERS = 3_000
-
-
-class SmallDisk:
-    """A file system of its own with 6 MiB, which can be made larger, read-only, and writable again."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.mkdir()
-        self._mount("size=6m")
-
-    def _mount(self, options: str) -> None:
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.path)]
-        subprocess.run(command, check=True, capture_output=True)
-
-    def grow(self) -> None:
-        """Make room, and let everybody write."""
-        self._mount("remount,rw,size=256m")
-
-    def protect(self) -> None:
-        """Make it read-only."""
-        self._mount("remount,ro")
-
-    def close(self) -> None:
-        """Take it away."""
-        subprocess.run(["umount", "-l", str(self.path)], check=False, capture_output=True)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    """A small file system; the test is skipped where none may be mounted."""
-    try:
-        disk = SmallDisk(tmp_path / "small")
-    except (OSError, subprocess.CalledProcessError) as exc:
-        pytest.skip(f"needs the right to mount a tmpfs: {exc}")
-    yield disk
-    disk.close()
 
 
 @pytest.mark.slow

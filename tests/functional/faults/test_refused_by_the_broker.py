@@ -1,0 +1,230 @@
+"""Acceptance 6 of issue 8: what a broker may refuse, under a whole app; `test_refusals` has the disks of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.functional.faults.refusals import HALF, trial
+from tests.support.disks import SmallDisk
+from tests.support.kafka import GUEST, KafkaCluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+Name = Callable[..., str]
+GUARANTEES = ["at_least_once", "exactly_once"]
+BROKERS = ["local", pytest.param("kafka", marks=pytest.mark.kafka)]
+REWRITTEN = "deleted and made anew"
+
+
+def address(request: pytest.FixtureRequest, broker: str, directory: Path) -> str:
+    """Return the URL of a broker."""
+    if broker == "local":
+        return f"local://{directory / 'broker'}?auto_create=no"
+    cluster: KafkaCluster = request.getfixturevalue("kafka_cluster")
+    cluster.heal()
+    return cluster.url
+
+
+@pytest.mark.kafka
+async def test_the_disk_of_the_broker_is_full(
+    small_disk: SmallDisk, tmp_path: Path, topic_name: Name
+) -> None:
+    """Kafka ends when it cannot write; workers wait for it, health says so, and with room again they go on by themselves."""
+    small_disk.grow()
+    options = {"log.dirs": str(small_disk.path / "data"), "log.index.size.max.bytes": "65536"}
+    with KafkaCluster(properties=options) as cluster:
+        one, two = (
+            trial(cluster.url, tmp_path / guarantee, topic_name(), processing_guarantee=guarantee)
+            for guarantee in GUARANTEES
+        )
+        async with one as first, two as second:
+            small_disk.fill()
+            feeding = [asyncio.create_task(it.feed()) for it in (first, second)]
+            for it in (first, second):
+                await it.tells("broker: it has not answered")
+            small_disk.clear()
+            await asyncio.to_thread(cluster.restart)
+            await asyncio.gather(*feeding)
+            for it in (first, second):
+                await it.processed()
+                await it.well()
+                await it.check()
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(
+    ("what", "guarantee"),
+    [
+        ("sink", "at_least_once"),
+        ("sink", "exactly_once"),
+        ("changelog", "at_least_once"),
+        ("changelog", "exactly_once"),
+        ("source", "at_least_once"),
+        ("group", "at_least_once"),
+        ("group", "exactly_once"),
+    ],
+)
+async def test_a_right_is_taken_away(
+    kafka_cluster: KafkaCluster, tmp_path: Path, topic_name: Name, what: str, guarantee: str
+) -> None:
+    """Without its ACL the worker ends with 1 and names what it may not use; with it, nothing is missing."""
+    kafka_cluster.heal()
+    name, user = topic_name(), GUEST[0]
+    for topic in ("in", "out", "seen-changelog"):
+        kafka_cluster.allow(user, f"{name}-{topic}")
+    kafka_cluster.allow(user, name, "group")
+    kafka_cluster.allow(user, "*", "transactional_id")
+    async with trial(
+        kafka_cluster.url,
+        tmp_path,
+        name,
+        worker_url=kafka_cluster.sasl_url,
+        env={"FAULTS_USER": ":".join(GUEST)},
+        processing_guarantee=guarantee,
+    ) as it:
+        resource = "group" if what == "group" else "topic"
+        taken = name if what == "group" else getattr(it, what)
+        kafka_cluster.forbid(user, taken, resource)
+        await it.feed()
+        await it.ends(taken, "ermi")
+        kafka_cluster.allow(user, taken, resource)
+        await it.hire()
+        await it.processed()
+        await it.check()
+
+
+@pytest.mark.parametrize("guarantee", GUARANTEES)
+@pytest.mark.parametrize("what", ["sink", "table"])
+@pytest.mark.parametrize("broker", BROKERS)
+async def test_a_value_that_is_too_large_for_the_topic(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    topic_name: Name,
+    broker: str,
+    what: str,
+    guarantee: str,
+) -> None:
+    """The worker ends with 1 and names topic and limit, before anything is committed; with a higher limit nothing is missing."""
+    name, limit = topic_name(), {"max.message.bytes": "20000"}
+    url = address(request, broker, tmp_path)
+    if broker == "kafka" and guarantee == "exactly_once" and what == "table":
+        pytest.skip("covered by the others")
+    async with trial(
+        url,
+        tmp_path,
+        name,
+        env={"FAULTS_LARGE": what},
+        start=False,
+        processing_guarantee=guarantee,
+    ) as it:
+        topic = it.changelog if what == "table" else it.sink
+        await it.create(it.source)
+        await it.create(it.sink, **(limit if what == "sink" else {}))
+        await it.create(
+            it.changelog, **{"cleanup.policy": "compact", **(limit if what == "table" else {})}
+        )
+        await it.hire()
+        await it.feed()
+        await it.processed()
+        await it.feed()
+        await it.ends(topic, "max.message.bytes")
+        if broker == "kafka":
+            request.getfixturevalue("kafka_cluster").configure(topic, "max.message.bytes", None)
+            await it.hire()
+        else:  # whose options stay as they are: the program sends less
+            await it.hire(FAULTS_LARGE="")
+        await it.processed()
+        await it.check()
+
+
+@pytest.mark.parametrize("guarantee", GUARANTEES)
+@pytest.mark.parametrize("broker", BROKERS)
+async def test_the_sink_is_deleted(
+    request: pytest.FixtureRequest, tmp_path: Path, topic_name: Name, broker: str, guarantee: str
+) -> None:
+    """What cannot be written is not committed, and the worker ends with 1; when the topic is there again it gets everything."""
+    url = address(request, broker, tmp_path)
+    async with trial(url, tmp_path, topic_name(), processing_guarantee=guarantee) as it:
+        await it.delete(it.sink)
+        await it.feed()
+        await it.ends(it.sink)
+        await it.create(it.sink)
+        await it.hire()
+        await it.processed()
+        await it.check(since={it.sink: HALF})
+
+
+@pytest.mark.parametrize("broker", BROKERS)
+async def test_the_source_is_deleted(
+    request: pytest.FixtureRequest, tmp_path: Path, topic_name: Name, broker: str
+) -> None:
+    """The worker lives, health says what is missing, and what comes when the topic is there again is processed."""
+    url = address(request, broker, tmp_path)
+    async with trial(url, tmp_path, topic_name()) as it:
+        await it.delete(it.source)
+        await it.tells("topics", it.source, "does not exist")
+        await it.create(it.source)
+        await it.well()
+        await it.feed()
+        await it.processed()
+        await it.check()
+
+
+@pytest.mark.parametrize("store", ["memory", "rocksdb"])
+@pytest.mark.parametrize("broker", BROKERS)
+async def test_the_changelog_is_deleted(
+    request: pytest.FixtureRequest, tmp_path: Path, topic_name: Name, broker: str, store: str
+) -> None:
+    """The worker ends with 1 before it commits what the table cannot keep; what comes after is kept, what was there is gone."""
+    url = address(request, broker, tmp_path)
+    async with trial(url, tmp_path, topic_name(), store=f"{store}://") as it:
+        await it.delete(it.changelog)
+        await it.feed()
+        await it.ends(it.changelog)
+        if store == "rocksdb":
+            it.crew.wipe("w1")
+        await it.hire()
+        await it.processed()
+        await it.check(since={it.changelog: HALF})
+
+
+@pytest.mark.parametrize("guarantee", GUARANTEES)
+@pytest.mark.parametrize("busy", [True, False], ids=["busy", "idle"])
+@pytest.mark.parametrize("broker", BROKERS)
+async def test_the_changelog_is_made_anew(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    topic_name: Name,
+    broker: str,
+    busy: bool,
+    guarantee: str,
+) -> None:
+    """A worker does not go on with a changelog that lacks what its table has; not even one that has nothing to write."""
+    url = address(request, broker, tmp_path)
+    async with trial(url, tmp_path, topic_name(), processing_guarantee=guarantee) as it:
+        await asyncio.sleep(0 if busy else 3.5)  # the worker has looked at its topics
+        await it.delete(it.changelog)
+        await it.create(it.changelog, **{"cleanup.policy": "compact"})
+        if busy:
+            await it.feed()
+        await it.ends(it.changelog, REWRITTEN)
+
+
+async def test_the_data_directory_is_removed(tmp_path: Path, topic_name: Name) -> None:
+    """A worker whose files are gone loses nothing: whoever starts next has the whole table, from its changelog."""
+    url = f"local://{tmp_path / 'broker'}"
+    async with trial(url, tmp_path, topic_name(), store="rocksdb://") as it:
+        it.crew.wipe("w1")
+        await it.feed()
+        await it.processed()
+        await it.crew.send_home("w1")
+        assert not it.crew.ended, it.crew.ended
+        await it.hire()
+        await it.said("w1", f"Recovered {2 * HALF} records")
+        await it.feed()
+        await it.processed()
+        await it.check()
