@@ -14,13 +14,13 @@ import contextlib
 import json
 import statistics
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from faust.transport.base import ProducerOptions, Transport
+from tests.soak.feeding import TICK, Feeder
+from tests.soak.meter import growing
 from tests.soak.soaked_app import PARTITIONS
 from tests.support.driving import open_transport
 from tests.support.kafka import KafkaCluster
@@ -29,7 +29,6 @@ from tests.support.processes import PythonProcess, start_python
 __all__ = ["Soak", "soak"]
 
 APP = Path(__file__).with_name("soaked_app.py")
-TICK = 0.05
 BEHIND = 5.0
 """Seconds of flow that may be unfinished at the end."""
 
@@ -56,10 +55,8 @@ class Soak:
         counted = [line for line in self.lines if "objects" in line]
         first = next(line for line in counted if line["seconds"] / length >= 0.25)["objects"]
         final = counted[-1]["objects"]
-        for name, number in final.items():
-            was = first.get(name, 0)
-            if number > was * 1.2 + 2000:
-                self.faults.append(f"{name}: {was:,} objects became {number:,}")
+        for name, (was, number) in growing(first, final).items():
+            self.faults.append(f"{name}: {was:,} objects became {number:,}")
         for what in ("files", "threads"):
             if (
                 self.lines[-1][what]
@@ -100,11 +97,13 @@ async def soak(broker: str, minutes: float, rate: int, *, show: bool = False) ->
         process = start_python(APP, "worker", env={"SOAK_ORDERS": json.dumps(orders)})
         try:
             await _wait_for_line(process, result)
-            feeding = asyncio.create_task(_feed(open_transport(broker), minutes * 60, result))
+            feeder = Feeder(open_transport(broker), "soak-numbers", rate, PARTITIONS)
+            feeding = asyncio.create_task(feeder.feed(minutes * 60))
             while not feeding.done():
                 await _read(process, result, show=show)
                 await asyncio.sleep(TICK)
             await feeding
+            result.sent = feeder.sent
             await asyncio.sleep(BEHIND)
             await _read(process, result, show=show)
         finally:
@@ -129,26 +128,6 @@ async def _read(process: PythonProcess, result: Soak, *, show: bool) -> None:
         if show:
             told = {name: what for name, what in line.items() if name != "objects"}
             print(json.dumps(told), flush=True)
-
-
-async def _feed(transport: Transport, seconds: float, result: Soak) -> None:
-    """Send numbers at the rate, for so many seconds."""
-    driver = transport.producer(ProducerOptions())
-    await driver.start()
-    topic = "soak-numbers"
-    partitions = await driver.load_partitions(topic)
-    assert len(partitions) == PARTITIONS
-    began = time.monotonic()
-    try:
-        while (passed := time.monotonic() - began) < seconds:
-            for number in range(result.sent, int(passed * result.rate)):
-                driver.append(topic, number % PARTITIONS, None, b"%d" % number)
-            result.sent = int(passed * result.rate)
-            await driver.wait_room()
-            await asyncio.sleep(TICK)
-        await driver.flush()
-    finally:
-        await driver.close()
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ JSON object.
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
 import sys
@@ -17,9 +16,8 @@ import time
 from collections import Counter
 from typing import Any
 
-import psutil
-
 import faust
+from tests.soak.meter import census, look
 
 PARTITIONS = 4
 KEYS = 5_000
@@ -89,7 +87,6 @@ async def ask() -> None:
 async def report() -> None:
     """Say every now and then how it is; count objects now and then, since that takes long."""
     began = time.monotonic()
-    process = psutil.Process()
     objects = float(_orders.get("objects_every", 30.0))
     counted = 0.0
     while not app.should_stop:
@@ -97,21 +94,13 @@ async def report() -> None:
         seconds = time.monotonic() - began
         line: dict[str, Any] = {
             "seconds": round(seconds, 1),
-            "rss": process.memory_info().rss,
-            "files": len(os.listdir(f"/proc/{process.pid}/fd")),  # noqa: PTH208 - a number is all
-            "threads": process.num_threads(),
+            **look(),
             "done": dict(done),
         }
         if seconds - counted >= objects:
             counted = seconds
-            line["objects"] = _census()
+            line["objects"] = census()
         print(json.dumps(line), file=sys.__stdout__, flush=True)
-
-
-def _census() -> dict[str, int]:
-    """Count live objects by type."""
-    gc.collect()
-    return dict(Counter(type(thing).__qualname__ for thing in gc.get_objects()))
 
 
 if __name__ == "__main__":
