@@ -52,8 +52,8 @@ numbers = app.topic("soak-numbers", value_type=int, internal=True, retention=KEP
 grouped = app.topic(
     "soak-grouped", key_type=str, value_type=int, internal=True, retention=KEPT, config=SMALL
 )
-passed = app.topic("soak-passed", value_type=int, internal=True, retention=KEPT, config=SMALL)
-closed = app.topic("soak-closed", value_type=int, internal=True)
+passed = app.topic("soak-passed", value_type=int)
+closed = app.topic("soak-closed", key_type=str, value_type=int)
 
 
 async def close(key: Any, value: int) -> None:

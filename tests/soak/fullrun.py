@@ -18,8 +18,9 @@ from faust.exceptions import FaustError
 from faust.messages import Slice
 from faust.testing.faults import Observer
 from faust.testing.faults.observer import tps_of
+from faust.transport.base import TopicSpec
 from tests.soak.feeding import Feeder
-from tests.soak.full_app import GRACE, GROUPS, KEYS, PARTITIONS, WINDOW
+from tests.soak.full_app import GRACE, GROUPS, KEPT, KEYS, PARTITIONS, SMALL, WINDOW
 from tests.soak.minutes import Minute
 from tests.support.driving import open_transport, until
 from tests.support.processes import PythonProcess, start_python
@@ -51,13 +52,21 @@ class Run:
     """
 
     def __init__(
-        self, broker: str, scratch: Path, *, rate: int, seconds: float, every: float
+        self,
+        broker: str,
+        scratch: Path,
+        *,
+        rate: int,
+        seconds: float,
+        every: float,
+        ahead: float | None = None,
     ) -> None:
         self.lines: list[Minute] = []
         self.faults: list[str] = []
         self.passed = self.doubled = self.windows = self.visits = 0
         self.answers: dict[str, Counter[int]] = {path: Counter() for path in PATHS}
-        self.feeder = Feeder(open_transport(broker), "soak-numbers", rate, PARTITIONS)
+        room = None if ahead is None else lambda: self.passed + int(ahead * rate)
+        self.feeder = Feeder(open_transport(broker), "soak-numbers", rate, PARTITIONS, room=room)
         self._broker, self._scratch = broker, scratch
         self._rate, self._seconds, self._every = rate, seconds, every
         self._seen = bytearray(int(rate * seconds) + 1)
@@ -70,14 +79,16 @@ class Run:
     async def run(self) -> None:
         """Run all of it."""
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._observer)
+            await stack.enter_async_context(self._sink)
+            await self._create("soak-passed", {**SMALL, "retention.ms": f"{KEPT * 1000:.0f}"})
+            await self._create("soak-closed", {})
             worker = self._start("stays")
             stack.callback(worker.kill)
             http = await stack.enter_async_context(
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(20))
             )
             await until(lambda: self._is_ready(http), "the worker was ready", 60.0)
-            await stack.enter_async_context(self._observer)
-            await stack.enter_async_context(self._sink)
             await self._sink.follow(tps_of("soak-passed", PARTITIONS))
             reading = asyncio.create_task(self._read())
             helpers = [
@@ -97,6 +108,12 @@ class Run:
             await self._check()
 
     # -- who runs
+
+    async def _create(self, topic: str, config: dict[str, str]) -> None:
+        """Create a topic that the app only writes to."""
+        spec = TopicSpec(name=topic, partitions=PARTITIONS, config=config)
+        outcome = await self._observer.admin.create_topics([spec])
+        assert outcome[topic].created
 
     def _start(self, name: str) -> PythonProcess:
         orders = {
@@ -173,8 +190,7 @@ class Run:
             await self._sink.read(0.2)
 
     def _saw(self, batch: Slice) -> None:
-        now, began, rate = time.time(), self.feeder.began, self._rate
-        seen = self._seen
+        now, due, seen = time.time(), self.feeder.due, self._seen
         for record in batch.records:
             number = int(record.value or b"-1")
             if seen[number]:
@@ -183,7 +199,7 @@ class Run:
             seen[number] = 1
             self.passed += 1
             if not number % SAMPLED:
-                self._delays.append(now - began - number / rate)
+                self._delays.append(now - due(number))
 
     async def _ask(self, http: aiohttp.ClientSession) -> None:
         turn = 0
@@ -275,8 +291,8 @@ class Run:
 
         def keep(batch: Slice) -> None:
             for record in batch.records:
-                key = json.loads(record.key or b"null")
-                found[str(key)] = int(record.value or b"0")
+                key = (record.key or b"").decode().strip('"')
+                found[key] = int(record.value or b"0")
 
         async with Observer(self._broker, "soak", on_slice=keep) as reader:
             tps = tps_of(topic, PARTITIONS)
