@@ -4,10 +4,11 @@
 RocksDB, one with windows that close, a sink, and a web server that is asked once a second. In every minute a second worker joins
 and leaves again. Every minute it prints a line about the worker that stays; at the end a verdict, and exit status 0 if all holds:
 
-* every number came out of the sink, and is counted in every table and in every window that has closed;
+* every number came out of the sink, and is counted in every table and (without ``--ahead``) in every window that has closed;
 * resident memory: the growth over the second half, by the median slope between any two lines (Theil-Sen), is at most 5 % and 4 MB;
-* no type has over 20 % and 2,000 more live objects at the end than after the first quarter; files and threads: no more at any time
-  in the last quarter than at any time before half, plus 2;
+* no type has over 20 % and 2,000 more live objects at the end than after the first quarter;
+* files and threads: at most 10 % and 4 more at any time in the last quarter than at any time before half (RocksDB has more or
+  fewer files before and after it merges them);
 * latency from the time a number was due (with ``--ahead``: was sent) to the sink: the median of the last quarter is at most twice
   that of the second, and 0.1 s;
 * ``/metrics`` always answered 200, ``/health/ready`` and the page of a table mostly (a rebalance takes a moment);
@@ -85,7 +86,7 @@ class Verdict:
             self.figures.append(
                 f"{what}: at most {before} in the first half, {after} in the last quarter"
             )
-            if after > before + 2:
+            if after > before * 1.1 + 4:
                 self.faults.append(f"{what}: {before} became {after}")
 
     def _judge_latency(self) -> None:

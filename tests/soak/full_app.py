@@ -42,7 +42,7 @@ app = faust.App(
     datadir=_orders.get("datadir", tempfile.gettempdir() + "/soak"),
     topic_partitions=PARTITIONS,
     broker_commit_interval=1.0,
-    table_cleanup_interval=1.0,
+    table_cleanup_interval=5.0,
     web_host="127.0.0.1",
     web_port=_orders.get("web_port", 6066),
 )

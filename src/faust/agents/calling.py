@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-from faust.agents.models import Request, request_headers, wrap_request
+from faust.agents.models import Request, fits_envelope, request_headers, wrap_request
 from faust.agents.promises import BarrierState, ReplyPromise
 from faust.channels import Channel
 from faust.exceptions import ImproperlyConfigured
@@ -94,6 +94,7 @@ class Asked(Generic[R]):
 
         Raises:
             ValueError: *reply_to* is an in-memory channel, which has no name.
+            faust.exceptions.ImproperlyConfigured: The request would be an envelope, and the topic's type is not a model.
         """
         if reply_to is not None:
             request = Request(topic_name(reply_to), correlation_id or new_correlation_id())
@@ -114,10 +115,22 @@ class Asked(Generic[R]):
     def _as_request(
         self, request: Request, value: Any, headers: HeadersArg
     ) -> tuple[Any, HeadersArg]:
-        in_headers = self.use_reply_headers and cast("CallingApp", self.app).supports_headers
-        if in_headers or not isinstance(self.channel, Topic):
+        have_headers = cast("CallingApp", self.app).supports_headers
+        channel = self.channel
+        if (self.use_reply_headers and have_headers) or not isinstance(channel, Topic):
             pairs = request_headers(request)
             return value, [*header_pairs(headers), *pairs] if headers else pairs
+        if not fits_envelope(channel.value_type):
+            raise ImproperlyConfigured(
+                f"{self} cannot be asked: without headers a request is an envelope around the value, and the value_type of "
+                f"its topic, {channel.value_type!r}, cannot be read out of one. Give "
+                + (
+                    "@app.agent(..., use_reply_headers=True)"
+                    if have_headers
+                    else "setting broker_api_version 0.11 or newer, which has headers"
+                )
+                + ", or a topic without value_type, or with a model"
+            )
         return wrap_request(value, request), headers
 
     # -- with an answer
@@ -150,7 +163,8 @@ class Asked(Generic[R]):
             faust.exceptions.ReplyLost: The app stops before the answer has come.
             faust.exceptions.ProducerSendError: The request could not be sent.
             faust.exceptions.ImproperlyConfigured: Asked while an event is processed exactly once, whose transaction
-                would have to be committed first.
+                would have to be committed first; or the request would be an envelope (``use_reply_headers=False``), and the
+                topic's type is not a model.
         """
         self._may_wait()
         app = cast("CallingApp", self.app)

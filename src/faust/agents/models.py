@@ -9,7 +9,7 @@ only when there is an answer (`request_of`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from faust.models.base import Model, ModelOptions
 from faust.models.record import Record
@@ -30,6 +30,7 @@ __all__ = [
     "ReqRepRequest",
     "ReqRepResponse",
     "Request",
+    "fits_envelope",
     "request_headers",
     "request_of",
     "wrap_request",
@@ -107,6 +108,11 @@ class ModelReqRepResponse(
     ReqRepResponse, serializer="json", namespace="faust.agents.models.ModelReqRepResponse"
 ):
     """An answer that is a model."""
+
+
+def fits_envelope(typ: Any) -> bool:
+    """Say whether values of type *typ* can be read out of an envelope: it is a JSON object that names its model."""
+    return typ is None or is_model(typ) or any(is_model(part) for part in get_args(typ))
 
 
 def wrap_request(value: Any, request: Request) -> ReqRepRequest:

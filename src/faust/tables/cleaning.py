@@ -15,11 +15,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Container, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Set
 from itertools import islice
 from time import monotonic
 from typing import Any
 
+from faust.exceptions import FaustError
 from faust.gate import Gate
 from faust.tables.base import Collection
 from faust.tables.codec import Packed
@@ -40,6 +41,8 @@ PATIENCE = 0.1
 AHEAD = 4
 """How many times as many keys as start a flush may wait for it."""
 AHEAD_POLL = 0.005
+ANSWERED = 10.0
+"""Seconds in which the broker has to say where partitions end; else they are not known to be idle."""
 
 Slices = Iterator[tuple[WindowRange, list[bytes]]]
 """Keys (their bytes) of one range each, `AT_ONCE` at most."""
@@ -52,6 +55,7 @@ class Cleaner:
         tables: Gives them.
         interval: Seconds between two rounds.
         sync: Awaited when callbacks were called: what they have sent has to be acknowledged.
+        busy: Returns the numbers of partitions that have something to do; see `faust.transport.consumer.Consumer.busy`.
         gate: Each batch is a unit of work.
     """
 
@@ -61,12 +65,14 @@ class Cleaner:
         *,
         interval: float,
         sync: Callable[[], Awaitable[None]],
+        busy: Callable[[], Awaitable[frozenset[int]]],
         gate: Gate,
     ) -> None:
         self.lock: asyncio.Lock = asyncio.Lock()
         self._tables = tables
         self._interval = interval
         self._sync = sync
+        self._busy = busy
         self._gate = gate
 
     async def run(self) -> None:
@@ -80,14 +86,39 @@ class Cleaner:
 
     async def clean(self, elapsed: float) -> None:
         """Do one round; *elapsed* seconds have passed since the last."""
+        idle = await self._idle()
         for table in list(self._tables()):
             for partition in list(table.held.values()):
                 expiry = partition.expiry
                 if isinstance(expiry, WindowIndex):
-                    expiry.tick(elapsed)
+                    expiry.tick(elapsed if partition in idle else 0.0)
                     await self._close_windows(table, partition, expiry)
                 elif isinstance(expiry, TtlIndex):
                     await self._expire(table, partition, expiry)
+
+    async def _idle(self) -> Set[TablePartition]:
+        """Return the partitions whose time goes on by itself: nothing is written to them, and nothing is left to be.
+
+        An agent that hangs, a flow that is held up, a recovery: all these write nothing, too, but what waits meanwhile belongs to
+        the windows of its own time.
+        """
+        resting = {
+            partition
+            for table in self._tables()
+            for partition in table.held.values()
+            if isinstance(partition.expiry, WindowIndex)
+            and partition.expiry.resting
+            and _usable(table, partition)
+        }
+        if not resting:
+            return resting
+        try:
+            async with asyncio.timeout(ANSWERED):
+                busy = await self._busy()
+        except (TimeoutError, FaustError) as exc:
+            logger.debug("Tables: it is not known whether partitions are idle: %r", exc)
+            return set()
+        return {partition for partition in resting if partition.tp.partition not in busy}
 
     # -- windows
 

@@ -76,9 +76,14 @@ class WindowIndex:
 
     # -- time
 
+    @property
+    def resting(self) -> bool:
+        """Nothing was written since the last tick."""
+        return self.time == self._active_at and not self.touched
+
     def tick(self, elapsed: float) -> None:
-        """So many seconds have passed since the last tick: if the partition was idle all along, its time goes on."""
-        if self.time == self._active_at and not self.touched:
+        """So many seconds have passed since the last tick: if nothing was written all along, the time goes on."""
+        if self.resting:
             self.time += elapsed
         self.touched = False
         self._active_at = self.time

@@ -169,6 +169,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
                 self._tables.values,
                 interval=self.app.conf.table_cleanup_interval,
                 sync=self._sync,
+                busy=self.app.consumer.busy,
                 gate=self.app.gate,
             )
             self._cleaning = loop.create_task(self._clean_regularly(), name="clean tables")
@@ -385,13 +386,13 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         """Append everything; False: our membership became uncertain before that."""
         producer, lease_until = self.app.producer, self.app.lease_until
         for flush in flushes:
-            if monotonic() >= lease_until():
+            if monotonic() >= lease_until() or flush.partition.generation is None:
                 return False
             while flush.append_some(producer.append, AT_ONCE, self.changelog_headers):
                 await asyncio.sleep(0)
                 if producer.full:
                     await producer.wait_room()
-                if monotonic() >= lease_until():
+                if monotonic() >= lease_until() or flush.partition.generation is None:
                     return False
         return True
 
@@ -462,6 +463,8 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         copy on standby says what its changelog says, and is kept.
         """
         self.actives_ready = False
+        if lost:  # from now on nothing of them is flushed, not in the background either
+            self._suspend()
         await self._stop_recovery()
         await self.stop_standbys()
         async with self._not_cleaning(lost=lost):
@@ -469,15 +472,23 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
                 if not lost and not self.app.exactly_once:
                     await self.flush()
             finally:
-                for table in self._tables.values():
-                    if lost:
-                        topic = table.changelog_topic_name
-                        for number, partition in list(table.held.items()):
-                            if TP(topic, number) in revoked and not partition.standby:
-                                table.drop_partition(number)
-                    table.suspend()
+                if lost:
+                    self._drop(revoked)
+                self._suspend()
                 if self._following is not None:
                     self._following.open_to(None)
+
+    def _suspend(self) -> None:
+        for table in self._tables.values():
+            table.suspend()
+
+    def _drop(self, revoked: frozenset[TP]) -> None:
+        """Drop what is held of changelog partitions that are lost, but for copies on standby."""
+        for table in self._tables.values():
+            topic = table.changelog_topic_name
+            for number, partition in list(table.held.items()):
+                if TP(topic, number) in revoked and not partition.standby:
+                    table.drop_partition(number)
 
     @asynccontextmanager
     async def _not_cleaning(self, *, lost: bool) -> AsyncIterator[None]:

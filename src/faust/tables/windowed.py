@@ -11,8 +11,8 @@ removed, with a tombstone in the changelog. (When it expires later than that it 
 closed is kept in a second table, ``{name}-closed``.) A write to a closed window is dropped and counted in
 `faust.tables.base.Collection.late`. Windows without ``expires`` and ``grace`` stay for ever.
 
-While nothing is written to a partition for ``table_cleanup_interval`` its time goes on as the wall clock does, so that the
-last window closes, too.
+While nothing is written to a partition for ``table_cleanup_interval``, and no event of its number is in hand or waits, its time
+goes on as the wall clock does, so that the last window closes, too.
 """
 
 from __future__ import annotations

@@ -218,6 +218,18 @@ class Consumer(Service):
         """Return the next offsets to be written, behind open transactions, too."""
         return await self.driver.log_end_offsets(tps)
 
+    async def busy(self) -> frozenset[int]:
+        """Return the numbers of the partitions of which something is in hand, waits here, or waits at the broker."""
+        tasks = list(self.tasks.values())
+        ends = await self.driver.end_offsets([task.tp for task in tasks])
+        found = set()
+        for task in tasks:
+            unfinished = task.in_hand() or (task.acking() and task.safe() < task.delivered)
+            here = unfinished or any(lane.queued for lane in task.lanes)
+            if here or await self.driver.position(task.tp) < ends[task.tp]:
+                found.add(task.tp.partition)
+        return frozenset(found)
+
     def hold(self) -> None:
         """Take nothing from the driver until `release`: what is there has to be digested first."""
         self._held = True

@@ -13,7 +13,7 @@ import pytest
 import faust
 from faust.agents.calling import new_correlation_id
 from faust.agents.promises import BarrierState, ReplyPromise
-from faust.exceptions import ReplyLost, UnknownTopic
+from faust.exceptions import ImproperlyConfigured, ReplyLost, UnknownTopic
 from tests.support.apps import eventually, make_app, running
 
 Name = Callable[..., str]
@@ -258,6 +258,28 @@ async def test_nobody_sees_an_envelope(
     assert seen == [Order("a", 1)]
 
 
+@pytest.mark.parametrize("old", [False, True], ids=["envelope", "old protocol"])
+@pytest.mark.parametrize("typ", [int, str, bytes, list[int], dict], ids=str)
+async def test_what_fits_no_envelope_cannot_be_asked(
+    memory_url: str, topic_name: Name, typ: Any, old: bool
+) -> None:
+    """agents.md 5.2: a request that the agent could not read is refused where it is asked, with what to do instead."""
+    settings = {"broker_api_version": "0.10"} if old else {}
+    app = make_app(memory_url, topic_name("app"), **settings)
+    topic = app.topic(topic_name("typed"), value_type=typ, internal=True)
+
+    @app.agent(topic, use_reply_headers=old)
+    async def same(values: Any) -> AsyncIterator[Any]:
+        async for value in values:
+            yield value
+
+    remedy = "broker_api_version 0.11" if old else "use_reply_headers=True"
+    async with running(app):
+        for question in (same.ask(3), same.send(value=3, reply_to="x"), same.join([3])):
+            with pytest.raises(ImproperlyConfigured, match=remedy):
+                await asyncio.wait_for(question, 20)
+
+
 async def test_the_second_answer_to_a_request_is_ignored(memory_url: str, topic_name: Name) -> None:
     """agents.md 5.4: an agent that yields twice answers once; the reader of answers goes on."""
     app = make_app(memory_url, topic_name("app"))
@@ -480,7 +502,9 @@ class Watcher(faust.Sensor):
 @pytest.mark.parametrize("watched", [False, True], ids=["alone", "watched"])
 async def test_a_question_that_cannot_be_sent_is_an_error(watched: bool) -> None:
     """agents.md 5.1: when the broker refuses the question `ask` raises instead of waiting for ever."""
-    app = make_app(f"memory://{uuid.uuid4().hex}?auto_create=no", "refused", topic_partitions=1)
+    url = f"memory://{uuid.uuid4().hex}?auto_create=no"
+    # a commit would find that something could not be sent, and end the worker
+    app = make_app(url, "refused", topic_partitions=1, broker_commit_interval=600.0)
     asked = app.topic("asked", value_type=int, internal=True)
 
     @app.agent(asked)

@@ -331,7 +331,9 @@ async def test_3_a_callback_that_hangs_does_not_keep_partitions(
         hit(world, hits, 12)
         hit(world, hits, 1000)
         cleaning = asyncio.create_task(clean(app))
-        await asyncio.sleep(0)
+        cleaner = app.tables._cleaner
+        while not cleaner.lock.locked():
+            await asyncio.sleep(0)
         held = frozenset(app.consumer_driver.assignment)
         await app.tables.on_partitions_revoked(held, lost=False)
         assert "close callbacks of windows are still running" in caplog.text

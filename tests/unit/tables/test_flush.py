@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.support.changelogs import App, World, assign, event_of
 
+from faust._core.lanes import PartitionTask
 from faust.exceptions import ProducerSendError, RecordTooLarge
 from faust.messages import TP
 from faust.tables.manager import TableManager
@@ -51,6 +52,28 @@ async def test_each_changed_key_is_sent_once(app: App, world: World) -> None:
     assert app.producer_driver.flushes == 1
     await app.tables.flush()
     assert app.producer_driver.flushes == 1
+
+
+async def test_nothing_is_sent_of_partitions_that_are_lost(app: App, world: World) -> None:
+    """From the moment partitions are lost no flush writes to them, also while the recovery of others is being stopped."""
+    totals = app.Table("totals")
+    long = world.log(TP(LOG.topic, 2))
+    for number in range(20_000):
+        long.append(b'"old"', b"%d" % number)
+    ready: list[frozenset[int]] = []
+    await app.consumer.start()
+    generation = app.consumer_driver.give(ALL)
+    recovery = asyncio.create_task(app.tables.recover(frozenset(ALL), generation, ready.append))
+    await soon(lambda: any(HERE.partition in numbers for numbers in ready))
+    with event_of(PartitionTask(HERE, generation)):
+        totals["lost"] = 1
+    flush = asyncio.create_task(app.tables.flush())
+    assert not recovery.done()
+    await app.tables.on_partitions_revoked(frozenset(ALL), lost=True)
+    await flush
+    await app.producer_driver.flush()
+    assert recovery.done()
+    assert not world.log(LOG).entries
 
 
 async def test_nothing_is_sent_while_the_membership_is_uncertain(app: App, world: World) -> None:

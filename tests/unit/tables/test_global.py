@@ -27,11 +27,9 @@ async def start(app: App, *numbers: int, **options: Any) -> Any:
 
 async def until(condition: Any) -> None:
     """Wait until it is so."""
-    for _ in range(1000):
-        if condition():
-            return
-        await asyncio.sleep(0.002)
-    raise AssertionError("it did not become so")
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.002)
 
 
 @pytest.mark.parametrize("store", STORES)
