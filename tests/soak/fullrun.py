@@ -89,7 +89,7 @@ class Run:
             http = await stack.enter_async_context(
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(20))
             )
-            await until(lambda: self._is_ready(http), "the worker was ready", 60.0)
+            await self._wait_ready(http, worker)
             await self._sink.follow(tps_of("soak-passed", PARTITIONS))
             reading = asyncio.create_task(self._read())
             helpers = [
@@ -128,8 +128,12 @@ class Run:
     def _url(self, path: str) -> str:
         return f"http://127.0.0.1:{self._ports['stays']}{path}"
 
-    async def _is_ready(self, http: aiohttp.ClientSession) -> bool:
-        return await self._status(http, "/health/ready") == 200
+    async def _wait_ready(self, http: aiohttp.ClientSession, worker: PythonProcess) -> None:
+        deadline = time.monotonic() + 60.0
+        while await self._status(http, "/health/ready") != 200:
+            if worker.returncode is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the worker was not ready: {worker.errors[-40:]}")
+            await asyncio.sleep(0.1)
 
     async def _status(self, http: aiohttp.ClientSession, path: str) -> int:
         try:

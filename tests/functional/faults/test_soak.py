@@ -1,4 +1,4 @@
-"""Memory stays flat under a steady load; the long run is ``python -m tests.soak.memory --minutes 20``."""
+"""A short version of ``python -m tests.soak.memory``, and the verdict of ``python -m tests.soak.full``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.soak.full import Verdict
+from tests.soak.fullrun import Run
 from tests.soak.memory import soak
+from tests.soak.minutes import Minute
 
 MINUTES = 2.0
 
@@ -17,3 +20,45 @@ async def test_memory_stays_flat(tmp_path: Path) -> None:
     """20,000 events/s through group_by, table, sink and `ask`: resident memory, objects, files and threads stay."""
     result = await soak(f"local://{tmp_path / 'broker'}", MINUTES, 20_000)
     assert not result.faults, str(result)
+
+
+@pytest.mark.parametrize(
+    ("grows", "fault"),
+    [
+        ({}, None),
+        ({"rss": 400_000}, "resident memory grew by 12.0 MB"),
+        ({"files": 1}, "files: 79 became 109"),
+        ({"threads": 1}, "threads: 35 became 65"),
+        ({"p50": 0.05}, "latency grew"),
+        ({"objects": 1000}, "Leaked: 14,000 objects became 59,000"),
+    ],
+    ids=["flat", "rss", "files", "threads", "latency", "objects"],
+)
+def test_growth_is_found(tmp_path: Path, grows: dict[str, float], fault: str | None) -> None:
+    """The verdict of a soak names what grows from minute to minute, and nothing else."""
+    run = Run(f"local://{tmp_path}", tmp_path, rate=1000, seconds=3600.0, every=60.0)
+    for minute in range(60):
+        grown = {name: step * minute for name, step in grows.items()}
+        run.lines.append(
+            Minute(
+                seconds=60.0 * (minute + 1),
+                rss=100_000_000 + int(grown.get("rss", 0)) + minute % 3 * 500_000,
+                blocks=300_000,
+                files=50 + int(grown.get("files", 0)),
+                threads=6 + int(grown.get("threads", 0)),
+                objects={"Leaked": int(grown.get("objects", 0)), "dict": 5000},
+                p50=0.02 + grown.get("p50", 0.0),
+                p99=0.5,
+                sent=0,
+                passed=0,
+                late=0,
+                lag=0,
+                committed=0,
+                load=1.0,
+            )
+        )
+    for statuses in run.answers.values():
+        statuses[200] = 1
+    faults = Verdict(run).faults
+    assert len(faults) == (fault is not None)
+    assert fault is None or fault in faults[0]
