@@ -94,7 +94,7 @@ class Run:
             reading = asyncio.create_task(self._read())
             helpers = [
                 reading,
-                *map(asyncio.create_task, (self._ask(http), self._visit(), self._note(http))),
+                *map(asyncio.create_task, (self._ask(http), self._visit(http), self._note(http))),
             ]
             feeding = asyncio.create_task(self.feeder.feed(self._seconds))
             await self._wait_fed(feeding, worker, helpers)
@@ -123,21 +123,24 @@ class Run:
             "web_port": self._ports[name],
             "rate": self._rate,
         }
-        return start_python(APP, "worker", env={"SOAK_ORDERS": json.dumps(orders)})
+        env = {"SOAK_ORDERS": json.dumps(orders), "APP_WEB_ENABLED": "yes"}
+        return start_python(APP, "worker", env=env)
 
-    def _url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self._ports['stays']}{path}"
-
-    async def _wait_ready(self, http: aiohttp.ClientSession, worker: PythonProcess) -> None:
+    async def _wait_ready(
+        self, http: aiohttp.ClientSession, worker: PythonProcess, name: str = "stays"
+    ) -> None:
         deadline = time.monotonic() + 60.0
-        while await self._status(http, "/health/ready") != 200:
+        while await self._status(http, "/health/ready", name) != 200:
             if worker.returncode is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the worker was not ready: {worker.errors[-40:]}")
+                raise RuntimeError(f"the worker that {name} was not ready: {worker.errors[-40:]}")
             await asyncio.sleep(0.1)
 
-    async def _status(self, http: aiohttp.ClientSession, path: str) -> int:
+    def _url(self, path: str, name: str = "stays") -> str:
+        return f"http://127.0.0.1:{self._ports[name]}{path}"
+
+    async def _status(self, http: aiohttp.ClientSession, path: str, name: str = "stays") -> int:
         try:
-            async with http.get(self._url(path)) as answer:
+            async with http.get(self._url(path, name)) as answer:
                 await answer.read()
                 return answer.status
         except (aiohttp.ClientError, TimeoutError):
@@ -171,12 +174,13 @@ class Run:
             return self._seconds
         return self.feeder.began + self._seconds - time.time()
 
-    async def _visit(self) -> None:
-        """A second worker comes after a sixth of each period, and leaves after two thirds of it."""
+    async def _visit(self, http: aiohttp.ClientSession) -> None:
+        """A second worker comes after a sixth of each period, and stays for half of one."""
         await asyncio.sleep(self._every / 6)
         while self._left > self._every * 0.6:
             visitor = self._start("visits")
             try:
+                await self._wait_ready(http, visitor, "visits")
                 await asyncio.sleep(self._every / 2)
                 visitor.terminate()
                 status = await visitor.wait_end(60.0)

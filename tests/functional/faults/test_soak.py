@@ -1,4 +1,4 @@
-"""A short version of ``python -m tests.soak.memory``, and the verdict of ``python -m tests.soak.full``."""
+"""Short versions of the soaks; the long ones are ``python -m tests.soak.memory`` and ``python -m tests.soak.full``."""
 
 from __future__ import annotations
 
@@ -20,6 +20,21 @@ async def test_memory_stays_flat(tmp_path: Path) -> None:
     """20,000 events/s through group_by, table, sink and `ask`: resident memory, objects, files and threads stay."""
     result = await soak(f"local://{tmp_path / 'broker'}", MINUTES, 20_000)
     assert not result.faults, str(result)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_everything_is_counted_while_a_worker_comes_and_goes(tmp_path: Path) -> None:
+    """Issue 8, acceptance 8, short: sink and tables have every number, and every visit of a second worker ends with status 0."""
+    run = Run(
+        f"local://{tmp_path / 'broker'}", tmp_path, rate=1000, seconds=20.0, every=5.0, ahead=1.0
+    )
+    await run.run()
+    assert not run.faults
+    assert run.passed == run.feeder.sent > 0
+    assert run.visits >= 1
+    assert len(run.lines) == 4
+    assert run.answers["/metrics"][200] == run.answers["/metrics"].total() > 0
 
 
 @pytest.mark.parametrize(
