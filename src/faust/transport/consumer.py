@@ -226,9 +226,15 @@ class Consumer(Service):
         for task in tasks:
             unfinished = task.in_hand() or (task.acking() and task.safe() < task.delivered)
             here = unfinished or any(lane.queued for lane in task.lanes)
-            if here or await self.driver.position(task.tp) < ends[task.tp]:
+            if here or not task.alive or await self._has_more(task.tp, ends[task.tp]):
                 found.add(task.tp.partition)
         return frozenset(found)
+
+    async def _has_more(self, tp: TP, end: int) -> bool:
+        try:
+            return await self.driver.position(tp) < end
+        except Exception:  # it is just being given away
+            return True
 
     def hold(self) -> None:
         """Take nothing from the driver until `release`: what is there has to be digested first."""
