@@ -332,6 +332,7 @@ async def test_3_a_callback_that_hangs_does_not_keep_partitions(
         hit(world, hits, 1000)
         cleaning = asyncio.create_task(clean(app))
         cleaner = app.tables._cleaner
+        assert cleaner is not None
         while not cleaner.lock.locked():
             await asyncio.sleep(0)
         held = frozenset(app.consumer_driver.assignment)
