@@ -12,8 +12,7 @@ In full::
     python -m tests.functional.tables.windows_volume --store memory
     python -m tests.functional.tables.windows_volume --store rocksdb
 
-The embedded broker works in the same process, so its thread takes its share of one core: the figures per second of CPU are those of
-the thread of the app alone.
+The embedded broker works in the same process, and so takes its share of one core; with ``--broker kafka`` it does not.
 """
 
 from __future__ import annotations
@@ -34,13 +33,15 @@ import faust
 from faust.tables.expiry import WindowIndex
 from faust.testing.faults.observer import Observer
 from faust.worker.worker import GC_THRESHOLDS
+from tests.functional.faults.rebalance import broker_of
 from tests.support.apps import eventually, running
 
 __all__ = ["Step", "run_through"]
 
 OPEN_FOR = 20
 """Seconds of event time."""
-START = 1_700_000_000
+START = int(time.time()) - 7200
+"""Event time of the first event; Kafka takes none from far away."""
 PING_EVERY = 0.02
 """Seconds between two ordinary events."""
 WANTED = 50_000
@@ -88,8 +89,8 @@ class Counts:
 class Trial:
     """One worker, its table and its topics."""
 
-    def __init__(self, directory: Path, store: str, open_windows: int) -> None:
-        self.url = f"local://{directory / 'broker'}"
+    def __init__(self, url: str, directory: Path, store: str, open_windows: int) -> None:
+        self.url = url
         self.id = f"volume-{uuid.uuid4().hex[:8]}"
         self.per_second = open_windows // OPEN_FOR
         self.open_windows = open_windows
@@ -215,7 +216,7 @@ class Trial:
 
 
 async def run_through(
-    directory: Path, *, open_windows: int, rounds: int, store: str = "memory"
+    url: str, directory: Path, *, open_windows: int, rounds: int, store: str = "memory"
 ) -> list[Step]:
     """Process events in *rounds* times as many as windows are open, half of that at a time; then end what is open.
 
@@ -224,7 +225,7 @@ async def run_through(
     Raises:
         AssertionError: A window was not closed, or closed twice; or more are open than may be.
     """
-    return await Trial(directory, store, open_windows).run(rounds)
+    return await Trial(url, directory, store, open_windows).run(rounds)
 
 
 def _resident() -> int:
@@ -235,22 +236,24 @@ def _resident() -> int:
 async def _main(options: argparse.Namespace) -> int:
     gc.set_threshold(*GC_THRESHOLDS)  # as in a worker's process
     with tempfile.TemporaryDirectory(prefix="faust-windows-") as directory:
-        steps = await run_through(
-            Path(directory),
-            open_windows=options.open,
-            rounds=options.rounds,
-            store=options.store,
-        )
+        async with broker_of(options.broker, Path(directory)) as url:
+            steps = await run_through(
+                url,
+                Path(directory),
+                open_windows=options.open,
+                rounds=options.rounds,
+                store=options.store,
+            )
     for step in steps:
         print(step)
     steady = steps[2:-1]
     rates = [step.closed / step.seconds for step in steady]
-    growth = steady[-1].memory / steady[1].memory  # in the first of them buffers still fill
+    growth = steady[-1].memory / steady[1].memory  # the first of them is still filling buffers
     flat = growth < 1.15 and min(rates) > 0.6 * max(rates)
     at_once = steps[-1].closed / steps[-1].seconds
     by_cpu = sum(step.closed for step in steady) / sum(step.cpu for step in steady)
     print(
-        f"{options.store}: {options.open:,} open; while as many open: {min(rates):,.0f} to {max(rates):,.0f} closed/s "
+        f"{options.broker}, {options.store}: {options.open:,} open; meanwhile {min(rates):,.0f} to {max(rates):,.0f} closed/s "
         f"({by_cpu:,.0f} per second of CPU); memory grew by {(growth - 1) * 100:.0f} %: {'flat' if flat else 'NOT FLAT'}; "
         f"all at once: {at_once:,.0f} closed/s; {'at least' if min(*rates, at_once) >= WANTED else 'NOT AT LEAST'} {WANTED:,}/s"
     )
@@ -263,6 +266,7 @@ def main() -> None:
         prog="python -m tests.functional.tables.windows_volume", description=main.__doc__
     )
     parser.add_argument("--store", choices=("memory", "rocksdb"), default="memory")
+    parser.add_argument("--broker", choices=("local", "kafka"), default="local")
     parser.add_argument("--open", type=int, default=1_000_000, help="windows that are open")
     parser.add_argument("--rounds", type=int, default=4, help="times so many events")
     raise SystemExit(asyncio.run(_main(parser.parse_args())))
