@@ -222,7 +222,8 @@ class TransactionalDriver(ProducerDriver):
 
     async def commit_transaction(self) -> None:
         """Commit."""
-        await self._open().commit_transaction()
+        with _may_be_aborted():
+            await self._open().commit_transaction()
         self._begun = self.touched = False
 
     async def abort_transaction(self) -> None:

@@ -29,6 +29,7 @@ from faust.transport.drivers.aiokafka.errors import (
     is_refusal,
     translate,
     translate_send,
+    translate_transaction,
 )
 from faust.transport.drivers.aiokafka.logs import Repeats
 
@@ -160,3 +161,15 @@ def test_exceptions_are_never_held_back(
         except ValueError:
             quiet.exception("Unexpected error in sender routine")
     assert len(caplog.records) == 2
+
+
+def test_a_coordinator_that_fails_leaves_the_outcome_open() -> None:
+    """exactly-once.md: UNKNOWN_SERVER_ERROR in a transaction, also behind aiokafka's own error, is an outcome not known, no end."""
+    died = kafka.KafkaError("Unexpected error during batch delivery")
+    died.__cause__ = kafka.UnknownError()
+    for error in (died, kafka.UnknownError()):
+        told = translate_transaction(error, "cannot commit the transaction of t")
+        assert type(told) is BrokerUnavailable
+        assert "cannot commit the transaction of t" in str(told)
+    assert type(translate_transaction(kafka.ProducerFenced(), "here")) is ProducerFenced
+    assert type(translate_transaction(kafka.KafkaError("bug"), "here")) is BrokerError

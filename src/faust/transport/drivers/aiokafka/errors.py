@@ -215,6 +215,17 @@ def translate_send(
     return translated
 
 
+def translate_transaction(error: BaseException, where: str) -> FaustError:
+    """Return our error for a step of a transaction that has failed.
+
+    A coordinator that is just dying answers UNKNOWN_SERVER_ERROR (-1), which ends aiokafka's sender with an error without a
+    name. What became of the step is not known then, as with a lost connection; the next producer of the id finds out.
+    """
+    if any(isinstance(each, kafka.UnknownError) for each in (error, error.__cause__)):
+        return BrokerUnavailable(f"{where}: the coordinator has failed ({_reason(error)})")
+    return translate(error, where)
+
+
 def _reason(error: BaseException) -> str:
     description = getattr(error, "description", "")
     text = str(error) or type(error).__name__

@@ -48,6 +48,7 @@ from faust.transport.drivers.aiokafka.credentials import client_security
 from faust.transport.drivers.aiokafka.errors import (
     translate,
     translate_send,
+    translate_transaction,
 )
 from faust.transport.drivers.aiokafka.sender import Sender
 from faust.transport.drivers.batching import Batch
@@ -451,7 +452,8 @@ class Sending:
                     f"group {group.group_id} has refused the offsets of generation {group.generation}: it has moved "
                     "on; abort the transaction"
                 ) from error
-            raise translate(error, f"cannot commit offsets of group {group.group_id}") from error
+            what = f"cannot commit offsets of group {group.group_id}"
+            raise translate_transaction(error, what) from error
 
     async def end(self, *, commit: bool) -> None:
         """Commit or abort the open transaction."""
@@ -469,7 +471,7 @@ class Sending:
                 manager.aborting_transaction()
             await asyncio.shield(manager.wait_for_transaction_end())
         except kafka.KafkaError as error:
-            raise translate(error, what) from error
+            raise translate_transaction(error, what) from error
         except AssertionError as error:
             raise BrokerError(f"{what}: {error}") from error
 
