@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 REFERENCE := .venv-ref
+QUIX := .venv-quix
 
 # A python from 3.11 on: yours first (make PYTHON=...), then the usual names.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -51,11 +52,13 @@ layers: $(VENV)/.all ## who may import whom
 unit: $(VENV)/.all ## the quick tests alone
 	@$(BIN)/pytest $(wildcard tests/test_*.py) tests/unit
 
-bench: $(VENV)/.all $(REFERENCE)/.ready ## compare with faust-streaming and the bare client on a real Kafka: a quarter of an hour
+bench: $(VENV)/.all $(REFERENCE)/.ready $(QUIX)/.ready ## compare with others on a real Kafka: half an hour
 	@$(BIN)/python -m benchmarks.compare all
+	@$(BIN)/python -m benchmarks.bench_exactly_once
 
-bench-short: $(VENV)/.all $(REFERENCE)/.ready ## the same in a few minutes, once each
+bench-short: $(VENV)/.all $(REFERENCE)/.ready $(QUIX)/.ready ## the same in a few minutes, once each
 	@$(BIN)/python -m benchmarks.compare all --short
+	@$(BIN)/python -m benchmarks.bench_exactly_once --rounds 1 --smaller 4
 
 kafka: $(VENV)/.all ## run a real Kafka for the hand, until Ctrl-C
 	@$(BIN)/python -m tests.support.kafka
@@ -82,7 +85,7 @@ constraints: $(VENV)/.uv ## take newer versions into constraints.txt
 	@sed -i 's/ ;.*//' constraints.txt
 
 clean: ## remove what make has made
-	@rm -rf $(VENV) $(REFERENCE) .kafka .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@rm -rf $(VENV) $(REFERENCE) $(QUIX) .kafka .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 
 # -- what the targets stand on; a stamp file says when each was made
 
@@ -105,4 +108,10 @@ $(REFERENCE)/.ready: $(VENV)/.uv
 	@echo "making $(REFERENCE) with faust-streaming 0.15.3"
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(REFERENCE)
 	@$(BIN)/uv pip install --quiet --python $(REFERENCE)/bin/python faust-streaming==0.15.3 rocksdict==0.3.29
+	@touch $@
+
+$(QUIX)/.ready: $(VENV)/.uv
+	@echo "making $(QUIX) with quixstreams 3.28.0"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(QUIX)
+	@$(BIN)/uv pip install --quiet --python $(QUIX)/bin/python quixstreams==3.28.0
 	@touch $@

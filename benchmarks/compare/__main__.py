@@ -191,7 +191,7 @@ def _tables(ctx: click.Context, rounds: int, smaller: int) -> None:
         _throughput,
         rounds=rounds,
         smaller=smaller,
-        sides=("reference", "kafka"),
+        sides=("reference", "quix", "kafka"),
         workloads=throughput.TABLES,
     )
 

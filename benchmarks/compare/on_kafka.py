@@ -44,6 +44,10 @@ class OnKafka:
                 raise SystemExit(f"topic {topic} was created and has no leaders after 30 s")
             time.sleep(0.05)
 
+    def topics(self) -> set[str]:
+        """Return the names of all topics."""
+        return set(self._admin.list_topics(timeout=30).topics)
+
     def delete(self, prefix: str) -> None:
         """Delete the topics whose names start with *prefix*, so that the disk does not fill up."""
         names = self._admin.list_topics(timeout=30).topics

@@ -33,6 +33,10 @@ class OnLocal:
         spec = TopicSpec(name=topic, partitions=PARTITIONS, config=config)
         self._ask(lambda admin: admin.create_topics([spec]))
 
+    def topics(self) -> set[str]:
+        """Return the names of all topics."""
+        return set(self._ask(lambda admin: admin.list_topics()))
+
     def delete(self, prefix: str) -> None:
         """Delete the topics whose names start with *prefix*."""
 

@@ -18,6 +18,10 @@ __all__ = ["ROOT", "Worker", "python_of", "running", "wait_for"]
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(__file__).parent
+_ELSEWHERE = {
+    "reference": ("BENCH_REFERENCE_PYTHON", ".venv-ref"),
+    "quix": ("BENCH_QUIX_PYTHON", ".venv-quix"),
+}
 
 
 @dataclass
@@ -105,10 +109,11 @@ def running(
 
 
 def python_of(side: str) -> Path:
-    """Return the interpreter of a side; the reference lives in a virtualenv of its own."""
-    if side != "reference":
+    """Return the interpreter of a side; those of other libraries live in virtualenvs of their own."""
+    if side not in _ELSEWHERE:
         return Path(sys.executable)
-    python = Path(os.environ.get("BENCH_REFERENCE_PYTHON", ROOT / ".venv-ref" / "bin" / "python"))
+    variable, directory = _ELSEWHERE[side]
+    python = Path(os.environ.get(variable, ROOT / directory / "bin" / "python"))
     if not python.exists():
-        raise SystemExit(f"{python} is not there: run `make .venv-ref/ready`, or `make bench`")
+        raise SystemExit(f"{python} is not there: run `make {directory}/.ready`, or `make bench`")
     return python

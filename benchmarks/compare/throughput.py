@@ -28,6 +28,7 @@ __all__ = [
     "Sizes",
     "Throughput",
     "per_cpu_second",
+    "quix_changelog",
     "rate",
     "ratios",
     "summary",
@@ -39,9 +40,14 @@ TABLES = ("rocksdb", "windowed", "sets")
 MISSING = {
     ("reference", "struct"),
     *(("bare", workload) for workload in ("record", "struct", "table", *TABLES, *OPERATORS)),
+    *(
+        ("quix", workload)
+        for workload in ("raw", "record", "struct", "windowed", "sets", *OPERATORS)
+    ),
 }
-"""What a side does not have: a client has neither types nor tables nor streams, faust-streaming no structs."""
-SIDES = ("reference", "bare", "kafka", "local")
+"""What a side does not have, or is not asked for: a client has neither types nor tables nor streams, faust-streaming no
+structs."""
+SIDES = ("reference", "quix", "bare", "kafka", "local")
 
 TARGETS = [
     Target("count raw events", "raw", "kafka", "reference", 40.0),
@@ -51,6 +57,7 @@ TARGETS = [
     Target("JSON values to msgspec.Struct", "struct", "kafka", "reference:record", 35.0),
     Target("table += 1, with changelog", "table", "kafka", "reference", 50.0),
     Target("table += 1, in RocksDB", "rocksdb", "kafka", "reference", 60.0),
+    Target("table += 1, in RocksDB", "rocksdb", "kafka", "quix", 3.0),
     Target("windowed table += 1", "windowed", "kafka", "reference", 60.0),
     Target("SetTable.add", "sets", "kafka", "reference", 40.0),
     Target("read, map, send", "map", "kafka", "reference", 30.0),
@@ -90,13 +97,18 @@ class Sizes:
         }
     )
 
+    quix: int = 400_000
+
     def of(self, side: str, workload: str) -> int:
         """Return the number of events."""
+        if side == "quix":
+            return self.quix
         return (self.reference if side == "reference" else self.fast)[workload]
 
     def smaller(self, divisor: int) -> Sizes:
         """Return the same with fewer events for the fast sides."""
-        return Sizes({name: count // divisor for name, count in self.fast.items()}, self.reference)
+        fast = {name: count // divisor for name, count in self.fast.items()}
+        return Sizes(fast, self.reference, self.quix // divisor)
 
 
 class Throughput:
@@ -111,7 +123,13 @@ class Throughput:
     def __init__(self, kafka: OnKafka, local: Any, sizes: Sizes, scratch: Path) -> None:
         self.sizes = sizes
         self.scratch = scratch
-        self._brokers = {"reference": kafka, "bare": kafka, "kafka": kafka, "local": local}
+        self._brokers = {
+            "reference": kafka,
+            "quix": kafka,
+            "bare": kafka,
+            "kafka": kafka,
+            "local": local,
+        }
         self._filled: dict[str, set[str]] = {"kafka": set(), "local": set()}
         self._run = f"bench-{time.time_ns() // 1_000_000:x}"
         self._serial = 0
@@ -158,20 +176,23 @@ class Throughput:
             "COUNT": count,
             "STORE": "rocksdb://" if workload == "rocksdb" else "memory://",
         }
-        program = "bare.py" if side == "bare" else "app.py"
+        program = {"bare": "bare.py", "quix": "quix.py"}.get(side, "app.py")
         try:
             with running(python_of(side), program, self.scratch, variables) as worker:
                 report = worker.report(timeout=240)
-                status = worker.stop(ask=side != "bare")
+                status = worker.stop(ask=program == "app.py")
             self._check(broker, variables, report, status)
         finally:
             broker.delete(name)
+            if side == "quix":
+                broker.delete(f"changelog__{name}")
         return {"side": side, "workload": workload, "exit": status, **report}
 
     def _check(
         self, broker: Any, variables: dict[str, Any], report: dict[str, Any], status: int
     ) -> None:
         workload, count, name = variables["WORKLOAD"], variables["COUNT"], variables["ID"]
+        changelog = f"{name}-counts-changelog"
         total = total_of(workload, count)
         found: dict[str, tuple[Any, Any]] = {
             "exit status": (status, 0),
@@ -188,15 +209,22 @@ class Throughput:
             found["second agent"] = (report["second"], {"count": count, "total": total})
         if workload == "map":
             found["topic written to"] = (broker.sum_of(variables["OUT"]), (count, total + count))
-        if workload in {"table", *TABLES}:
+        if variables["SIDE"] == "quix":
+            changelog = quix_changelog(name, variables["TOPIC"])
+        elif workload in {"table", *TABLES}:
             found["table"] = (report["table"], count)
         if workload in {"table", "rocksdb", "windowed"}:
-            found["changelog"] = (broker.sum_of_changelog(f"{name}-counts-changelog"), count)
+            found["changelog"] = (broker.sum_of_changelog(changelog), count)
         wrong = [
             f"{what}: {got}, not {wanted}" for what, (got, wanted) in found.items() if got != wanted
         ]
         if wrong:
             raise RuntimeError(f"{name} gave wrong results: " + "; ".join(wrong))
+
+
+def quix_changelog(group: str, topic: str) -> str:
+    """Return the changelog topic that quixstreams makes for the state of *topic*."""
+    return f"changelog__{group}--{topic}--default"
 
 
 def ratios(

@@ -467,17 +467,24 @@ class AppWithParts(ConfiguredApp):
             await admin.close()
 
     async def _before_commit(self) -> None:
-        """Make safe whatever the events to be committed have caused; or put it into their transaction.
+        """Make safe whatever the events to be committed have caused; or put all of it into their transaction.
 
         Raises:
             FaustError: Something was not accepted, now or before: what has caused it must never be committed.
         """
         await (self.tables.prepare() if self.exactly_once else self.tables.flush())
-        for producer in (self._threaded_producer, self.producer):
-            if producer is not None:
-                await producer.flush()
-                if producer.failure is not None and not self.exactly_once:
-                    raise producer.failure
+        if self._threaded_producer is not None:
+            await self._flush(self._threaded_producer)
+        if self.exactly_once:
+            await self.producer.append_all()
+        else:
+            await self._flush(self.producer)
+
+    async def _flush(self, producer: Producer) -> None:
+        """Wait for the broker; raise what any flush has found since the worker began."""
+        await producer.flush()
+        if producer.failure is not None and not self.exactly_once:
+            raise producer.failure
 
     async def _subscribe(self, topics: frozenset[str], pattern: str | None) -> None:
         """Declare what is ours, and join the group."""

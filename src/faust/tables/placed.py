@@ -146,6 +146,8 @@ class PlacedCollection(Collection[K, V], Generic[K, V]):
     def place_to_write(self, cursor: Cursor | None, key: Any = None) -> TablePartition:
         """Return the partition to write *key* to."""
         if self.use_partitioner:
+            if cursor is not None and cursor.record is not None and cursor.lane is not None:
+                self._refuse_given_up(cursor.lane)
             return self._enter_by_key(key)
         if cursor is None or cursor.record is None or cursor.lane is None:
             self.refuse_write()
@@ -193,11 +195,7 @@ class PlacedCollection(Collection[K, V], Generic[K, V]):
         if not self._is_copartitioned(topic):
             self._refuse_topic(topic)
         partition = self._partition_of(task)
-        if task.closed:
-            raise GivenUp(
-                f"table {self.name!r}: the event in hand, of {topic}[{task.partition}], was given up; nothing more of it "
-                "is kept, and it will be processed again by the partition's owner"
-            )
+        self._refuse_given_up(lane)
         if lane.inbox.shared and not self._warned:
             self._warned = True
             logger.warning(
@@ -243,6 +241,15 @@ class PlacedCollection(Collection[K, V], Generic[K, V]):
             "partition of the event in hand. Inside an agent, write within its `async for` loop; elsewhere (timers, "
             "tasks, views), send an event to the agent that owns the table"
         )
+
+    def _refuse_given_up(self, lane: Lane) -> None:
+        """Keep nothing of an event that will be processed again."""
+        if lane.task.closed:
+            topic, number = lane.task.tp
+            raise GivenUp(
+                f"table {self.name!r}: the event in hand, of {topic}[{number}], was given up; nothing more of it "
+                "is kept, and it will be processed again by the partition's owner"
+            )
 
     def _refuse_topic(self, topic: str) -> NoReturn:
         changelog = self.changelog_topic_name

@@ -413,6 +413,19 @@ class ProducerDriver(abc.ABC):
     async def send_offsets(self, offsets: Mapping[TP, int], consumer: ConsumerDriver) -> None:
         """Make *offsets* of the consumer's group part of the transaction (KIP-98, KIP-447)."""
 
+    def fence(self) -> bool:
+        """What is appended from now on belongs to the next transaction, and is sent once that was begun.
+
+        What was appended before stays in the open one: `flush_fenced` waits for it, `commit_transaction` commits it alone.
+        `abort_transaction` drops both. False: this driver cannot keep two apart; nothing may be appended until the
+        open one is committed.
+        """
+        return False
+
+    async def flush_fenced(self) -> None:
+        """As `flush`, of what was appended before the `fence`."""
+        await self.flush()
+
     @abc.abstractmethod
     async def commit_transaction(self) -> None:
         """Flush and commit; raises `ProducerFenced` when a newer producer has the id."""

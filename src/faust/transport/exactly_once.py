@@ -1,8 +1,14 @@
 """The consumer with exactly-once processing: offsets are committed in the transaction of what their events caused.
 
-A commit is taken at a *quiet point* (`faust.gate`): hold the gate, let events in hand finish, flush tables and sends into the
-transaction, add the offsets, commit, bring the stores up to it, begin the next, open the gate. The protocol is that of KIP-98;
-offsets carry the group's generation and member, so that a worker which has lost its partitions cannot commit (KIP-447).
+A commit is taken at a *quiet point* (`faust.gate`): hold the gate, let events in hand finish, note offsets, put changed keys into
+the transaction, and put up a *fence*: what is appended from now on belongs to the next transaction. Then the gate is opened, and
+while events go on, the old transaction is flushed, given its offsets and committed, the stores are brought up to it, and the next
+one is begun, which lets go what the fence has held back. So processing stands still for the quiet point, not for the broker.
+A driver that knows no fence keeps the gate held until all of that is done; so does a commit before partitions are given back. The
+protocol is that of KIP-98; offsets carry the group's generation and member, so that a worker which has lost its partitions cannot
+commit (KIP-447).
+
+Undoing a transaction undoes what is behind its fence, too: its events stand on those that come again.
 
 What goes wrong falls into three kinds:
 
@@ -117,7 +123,10 @@ class TransactionalConsumer(Consumer):
         A former owner may have died between sending offsets and its commit's last marker. Asking for stable offsets waits
         for the outcome (KIP-447); only then it is known where to begin, and how far changelogs go.
         """
-        await self.producer.ready()
+        async with (
+            self._commit_lock
+        ):  # a commit of what was ours before may still wait for the broker
+            await self.producer.ready()
         if tps:
             await self.driver.committed(tps)
         self.gate.spoilt = ""
@@ -159,18 +168,25 @@ class TransactionalConsumer(Consumer):
         commit_timeout: float = LAST_COMMIT,
     ) -> list[TP]:
         """Stop handing out *tps*, wait for what is in hand, commit, and forget them; abort what cannot be committed."""
+        tps = list(tps)
         self._closing = True
         try:
             if lost:
+                for tp in tps:
+                    if (task := self.tasks.get(tp)) is not None:
+                        task.alive = False
                 await self._drop()
-            return await super().close_tasks(
+            stuck = await super().close_tasks(
                 tps, lost=lost, timeout=timeout, commit_timeout=commit_timeout
             )
+            if not lost and (self.producer.touched or self.producer.fenced):
+                await self._drop()  # the last commit was not made
+            return stuck
         finally:
             self._closing = False
 
     async def _drop(self) -> None:
-        """The partitions are not ours any more: what was done for them does not count."""
+        """Partitions are not ours any more: what was done for them and not committed does not count."""
         self._undone = True
         try:
             async with asyncio.timeout(LAST_COMMIT), self._commit_lock:
@@ -195,9 +211,7 @@ class TransactionalConsumer(Consumer):
     async def _commit_noted(self, tasks: list[PartitionTask]) -> bool:
         if self._undone:
             return False
-        if self.gate.spoilt:
-            logger.warning("Undoing what was done since the last commit: %s", self.gate.spoilt)
-            await self._undo()
+        if await self._undo_spoilt():
             return False
         if not self.producer.touched:
             self.producer.began = monotonic()
@@ -207,6 +221,8 @@ class TransactionalConsumer(Consumer):
             if not await self._quiet():
                 return False
             self.on_step(CommitStep.QUIET)
+            if await self._undo_spoilt():  # by what was in hand until now
+                return False
             return await self._commit_quietly(tasks)
         except UNDONE as exc:
             logger.warning(
@@ -232,12 +248,19 @@ class TransactionalConsumer(Consumer):
             offsets = self._note(tasks)
             self.on_step(CommitStep.BEGUN)
             await self._before_commit()
-        self.on_step(CommitStep.FLUSHED)
         if not self.producer.touched:
+            await self.producer.flush()
+            self.on_step(CommitStep.FLUSHED)
+            if not self._closing:
+                self.gate.open()
             return bool(offsets) and await self._commit_offsets(offsets)
         fenced = offsets or await self._any_offset(tasks)
         if not fenced:
             raise CommitRefused("no partition is held that the transaction could belong to")
+        if not self._closing and self.producer.fence():
+            self.gate.open()
+        await self.producer.flush_fenced()
+        self.on_step(CommitStep.FLUSHED)
         await self.producer.send_offsets(fenced, self.driver)
         self.on_step(CommitStep.OFFSETS_SENT)
         await self.producer.commit_transaction()
@@ -246,6 +269,9 @@ class TransactionalConsumer(Consumer):
         self.on_step(CommitStep.SETTLED)
         self._accept(offsets)
         self._slow = frozenset()
+        if self._undone:  # partitions were lost meanwhile: what is behind the fence does not count
+            await self._abort()
+            return True
         await self.producer.begin_transaction()
         self.on_step(CommitStep.NEXT_BEGUN)
         return True
@@ -305,9 +331,16 @@ class TransactionalConsumer(Consumer):
 
     # -- undoing
 
+    async def _undo_spoilt(self) -> bool:
+        """Undo if something half done will be done again; say so."""
+        if self.gate.spoilt:
+            logger.warning("Undoing what was done since the last commit: %s", self.gate.spoilt)
+            await self._undo()
+        return bool(self.gate.spoilt)
+
     async def _abort(self) -> None:
         """Nothing of the open transaction counts."""
-        if self.producer.touched:
+        if self.producer.touched or self.producer.fenced:
             self.aborted += 1
         self._undone = True
         await self.producer.give_up()

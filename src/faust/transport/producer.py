@@ -161,12 +161,16 @@ class Producer(Service):
     async def flush(self) -> None:
         """Wait until everything sent before is acknowledged; raise the first failure since the last flush."""
         try:
-            if self._waiting:
-                await self._settle()
+            await self.append_all()
             await self.driver.flush()
         except FaustError as exc:
             self.failure = self.failure or exc
             raise
+
+    async def append_all(self) -> None:
+        """Wait until everything sent before was appended, of topics that were not known, too."""
+        if self._waiting:
+            await self._settle()
 
     def knows(self, topic: str) -> bool:
         """Say whether a record for *topic* can be appended at once, behind all that was sent to it before."""

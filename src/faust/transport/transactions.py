@@ -57,8 +57,9 @@ class TransactionalDriver(ProducerDriver):
         where: Says what the running code works on; may raise why nothing must be sent at all.
 
     Attributes:
-        touched: Something was appended to the open transaction.
-        began: When (monotonic seconds) it was begun, or last found to be empty.
+        touched: Something was appended to the open transaction; behind a fence: to the next one.
+        began: When (monotonic seconds) that was begun, or last found to be empty.
+        fenced: The open transaction is being committed, and what is appended belongs to the next one.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class TransactionalDriver(ProducerDriver):
         self.state: DriverState = plain.state
         self.touched: bool = False
         self.began: float = 0.0
+        self.fenced: bool = False
         self._make = make
         self._where = where
         self._transactional: ProducerDriver | None = None
@@ -84,7 +86,7 @@ class TransactionalDriver(ProducerDriver):
     async def close(self, timeout: float = 10.0) -> None:
         """Abort what is open, flush, end."""
         transactional, self._transactional = self._transactional, None
-        self._begun = False
+        self._begun = self.fenced = False
         if transactional is not None:
             await transactional.close(timeout / 2)
         await self.plain.close(timeout / 2)
@@ -107,7 +109,7 @@ class TransactionalDriver(ProducerDriver):
     async def give_up(self) -> None:
         """Abort the open transaction; if that cannot be done, the next `ready` does it with a new producer."""
         transactional, begun = self._transactional, self._begun
-        self._begun = self.touched = False
+        self._begun = self.touched = self.fenced = False
         if transactional is None or not begun:
             return
         try:
@@ -211,22 +213,38 @@ class TransactionalDriver(ProducerDriver):
         return self._transactional
 
     async def begin_transaction(self) -> None:
-        """Open a transaction."""
+        """Open a transaction; what was kept behind the fence is in it."""
         assert self._transactional is not None
         await self._transactional.begin_transaction()
-        self._begun, self.touched, self.began = True, False, monotonic()
+        self._begun = True
+        if not self.fenced:
+            self.touched, self.began = False, monotonic()
+        self.fenced = False
+
+    def fence(self) -> bool:
+        """Keep what is appended from now on for the next transaction; False: the driver cannot."""
+        if not self._open().fence():
+            return False
+        self.fenced, self.touched, self.began = True, False, monotonic()
+        return True
+
+    async def flush_fenced(self) -> None:
+        """Wait until what is to be committed, and all that was sent outside, is acknowledged."""
+        await self._open().flush_fenced()
+        await self.plain.flush()
 
     async def send_offsets(self, offsets: Mapping[TP, int], consumer: ConsumerDriver) -> None:
         """Make offsets part of the transaction."""
         await self._open().send_offsets(offsets, consumer)
 
     async def commit_transaction(self) -> None:
-        """Commit."""
+        """Commit; what is behind the fence is not part of it."""
         with _may_be_aborted():
             await self._open().commit_transaction()
-        self._begun = self.touched = False
+        if not self.fenced:
+            self._begun = self.touched = False
 
     async def abort_transaction(self) -> None:
         """Abort."""
         await self._open().abort_transaction()
-        self._begun = self.touched = False
+        self._begun = self.touched = self.fenced = False

@@ -440,6 +440,42 @@ async def test_C10_an_open_transaction_is_not_seen(stage: Stage) -> None:
     assert await _values(reader, tp, 1) == [b"x"]
 
 
+async def test_C10_what_is_behind_a_fence_is_in_the_next_transaction(stage: Stage) -> None:
+    """Behind a fence records collect for the next transaction; whoever reads committed sees them with that one, or never."""
+    tp = TP(await stage.topic(), 0)
+    producer = await stage.producer(transactional_id=stage.name("tx"))
+    await producer.load_partitions(tp.topic)
+    reader = await _follow(stage, tp)
+    await producer.begin_transaction()
+    producer.append(tp.topic, 0, None, b"one")
+    if not producer.fence():
+        await producer.commit_transaction()
+        assert await _values(reader, tp, 1) == [b"one"]
+        return
+    producer.append(tp.topic, 0, None, b"two")
+    await producer.flush_fenced()
+    await producer.commit_transaction()
+    assert await _values(reader, tp, 1) == [b"one"]
+    await producer.begin_transaction()
+    await producer.commit_transaction()
+    assert await _values(reader, tp, 2) == [b"one", b"two"]
+    for last in (
+        False,
+        True,
+    ):  # aborted with an open transaction before the fence; after it was committed
+        await producer.begin_transaction()
+        producer.append(tp.topic, 0, None, b"three")
+        producer.fence()
+        producer.append(tp.topic, 0, None, b"dropped")
+        if last:
+            await producer.commit_transaction()
+        await producer.abort_transaction()
+    await producer.begin_transaction()
+    producer.append(tp.topic, 0, None, b"four")
+    await producer.commit_transaction()
+    assert await _values(reader, tp, 4) == [b"one", b"two", b"three", b"four"]
+
+
 async def _group_of(stage: Stage, topic: str, group: str) -> ConsumerDriver:
     listener = Recorder()
     consumer = await stage.member(group, [topic], listener=listener)

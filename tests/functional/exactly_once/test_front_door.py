@@ -34,9 +34,12 @@ def undo_at(app: faust.App, step: CommitStep, times: int = 1) -> list[CommitStep
     consumer = app.consumer
     assert isinstance(consumer, TransactionalConsumer)
 
+    def touched() -> bool:
+        return consumer.producer.touched or consumer.producer.fenced
+
     def on_commit_step(reached: CommitStep) -> None:
         done = step in (CommitStep.COMMITTED, CommitStep.SETTLED)
-        if reached is step and len(failed) < times and (done or consumer.producer.touched):
+        if reached is step and len(failed) < times and (done or touched()):
             failed.append(reached)
             raise ProducerFenced(f"injected at {reached.value}")
 
@@ -123,6 +126,55 @@ def _windows(counts: Any) -> dict[str, int]:
     for (key, _window), value in counts.table.items():
         found[key] += value
     return dict(found)
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("step", [CommitStep.FLUSHED, CommitStep.OFFSETS_SENT, CommitStep.SETTLED])
+async def test_events_go_on_while_a_transaction_is_committed(
+    kafka_cluster: KafkaCluster, topic_name: Name, step: CommitStep
+) -> None:
+    """What comes while a transaction is committed is in the next one; undone with it, each event still counts once."""
+    url = kafka_cluster.url
+    app = exactly_once_app(url, topic_name("app"), broker_commit_interval=0.05)
+    source = app.topic(topic_name("source"), value_type=int, internal=True)
+    target = app.topic(topic_name("target"), value_type=int)
+    counts = app.Table("counts", key_type=int, value_type=int, default=int)
+    consumer = app.consumer
+    assert isinstance(consumer, TransactionalConsumer)
+    behind: list[CommitStep] = []
+
+    def on_commit_step(reached: CommitStep) -> None:
+        producer = consumer.producer
+        if producer.fenced:
+            assert not app.gate.held
+        if reached is step and producer.fenced and producer.touched and len(behind) < 2:
+            behind.append(reached)
+            raise ProducerFenced(f"injected at {reached.value}")
+
+    consumer.on_step = on_commit_step
+
+    @app.agent(source)
+    async def copy(stream: Any) -> None:
+        async for number in stream:
+            counts[number % 8] += 1
+            await target.send(value=number)
+
+    count = 0
+    async with running(app):
+        while len(behind) < 2:
+            for number in range(count, count + COUNT):
+                await source.send(value=number, partition=number % 4)
+            count += COUNT
+            assert count < 500 * COUNT, "no commit was ever overtaken by the next events"
+        await read_until(url, target.get_topic_name(), count)
+        await committed_everything(app)
+        assert sum(counts.values()) == count
+    seen = await read_all(url, target.get_topic_name())
+    assert sorted(int(one.value or b"") for one in seen) == list(range(count))
+    latest = {
+        one.key: int(one.value or b"") for one in await read_all(url, counts.changelog_topic_name)
+    }
+    assert sum(latest.values()) == count
 
 
 async def test_rpc(broker_url: str, topic_name: Name) -> None:

@@ -152,6 +152,67 @@ async def test_a_burst_hands_out_all_that_has_collected() -> None:
     assert len(accumulator.ready()) == 1
 
 
+# -- a fence
+
+
+async def test_what_is_behind_a_fence_is_held_back() -> None:
+    """What was appended before a fence goes its way, also what was still open; what comes after it waits until it is lifted."""
+    accumulator = make(linger=60.0)
+    accumulator.append("words", 0, None, b"before")
+    accumulator.fence()
+    accumulator.append("words", 0, None, b"behind")
+    accumulator.append("words", 1, None, b"behind")
+    (first,) = accumulator.ready()
+    assert (first.tp, first.count) == (TP("words", 0), 1)
+    first.done(0)
+    assert accumulator.ready() == []
+    assert accumulator.fenced
+    accumulator.lift()
+    flushing = asyncio.ensure_future(accumulator.flush())
+    await asyncio.sleep(0)
+    behind = accumulator.ready()
+    assert {batch.tp for batch in behind} == {TP("words", 0), TP("words", 1)}
+    for batch in behind:
+        batch.done(1)
+    await flushing
+
+
+async def test_a_flush_before_the_fence_does_not_wait_for_what_is_behind() -> None:
+    """Two flushes over one fence: one is done when the old records are acknowledged, the other when all are."""
+    accumulator = make(in_flight=1, max_batch_size=200)
+    for number in range(4):
+        accumulator.append("words", 0, None, b"%d" % number * 120)
+    accumulator.fence()
+    accumulator.append("words", 0, None, b"behind")
+    everything = asyncio.ensure_future(accumulator.flush())
+    before = asyncio.ensure_future(accumulator.flush(before_fence=True))
+    await asyncio.sleep(0)
+    for _ in range(4):
+        (batch,) = accumulator.ready()
+        batch.done(0)
+    assert accumulator.ready() == []
+    await before
+    assert not everything.done()
+    accumulator.lift()
+    (batch,) = accumulator.ready()
+    batch.done(4)
+    await everything
+
+
+async def test_an_aborted_transaction_drops_what_is_behind_its_fence() -> None:
+    """Unsent records on both sides of a fence are dropped together, and whoever awaits one hears of it."""
+    accumulator = make()
+    accumulator.append("words", 0, None, b"before")
+    accumulator.fence()
+    behind = accumulator.append("words", 0, None, b"behind")
+    accumulator.drop_unsent(ProducerSendError("aborted"))
+    accumulator.lift()
+    assert accumulator.ready() == []
+    with pytest.raises(ProducerSendError, match="aborted"):
+        await behind
+    await accumulator.flush()
+
+
 # -- what becomes of a record
 
 

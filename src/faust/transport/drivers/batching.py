@@ -110,6 +110,7 @@ class Batch:
         "born",
         "builder",
         "count",
+        "epoch",
         "error",
         "finished",
         "log_timestamp",
@@ -119,7 +120,9 @@ class Batch:
         "urgent",
     )
 
-    def __init__(self, owner: Accumulator, tp: TP, builder: Any, born: float) -> None:
+    def __init__(
+        self, owner: Accumulator, tp: TP, builder: Any, born: float, epoch: int = 0
+    ) -> None:
         self._owner = owner
         self._callbacks: list[tuple[BatchDelivery, DoneCallback]] = []
         self._failing: list[Callable[[Exception], None]] = []
@@ -129,6 +132,8 @@ class Batch:
         self.add: Any = builder.append
         self.born: float = born
         """When the first record came (``time.monotonic()``)."""
+        self.epoch: int = epoch
+        """How many fences were put up before its first record; see `Accumulator.fence`."""
         self.count: int = 0
         self.size: int = 0
         """Bytes before compression; known when closed."""
@@ -320,6 +325,7 @@ class Accumulator:
         self._open: dict[tuple[str, int], Batch] = {}
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._unfinished: dict[Batch, None] = {}
+        self._epoch = self._released = 0
         self._failure: Exception | None = None
         self._room: list[asyncio.Future[None]] = []
         self.told: Callable[[str, int, float, Exception | None], None] | None = None
@@ -377,7 +383,7 @@ class Accumulator:
         builder = DefaultRecordBatchBuilder(
             2, self._compression, self._transactional, -1, -1, -1, self._batch_size
         )
-        batch = Batch(self, tp, builder, self._clock())
+        batch = Batch(self, tp, builder, self._clock(), self._epoch)
         place = batch.add(0, timestamp, key, value, headers)
         batch.count = 1
         lane = self._lanes.get(tp)
@@ -428,12 +434,14 @@ class Accumulator:
         while lane.in_flight < limit:
             if not lane.closed:
                 batch = self._open.get(lane.tp)
-                if batch is None:
+                if batch is None or batch.epoch > self._released:
                     break
                 wait = 0.0 if batch.urgent else batch.born + self.linger - now
                 if wait > 0:
                     return wait
                 self._close(lane)
+            if lane.closed[0].epoch > self._released:
+                break
             batch = lane.closed.popleft()
             batch.sent = True
             lane.in_flight += 1
@@ -445,6 +453,26 @@ class Accumulator:
         if at < self._wake_at:
             self._wake_at = at
             self._wake(delay)
+
+    # -- a fence between what was appended and what will be
+
+    @property
+    def fenced(self) -> bool:
+        """What is appended now is held back."""
+        return self._epoch > self._released
+
+    def fence(self) -> None:
+        """Hold back what is appended from now on, until `lift`; what was appended before goes its way."""
+        for tp in list(self._open):
+            self._close(self._lanes[tp])
+        self._epoch += 1
+        self._ask(0.0)
+
+    def lift(self) -> None:
+        """Let go what was held back."""
+        if self.fenced:
+            self._released = self._epoch
+            self._ask(0.0)
 
     # -- answers
 
@@ -509,18 +537,25 @@ class Accumulator:
             self._room.append(future)
             await future
 
-    async def flush(self) -> None:
-        """Wait for all appended before this call; raise the first failure not yet reported."""
+    async def flush(self, *, before_fence: bool = False) -> None:
+        """Wait for all appended before this call; raise the first failure not yet reported.
+
+        Arguments:
+            before_fence: Wait only for what was appended before the `fence`.
+        """
         error, self._failure = self._failure, None
-        if self._unfinished:
-            error = await self._wait_for_unfinished(error)
+        awaited = [
+            batch for batch in self._unfinished if not before_fence or batch.epoch <= self._released
+        ]
+        if awaited:
+            error = await self._wait_for(awaited, error)
         if error is not None:
             raise error
 
-    async def _wait_for_unfinished(self, error: Exception | None) -> Exception | None:
-        flush = _Flush(len(self._unfinished), asyncio.get_running_loop().create_future())
+    async def _wait_for(self, awaited: list[Batch], error: Exception | None) -> Exception | None:
+        flush = _Flush(len(awaited), asyncio.get_running_loop().create_future())
         flush.error = error
-        for batch in self._unfinished:
+        for batch in awaited:
             batch._flushes.append(flush)
             batch.urgent = True
         self._ask(0.0)

@@ -80,6 +80,9 @@ class Producer(ProducerDriver):
         self._closed = False
         self._ended = False
         self._in_transaction = False
+        """Records may be appended: to the open transaction, or behind the fence to the next one."""
+        self._begun = False
+        """The client has a transaction open."""
         self._accumulator = Accumulator(
             max_batch_size=options.max_batch_size,
             max_request_size=options.max_request_size,
@@ -294,7 +297,20 @@ class Producer(ProducerDriver):
     async def begin_transaction(self) -> None:
         """Open a transaction."""
         await self._thread.call(self._transactional().begin())
-        self._in_transaction = True
+        self._in_transaction = self._begun = True
+        self._accumulator.lift()
+
+    def fence(self) -> bool:
+        """Keep what is appended from now on for the next transaction."""
+        if not self._begun:
+            raise BrokerError("there is no open transaction to be fenced: begin one first")
+        self._accumulator.fence()
+        return True
+
+    async def flush_fenced(self) -> None:
+        """Wait until everything appended before the fence is acknowledged."""
+        self._started()
+        await self._accumulator.flush(before_fence=True)
 
     async def send_offsets(self, offsets: Mapping[TP, int], consumer: ConsumerDriver) -> None:
         """Make *offsets* part of the transaction; the group refuses them when the consumer's generation is over."""
@@ -317,9 +333,10 @@ class Producer(ProducerDriver):
     async def commit_transaction(self) -> None:
         """Flush and commit; after an error the transaction must be aborted."""
         client = self._transactional()
-        await self._accumulator.flush()
+        await self._accumulator.flush(before_fence=True)
         await self._thread.call(client.end(commit=True))
-        self._in_transaction = False
+        self._begun = False
+        self._in_transaction = self._accumulator.fenced
 
     async def abort_transaction(self) -> None:
         """Drop everything since `begin_transaction`."""
@@ -328,13 +345,16 @@ class Producer(ProducerDriver):
     async def _abort(self, client: Sending) -> None:
         self._in_transaction = False
         self._accumulator.drop_unsent(ProducerSendError("the transaction was aborted"))
+        self._accumulator.lift()
         try:
             with contextlib.suppress(
                 TimeoutError
             ):  # what is under way must not arrive after the end
                 async with asyncio.timeout(UNDER_WAY_WAIT):
                     await self._drain()
-            await self._thread.call(client.end(commit=False))
+            if self._begun:  # else it was committed, and the next one has only been dropped
+                await self._thread.call(client.end(commit=False))
+                self._begun = False
             await self._drain()
         finally:
             self._accumulator.forget_failure()
