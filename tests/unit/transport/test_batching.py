@@ -199,6 +199,24 @@ async def test_a_flush_before_the_fence_does_not_wait_for_what_is_behind() -> No
     await everything
 
 
+async def test_what_is_behind_a_fence_does_not_grow_old() -> None:
+    """The time in which a record must be acknowledged begins when it may be sent: behind a fence it does not run out."""
+    clock = Clock()
+    accumulator = make(clock)
+    accumulator.fence()
+    behind = accumulator.append("words", 0, None, b"behind")
+    clock.now += 60.0
+    accumulator.expire(10.0)
+    accumulator.lift()
+    clock.now += 5.0
+    accumulator.expire(10.0)
+    assert not behind.done()
+    clock.now += 6.0
+    accumulator.expire(10.0)
+    with pytest.raises(ProducerSendError, match="within 10 s"):
+        await behind
+
+
 async def test_an_aborted_transaction_drops_what_is_behind_its_fence() -> None:
     """Unsent records on both sides of a fence are dropped together, and whoever awaits one hears of it."""
     accumulator = make()

@@ -131,7 +131,7 @@ class Batch:
         self.builder: Any = builder
         self.add: Any = builder.append
         self.born: float = born
-        """When the first record came (``time.monotonic()``)."""
+        """When the first record came, or when it was let go by a fence (``time.monotonic()``)."""
         self.epoch: int = epoch
         """How many fences were put up before its first record; see `Accumulator.fence`."""
         self.count: int = 0
@@ -469,10 +469,15 @@ class Accumulator:
         self._ask(0.0)
 
     def lift(self) -> None:
-        """Let go what was held back."""
-        if self.fenced:
-            self._released = self._epoch
-            self._ask(0.0)
+        """Let go what was held back; its time begins now."""
+        if not self.fenced:
+            return
+        now = self._clock()
+        for batch in self._unfinished:
+            if batch.epoch > self._released:
+                batch.born = now
+        self._released = self._epoch
+        self._ask(0.0)
 
     # -- answers
 
@@ -588,9 +593,11 @@ class Accumulator:
         return len(self._unfinished)
 
     def expire(self, timeout: float) -> None:
-        """Fail the batches not handed out yet whose first record is older than *timeout* (s)."""
+        """Fail the batches not handed out yet that might have been for longer than *timeout* (s)."""
         limit = self._clock() - timeout
-        for batch in self._unsent(lambda batch: batch.born < limit):
+        for batch in self._unsent(
+            lambda batch: batch.born < limit and batch.epoch <= self._released
+        ):
             tp = batch.tp
             batch.fail(
                 NotAcknowledged(
