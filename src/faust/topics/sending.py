@@ -45,12 +45,18 @@ class Sending(NamedTuple):
     headers: Any
 
 
+_Way = tuple[Any, Any, str, Any, Any, Any, Any, Any, Any, Any]
+"""Producer and its driver, topic, encoders of key and value, the producer's `append`, `partitions` and `hashes`, and who
+may want to see what is sent."""
+
+
 class SendingTopic(Channel[V], Generic[K, V]):
     """A topic that can be sent to. See `faust.Topic`."""
 
     schema: Schema
     _encoders: tuple[Any, Any] | None = None
     _attaches: bool | None = None
+    _way: _Way | None = None
 
     # -- from coroutines
 
@@ -145,20 +151,56 @@ class SendingTopic(Channel[V], Generic[K, V]):
 
         Nothing has to be waited for when the producer runs, has room and knows the topic's partitions.
         """
-        producer = self.app.started_producer
-        if producer is None or producer.full or self._watched():
+        way = self._way
+        if way is None or way[0] is not self.app.started_producer:
+            way = self._find_way()
+            if way is None:
+                return None
+        producer, driver, name, encode_key, encode_value, append, known, hashes, hooks, heard = way
+        if driver.full or hooks.on_send_initiated is not None or heard.heard:
             return None
-        if not force and self._attach_to() is not None:
+        if self._attaches and not force and self._attach_to() is not None:
             return None
-        name = self.get_topic_name()
-        if partition is None and not producer.knows(name):
-            return None
-        raw_key, raw_value, pairs = self._encode(key, value, headers, None, None, None)
+        partitions = ()
         if partition is None:
-            partition = producer.partition_for(name, raw_key, producer.partitions(name))
+            partitions = known(name)
+            if partitions is None or name in producer.held:
+                return None
+        if encode_key is None or encode_value is None:
+            raw_key, raw_value, pairs = self._encode(key, value, headers, None, None, None)
+        else:
+            raw_key = None if key is None else encode_key(key)
+            raw_value, pairs = encode_value(value), header_pairs(headers) if headers else ()
+        if partition is None:
+            if hashes is None or raw_key is None:
+                partition = producer.partition_for(name, raw_key, partitions)
+            else:
+                partition = partitions[hashes[raw_key] % len(partitions)]
         stamp = None if not timestamp else round(timestamp * 1000)
-        delivery: Delivery = producer.append(name, partition, raw_key, raw_value, stamp, pairs)
+        delivery: Delivery = append(name, partition, raw_key, raw_value, stamp, pairs)
         return delivery
+
+    def _find_way(self) -> _Way | None:
+        """Look up once what every `post` needs; None while there is no producer."""
+        app = self.app
+        producer = app.started_producer
+        if producer is None:
+            return None
+        if self._encoders is None:
+            self._encoders = self.schema.compile_encoders(app)
+        self._attaches = app.conf.stream_publish_on_commit
+        self._way = (
+            producer,
+            producer.driver,
+            self.get_topic_name(),
+            *self._encoders,
+            producer.append,
+            producer.partitions,
+            producer.hashes,
+            app.sensors.hooks,
+            app.on_produce_message,
+        )
+        return self._way
 
     # -- from synchronous code
 

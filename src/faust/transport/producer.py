@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mode import Service
@@ -72,6 +72,9 @@ class Producer(Service):
         waiting: Records given to `send_soon` that the broker has not acknowledged.
         failure: The first that there was. A flush raises each failure once, to whoever happens to ask first; but what an
             event has caused was not sent, whoever has heard of it, so no offset may be committed any more.
+        hashes: The positive hash of a key, which modulo the number of partitions is where it lives; None: ask
+            `partition_for`.
+        held: Topics whose records are kept back until their partitions are known.
     """
 
     def __init__(
@@ -91,10 +94,14 @@ class Producer(Service):
         self.partitions: Callable[[str], Sequence[int] | None] = driver.partitions
         self._partitioner = partitioner
         self._default = KeyPartitioner()
+        self.hashes: Mapping[bytes, int] | None = (
+            self._default.hashes if partitioner is None else None
+        )
         self.waiting: int = 0
         self.failure: Exception | None = None
         self._runs: dict[str, _Run] = {}
         self._waiting: dict[str, list[_Waiting]] = {}
+        self.held: Collection[str] = self._waiting.keys()
         self._loaders: dict[str, asyncio.Task[None]] = {}
         self._answered: Counter[str] = Counter()
         self._told: Counter[str] = Counter()

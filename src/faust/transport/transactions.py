@@ -18,6 +18,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic
 
+from faust._core.iteration import current_cursor
+from faust._core.lanes import PartitionTask
 from faust.exceptions import BrokerUnavailable, FaustError, GivenUp, NotAcknowledged
 from faust.gate import Where
 from faust.messages import TP, Headers
@@ -76,6 +78,9 @@ class TransactionalDriver(ProducerDriver):
         self._begun = False
         self._told: BatchWatcher | None = None
         self._plain_append = plain.append
+        self._task: PartitionTask | None = None
+        """Its events append to the open transaction; None: nobody's do without a look."""
+        self._append: Callable[..., Delivery] = plain.append
 
     # -- life
 
@@ -87,6 +92,7 @@ class TransactionalDriver(ProducerDriver):
         """Abort what is open, flush, end."""
         transactional, self._transactional = self._transactional, None
         self._begun = self.fenced = False
+        self._task = None
         if transactional is not None:
             await transactional.close(timeout / 2)
         await self.plain.close(timeout / 2)
@@ -110,6 +116,7 @@ class TransactionalDriver(ProducerDriver):
         """Abort the open transaction; if that cannot be done, the next `ready` does it with a new producer."""
         transactional, begun = self._transactional, self._begun
         self._begun = self.touched = self.fenced = False
+        self._task = None
         if transactional is None or not begun:
             return
         try:
@@ -140,6 +147,13 @@ class TransactionalDriver(ProducerDriver):
         headers: Headers = (),
     ) -> Delivery:
         """Append to the transaction, if the running code works on an event; else send at once."""
+        task = self._task
+        if task is not None and not task.closed:  # most likely this is one more event of it
+            cursor = current_cursor.get()
+            lane = None if cursor is None or cursor.record is None else cursor.lane
+            if lane is not None and lane.task is task:
+                self.touched = True
+                return self._append(topic, partition, key, value, timestamp, headers)
         return self.appender()(topic, partition, key, value, timestamp, headers)
 
     def appender(self) -> Callable[..., Delivery]:
@@ -155,7 +169,16 @@ class TransactionalDriver(ProducerDriver):
                 "it will be processed again"
             )
         self.touched = True
+        if where is Where.EVENT:
+            self._remember_task()
         return self._transactional.append
+
+    def _remember_task(self) -> None:
+        """Spare the next events of this partition the question of where they stand."""
+        cursor = current_cursor.get()
+        assert self._transactional is not None
+        if cursor is not None and cursor.record is not None and cursor.lane is not None:
+            self._task, self._append = cursor.lane.task, self._transactional.append
 
     async def wait_room(self) -> None:
         """Wait until both are below their bounds."""
@@ -243,8 +266,10 @@ class TransactionalDriver(ProducerDriver):
             await self._open().commit_transaction()
         if not self.fenced:
             self._begun = self.touched = False
+            self._task = None
 
     async def abort_transaction(self) -> None:
         """Abort."""
         await self._open().abort_transaction()
         self._begun = self.touched = self.fenced = False
+        self._task = None

@@ -12,7 +12,7 @@ topic grows) is kept in a bounded dictionary whose hit costs one look-up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import choice
 from struct import unpack_from
 
@@ -62,16 +62,19 @@ class KeyPartitioner:
         limit: Keys whose hash is remembered, at most.
         longest: Length in bytes above which a key is not remembered, so that memory stays below
             ``limit * longest``.
+
+    Attributes:
+        hashes: The positive hash of any key, which is computed when it is not remembered.
     """
 
     def __init__(self, *, limit: int = 32768, longest: int = 256) -> None:
         if limit < 1:
             raise ValueError(f"limit must be at least 1, not {limit}")
-        self._hashes = _PositiveHashes(limit, longest)
+        self.hashes: Mapping[bytes, int] = _PositiveHashes(limit, longest)
 
     def __call__(self, key: bytes, partitions: Sequence[int]) -> int:
         """Choose among all *partitions* of a topic (sorted, not empty) where *key* lives."""
-        return partitions[self._hashes[key] % len(partitions)]
+        return partitions[self.hashes[key] % len(partitions)]
 
     def any_of(self, partitions: Sequence[int]) -> int:
         """Choose one of *partitions* at random: where a record without a key goes."""

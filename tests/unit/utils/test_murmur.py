@@ -90,10 +90,10 @@ def test_memory_is_bounded() -> None:
     partitioner = KeyPartitioner(limit=100, longest=8)
     for number in range(1000):
         partitioner(b"%d" % number, range(8))
-        assert len(partitioner._hashes) <= 100
-    before = len(partitioner._hashes)
+        assert len(partitioner.hashes) <= 100
+    before = len(partitioner.hashes)
     assert partitioner(b"x" * 9, range(8)) == (murmur2(b"x" * 9) & 0x7FFFFFFF) % 8
-    assert len(partitioner._hashes) == before
+    assert len(partitioner.hashes) == before
 
 
 def test_limit_must_be_positive() -> None:

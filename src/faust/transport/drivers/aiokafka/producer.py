@@ -298,6 +298,7 @@ class Producer(ProducerDriver):
         """Open a transaction."""
         await self._thread.call(self._transactional().begin())
         self._in_transaction = self._begun = True
+        self.append = self._accumulator.append  # type: ignore[method-assign]
         self._accumulator.lift()
 
     def fence(self) -> bool:
@@ -336,14 +337,20 @@ class Producer(ProducerDriver):
         await self._accumulator.flush(before_fence=True)
         await self._thread.call(client.end(commit=True))
         self._begun = False
-        self._in_transaction = self._accumulator.fenced
+        if not self._accumulator.fenced:
+            self._end_appending()
 
     async def abort_transaction(self) -> None:
         """Drop everything since `begin_transaction`."""
         await self._abort(self._transactional())
 
-    async def _abort(self, client: Sending) -> None:
+    def _end_appending(self) -> None:
+        """Until the next transaction `append` raises."""
         self._in_transaction = False
+        self.__dict__.pop("append", None)
+
+    async def _abort(self, client: Sending) -> None:
+        self._end_appending()
         self._accumulator.drop_unsent(ProducerSendError("the transaction was aborted"))
         self._accumulator.lift()
         try:
