@@ -197,7 +197,11 @@ class Sender(TransactionSender):
 
 
 class _Answered:
-    """aiokafka's client, for a handler whose request was answered already."""
+    """aiokafka's client, for a handler whose request was answered already.
+
+    The handler does not wait for fresh metadata: that may take seconds after a broken connection, and the partitions of the
+    request would stand still. A batch that goes to the wrong leader comes back, and waits before it is tried again.
+    """
 
     def __init__(self, client: Any, outcome: Any) -> None:
         self._client = client
@@ -208,6 +212,9 @@ class _Answered:
         if isinstance(self._outcome, Exception):
             raise self._outcome
         return self._outcome
+
+    async def _maybe_wait_metadata(self) -> None:
+        """Go on."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
