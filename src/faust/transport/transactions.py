@@ -252,8 +252,9 @@ class TransactionalDriver(ProducerDriver):
         return True
 
     async def flush_fenced(self) -> None:
-        """Wait until what is to be committed, and all that was sent outside, is acknowledged."""
-        await self._open().flush_fenced()
+        """Wait until what is to be committed, and all that was sent outside, is acknowledged; raises as `flush`."""
+        with _may_be_aborted():
+            await self._open().flush_fenced()
         await self.plain.flush()
 
     async def send_offsets(self, offsets: Mapping[TP, int], consumer: ConsumerDriver) -> None:
