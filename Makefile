@@ -21,7 +21,8 @@ TESTS := tests/functional/faults/test_soak.py \
 	$(filter-out $(LATE) %__pycache__,$(patsubst %/,%,$(wildcard tests/functional/*/))) tests/seeds $(LATE)
 
 # Tests wait more than they compute: more processes than two cores need. Each has a Kafka of its own, so nobody's broker is
-# paused by somebody else's test; loadgroup hands the tests out one by one.
+# paused by somebody else's test; loadgroup hands the tests out one by one. A process that crashes ends the run: xdist, with
+# loadgroup, waits for ever for the tests it would have run.
 PROCESSES ?= 3
 
 .PHONY: help demo test check lint types layers unit bench bench-short kafka docs configref site format constraints clean
@@ -34,7 +35,7 @@ demo: $(VENV)/.runtime ## count the words of a real text in a scratch directory:
 	@$(BIN)/python examples/demo.py
 
 test: check $(REFERENCE)/.ready ## lint, types, layers, then every test, also on a real Kafka (Java, Maven)
-	@$(BIN)/pytest --numprocesses $(PROCESSES) --dist loadgroup $(TESTS)
+	@$(BIN)/pytest --numprocesses $(PROCESSES) --dist loadgroup --max-worker-restart 0 $(TESTS)
 
 check: lint types layers ## what needs no running: lint, types, layers
 
