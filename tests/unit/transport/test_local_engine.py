@@ -101,7 +101,8 @@ async def test_a_thread_without_its_database_says_so_to_everybody(engine: Engine
     client = Watcher()
     engine.post(lambda: engine.add(client))
     await until(lambda: client.ticks > 1, "it was looked after")
-    engine.post(engine.database.close)  # in its own thread: SQLite crashes when closed under a reader
+    # in its own thread: SQLite crashes when it is closed under a reader
+    engine.post(engine.database.close)
     await until(lambda: bool(client.errors), "it was told")
     assert isinstance(client.errors[0], StorageError)
     answer = await asyncio.wait_for(append(engine, b"v"), 10)
