@@ -126,9 +126,12 @@ class RocksDBPartition(PartitionStore):
         self._open_db = open_db
         self._db: Any = open_db(path)
         self._scans: set[_Scan[Any]] = set()
-        raw = self._db.get(OFFSET_KEY)
-        self._offset: int | None = None if raw is None else int(raw) + 1
-        self._topic_id = _read_if_there(path / TOPIC)
+        try:
+            self._offset: int | None = _offset_in(self._db.get(OFFSET_KEY))
+            self._topic_id = _topic_in(path / TOPIC)
+        except BaseException:  # it would stay locked
+            self._close_db()
+            raise
 
     @property
     def persisted_offset(self) -> int | None:
@@ -614,11 +617,22 @@ def _close_unwanted(opening: asyncio.Future[RocksDBPartition]) -> None:
         opening.result().close()
 
 
-def _read_if_there(path: Path) -> str:
+def _offset_in(raw: bytes | None) -> int | None:
+    """Return the next offset to be read, where *raw* is the last one that was."""
+    try:
+        return None if raw is None else int(raw) + 1
+    except ValueError as exc:
+        raise StoreError(f"Corruption: the offset is {raw!r}") from exc
+
+
+def _topic_in(path: Path) -> str:
+    """Return the identity of the topic; empty when there is none."""
     try:
         return path.read_text(encoding="ascii")
     except FileNotFoundError:
         return ""
+    except UnicodeDecodeError as exc:
+        raise StoreError(f"Corruption: {path.name} is no topic id: {exc}") from exc
 
 
 def _free_name(path: Path, why: str) -> Path:

@@ -265,7 +265,9 @@ class Cleaner:
             async with self._gate.unit(), self.lock:
                 if not _usable(table, partition):
                     return
-                old = {raw: partition.key_of(raw) for raw in raws if index.is_due(raw)}
+                keys = {raw: partition.key_of(raw) for raw in raws if index.is_due(raw)}
+                dirty, sending = partition.dirty, partition.sending  # changed since: not old at all
+                old = {r: k for r, k in keys.items() if k not in dirty and k not in sending}
                 _delete(table, partition, old)
             await self._wait_for_flush(table, partition)
         if partition.dirty:

@@ -32,7 +32,7 @@ from faust.models.fields import FieldDescriptor
 from faust.tables.drawing import text_of
 from faust.tables.expiry import WindowIndex
 from faust.tables.partition import TablePartition
-from faust.windows import Window
+from faust.windows import Window, WindowRange
 
 __all__ = ["WindowSet", "WindowWrapper"]
 
@@ -96,15 +96,13 @@ class WindowSet:
     def delta(self, d: float | timedelta, event: Event[Any, Any] | None = None) -> Any:
         """Return the value of the window *d* seconds before the event.
 
-        Relative to now it counts from the wall clock, and needs no event.
+        Relative to now or to a fixed time it counts from there, and needs no event.
         """
         wrapper = self.wrapper
-        timestamp = (
-            time()
-            if wrapper.get_relative_timestamp is wall_clock
-            else wrapper.get_timestamp(_want_event(event or self.event))
-        )
-        return self[wrapper.window.delta(timestamp, d)]
+        handler = wrapper.get_relative_timestamp
+        if handler is not wall_clock and not isinstance(handler, _Moment):
+            event = _want_event(event or self.event)
+        return self[wrapper.window.delta(wrapper.get_timestamp(event), d)]
 
     def _at(self, timestamp: float) -> Any:
         return self.wrapper.table[self.key, self.wrapper.window.current(timestamp)]
@@ -120,7 +118,8 @@ class WindowSet:
     def __setitem__(self, where: Any, value: Any) -> None:
         if isinstance(where, Event):
             raise NotImplementedError("cannot set the windows of an event; set the key instead")
-        self.wrapper.table[self.key, where] = value
+        if self.wrapper.is_open(self.key, where):
+            self.wrapper.table[self.key, where] = value
 
     def __delitem__(self, where: Any) -> None:
         if isinstance(where, Event):
@@ -301,6 +300,18 @@ class WindowWrapper(MutableMapping[Any, Any]):
                 if lateness is not None and timestamp + lateness < index.time:
                     ranges = self._not_late(index, key, timestamp, ranges)
         return partition, ranges
+
+    def is_open(self, key: Any, window_range: WindowRange) -> bool:
+        """Say whether *window_range* still takes writes where the event in hand writes *key*; if not, that is counted."""
+        table = self.table
+        if table.lateness is None:
+            return True
+        partition = table.place_to_write(current_cursor.get(), (key, window_range))
+        partition.codec.encode_key((key, window_range))  # complains of what is no range
+        if table.end_of(window_range) > partition.expiry.time - table.lateness:
+            return True
+        table.note_late(key, window_range[0])
+        return False
 
     def _not_late(self, index: WindowIndex, key: Any, timestamp: float, ranges: Any) -> Any:
         limit = index.time - self.table.lateness

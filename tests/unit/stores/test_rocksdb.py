@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from faust.exceptions import ImproperlyConfigured, StoreError
 from faust.messages import TP
 from faust.stores import rocksdb
 from faust.stores.contract import StoreContract
-from faust.stores.rocksdb import CACHE, SharedCache, Store
+from faust.stores.rocksdb import CACHE, OFFSET_KEY, SharedCache, Store
 
 
 class TestContract(StoreContract):
@@ -332,6 +333,51 @@ async def test_damage_found_later_is_dealt_with_at_the_next_start(store: Store) 
         list(partition.items())
     partition.close()
     assert list((await store.open(0)).items()) == []
+    assert (store.root / "ro.bust-0.db.damaged-1").is_dir()
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
+    "deleted": lambda _: None,
+    "emptied": lambda _: b"",
+    "overwritten": lambda content: b"\xb1" * max(1, len(content)),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+async def test_damage_of_any_file_keeps_no_worker_from_starting(tmp_path: Path, how: str) -> None:
+    """Whichever file is damaged: a partition opens at once, with all that its offset says or with nothing (stores.md, damage)."""
+    store = Store(URL("rocksdb://"), table="t", directory=tmp_path / "whole")
+    partition = await store.open(0)
+    for number in range(200):
+        partition.write([(b"%d" % number, b"v")], number + 1)
+        if number == 99:
+            partition._db.flush()  # type: ignore[attr-defined]
+    partition.identify("topic-id")
+    shutil.copytree(store.root, tmp_path / "killed")  # without a close, as a kill leaves it
+    await store.close()
+    for path in sorted((tmp_path / "killed" / "t-0.db").iterdir()):
+        directory = tmp_path / path.name
+        shutil.copytree(tmp_path / "killed", directory)
+        damaged = directory / "t-0.db" / path.name
+        content = DAMAGE[how](damaged.read_bytes())
+        if content is None:
+            damaged.unlink()
+        else:
+            damaged.write_bytes(content)
+        store = Store(URL("rocksdb://"), table="t", directory=directory)
+        partition = await store.open(0)
+        offset = partition.persisted_offset
+        assert len(partition) == (offset or 0), path.name
+        assert (offset is None) == (directory / "t-0.db.damaged-1").exists(), path.name
+        await store.close()
+
+
+async def test_an_offset_that_is_none_is_damage(store: Store) -> None:
+    """What stands for the offset and is no number is damage, too; the database does not stay locked."""
+    partition = await store.open(0)
+    partition._db[OFFSET_KEY] = b"soon"  # type: ignore[attr-defined]
+    partition.close()
+    assert (await store.open(0)).persisted_offset is None
     assert (store.root / "ro.bust-0.db.damaged-1").is_dir()
 
 

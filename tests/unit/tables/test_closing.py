@@ -389,6 +389,25 @@ async def test_pain_33_what_is_too_late_is_counted(
     ]
 
 
+async def test_3_a_closed_range_takes_no_writes_either(app: App, world: World) -> None:
+    """A closed window that is named by its range is not made again, and not closed twice (windows.md 3, BUG-W13)."""
+    closed = Closed()
+    hits = await declare(app, faust.TumblingWindow(10), grace=5, on_window_close=closed)
+    hit(world, hits, 12)
+    hit(world, hits, 50)
+    await clean(app)
+    with event_of(world.tasks[HERE], at=50.0):
+        hits["k"][10.0, 19.9] = 7
+        hits["k"][40.0, 49.9] = 8
+        for nonsense in ("x", 1, None, (1,)):
+            with pytest.raises(TypeError, match=r"its keys are \(key, \(start, end\)\)"):
+                hits["k"][nonsense] = 9
+    await clean(app)
+    assert hits.table.late == 1
+    assert closed.calls == [(("k", (10.0, 19.9)), 1)]
+    assert dict(hits.table) == {("k", (40.0, 49.9)): 8, ("k", (50.0, 59.9)): 1}
+
+
 async def test_3_late_events_without_grace_are_those_beyond_expires(app: App, world: World) -> None:
     """Without grace a window takes events until it expires (windows.md 2.2, BUG-W13)."""
     hits = await declare(app)
@@ -506,6 +525,40 @@ async def test_pain_42_ttl(world: World, tmp_path: Any, store: str) -> None:
         index = table.held[3].expiry
         assert isinstance(index, TtlIndex)
         assert len(index) == 0
+    assert world.log(LOG).contents() == {}
+
+
+@pytest.mark.parametrize("store", ["memory://", "rocksdb://"])
+async def test_pain_42_a_write_that_is_not_flushed_yet_counts(
+    world: World, tmp_path: Any, store: str
+) -> None:
+    """A key that is written when it is due stays for another ttl, also before the write is in the changelog (pain row 42)."""
+    now = 1000.0
+    async with worker(world, datadir=tmp_path) as app:
+        app.conf.create_directories()
+        table: Table[Any, Any] = app.Table("totals", ttl=100, store=store)
+        await hold(app)
+        index = table.held[3].expiry
+        assert isinstance(index, TtlIndex)
+        index.clock = lambda: now
+        with event_of(world.tasks[HERE]):
+            table.update(a=1, b=1, c=1)
+        await app.tables.flush()
+        now = 1111.0
+        with event_of(world.tasks[HERE]):
+            table["a"] = 2
+            del table["b"]
+            table["b"] = 2
+        await clean(app)
+        await app.tables.flush()
+        assert dict(table.items()) == {"a": 2, "b": 2}
+        now = 1210.0
+        await clean(app)
+        assert dict(table.items()) == {"a": 2, "b": 2}
+        now = 1222.0
+        await clean(app)
+        await app.tables.flush()
+        assert dict(table.items()) == {}
     assert world.log(LOG).contents() == {}
 
 

@@ -251,6 +251,9 @@ async def test_pain_37_reading_outside_streams(app: App, world: World) -> None:
     assert dict(hits.relative_to_field(Click.created).items(seen)) == {"k": 5}
     assert now["k"].delta(0) in (0, 5)
     assert list(now.items().delta(1e5)) == [("k", 0)]
+    fixed = hits.relative_to(click.created + 1e5)
+    assert fixed["k"].delta(1e5) == 5
+    assert list(fixed.items().delta(1e5)) == [("k", 5)]
 
 
 async def test_2_5_key_index(app: App, world: World) -> None:
