@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from math import ceil, inf
@@ -407,18 +408,25 @@ class Collection(Generic[K, V]):
         """Options of the changelog topic.
 
         What a windowed table has to remember ends with its windows, also when nobody is there to delete it: the broker
-        keeps records for `faust.Window.expires`, but never less than a window may be open.
+        keeps records for as long as a window that begins with them may be kept; for ever where windows are.
         """
         config = {"cleanup.policy": "compact"}
-        window = self.window
+        window, retention = self.window, self.retention
         if window is not None:
             config["cleanup.policy"] = "compact,delete"
-            if window.expires:
+            if retention is None:
+                config["retention.ms"] = "-1"
+            else:
                 longest = window.closes_at(window.current(0.0)) - window.earliest(0.0)[0]
-                kept = max(window.expires, longest + (self.grace or 0.0))
-                config["retention.ms"] = str(ceil(kept * 1000))
+                config["retention.ms"] = str(ceil((longest + retention) * 1000))
         config.update((name, str(value)) for name, value in self.extra_topic_configs.items())
         return config
+
+    @property
+    def changelog_forgets(self) -> bool:
+        """Say whether the broker, as it is told, removes old records of the changelog, and not only replaced ones."""
+        config = self.changelog_config
+        return "delete" in config["cleanup.policy"] and config.get("retention.ms") != "-1"
 
     def changelog_spec(self, partitions: int) -> TopicSpec:
         """Describe the changelog topic that is to be created."""
@@ -435,13 +443,20 @@ class Collection(Generic[K, V]):
         A store that cannot be had is noticed here, before anything is created.
 
         Returns:
-            What `AppT.declare_topic` says; None for a ready-made topic, which declares itself.
+            What `AppT.declare_topic` says; of a ready-made topic, which declares itself, only what it says of the policy.
         """
         assert self.data is not None
+        spec = self.changelog_spec(self.partitions or partitions)
         if self._has_own_changelog:
-            return await self.app.declare_topic(self.changelog_spec(self.partitions or partitions))
+            return await self.app.declare_topic(spec)
         await self.changelog_topic.declare()
-        return None
+        policy = {"cleanup.policy": self.changelog_config["cleanup.policy"]}
+        outcome = await self.app.declare_topic(replace(spec, config=policy))
+        if outcome is None:
+            return None
+        return outcome._replace(
+            differences=tuple(each for each in outcome.differences if each.startswith("cleanup."))
+        )
 
     # -- recovery
 

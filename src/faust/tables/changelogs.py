@@ -16,12 +16,13 @@ from faust.exceptions import AuthorizationFailed, BrokerError, ImproperlyConfigu
 from faust.ports import AppT
 from faust.tables.base import Collection
 from faust.tables.cures import (
-    cure_of,
+    OTHER_COUNT,
     missing_right,
     repartition_topic,
     unfinished_repartition,
 )
 from faust.tables.reading import retried
+from faust.transport.cures import cure_of, is_fault
 
 __all__ = ["ChangelogTopics"]
 
@@ -71,13 +72,13 @@ class ChangelogTopics:
                 exc,
             )
             outcome = None
-        for difference in () if outcome is None else outcome.differences:
+        for difference in () if outcome is None else filter(is_fault, outcome.differences):
             logger.warning(
                 "Table %r: its changelog topic %s is not as declared: %s. %s",
                 table.name,
                 topic,
                 difference,
-                cure_of(topic, difference, self.app.conf.broker),
+                cure_of(topic, difference, self.app.conf.broker, other_count=OTHER_COUNT),
             )
         if table.use_partitioner:
             await self.app.producer.load_partitions(topic)

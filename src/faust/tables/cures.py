@@ -1,33 +1,15 @@
-"""What to do about a changelog topic that is not as it should be: the command, ready to be typed."""
+"""What to do about a changelog topic that is not as it should be; see also `faust.transport.cures`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from yarl import URL
-
-__all__ = ["cure_of", "missing_right", "repartition_topic", "unfinished_repartition"]
+__all__ = ["OTHER_COUNT", "missing_right", "repartition_topic", "unfinished_repartition"]
 
 
-def cure_of(topic: str, difference: str, brokers: Iterable[URL]) -> str:
-    """Return how to mend a *difference* ("cleanup.policy: wanted compact, has delete") of *topic*."""
-    name, _, rest = difference.partition(": wanted ")
-    wanted, _, has = rest.partition(", has ")
-    if name == "partitions":
-        return (
-            f"Declare the table with partitions={has} if the topics it is read with have {has}, too; to give it "
-            f"{wanted}, stop all workers and run: faust -A ... repartition TABLE --partitions {wanted}"
-        )
-    if name in {"replication", "existence"}:
-        return "Data are safe as long as the broker that has them is"
-    value = f"[{wanted}]" if "," in wanted else wanted
-    servers = ",".join(f"{url.host}:{url.port or 9092}" for url in brokers if url.host)
-    if not servers:
-        return f"The embedded broker keeps {name}={has or 'nothing'}; delete the topic to have it made anew"
-    return (
-        f"To mend it: kafka-configs --bootstrap-server {servers} --alter --entity-type topics "
-        f"--entity-name {topic} --add-config '{name}={value}'"
-    )
+OTHER_COUNT = (
+    "Declare the table with partitions={has} if the topics it is read with have {has}, too; to give it {wanted}, stop all "
+    "workers and run: faust -A ... repartition TABLE --partitions {wanted}"
+)
+"""What to do about a changelog that has another number of partitions; for `faust.transport.cures.cure_of`."""
 
 
 def missing_right(table: str, topic: str, partitions: int, error: Exception) -> str:

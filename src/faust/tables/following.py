@@ -144,6 +144,7 @@ class Following:
                 for topic, table in self.tables.items()
                 if table.on_changelog_event is not None
             },
+            lasting={topic for topic, table in self.tables.items() if not table.changelog_forgets},
         ).run()
         for partition in partitions.values():
             partition.generation = self.generation

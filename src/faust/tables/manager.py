@@ -435,6 +435,11 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
                 check=self.app.conf.recovery_consistency_check,
                 timeout=self.app.conf.broker_request_timeout,
                 on_event=self._listeners(),
+                lasting={
+                    table.changelog_topic_name
+                    for table in self._tables.values()
+                    if not table.changelog_forgets
+                },
             )
             self._use_global_tables(assigned, generation)
             await self.recovery.run()
@@ -456,16 +461,33 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         """Open the global tables to events; own of them the partitions whose sources are ours."""
         if self._following is not None:
             self._following.open_to(generation)
-        leader = f"{self.app.conf.id}-__assignor-__leader"
-        sources = [tp for tp in assigned if tp.topic not in self.changelog_topics | {leader}]
         for table in self._tables.values():
             if table.is_global:
                 table.forget_tasks()
-                count = self.counts.get(table.changelog_topic_name)
-                alike = [tp for tp in sources if self.counts.get(tp.topic) == count]
-                owned = {tp.partition for tp in alike or sources}
+                owned = self._owned(table.changelog_topic_name, assigned)
                 for number, partition in table.held.items():
                     partition.owned = number in owned
+
+    def _owned(self, changelog: str, assigned: frozenset[TP]) -> frozenset[int]:
+        """Return which partitions of a global table are for us to clean: each is for exactly one worker.
+
+        It is the one that has the partition of the topic that the events come from; where no topic has as many partitions (the
+        table has a partitioner), they are dealt out with those of the first one.
+        """
+        count = self.counts.get(changelog, 0)
+        sources = sorted(topic for topic in self._sources(assigned) if self.counts.get(topic))
+        alike = [topic for topic in sources if self.counts[topic] == count]
+        source = next(iter(alike or sources), None)
+        if source is None:
+            return frozenset()
+        among = self.counts[source]
+        return frozenset(n for n in range(count) if TP(source, n % among) in assigned)
+
+    def _sources(self, assigned: frozenset[TP]) -> set[str]:
+        """Return the topics that this app reads, whether anything of them is assigned to us or not."""
+        leader = f"{self.app.conf.id}-__assignor-__leader"
+        read = {name for topic in self.app.topics if topic.acks for name in topic.topics}
+        return (read | {tp.topic for tp in assigned}) - self.changelog_topics - {leader}
 
     def doing(self) -> str:
         """Say in a sentence what keeps tables from being ready; empty when nothing does."""
@@ -482,7 +504,10 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
 
     async def _learn_counts(self, assigned: frozenset[TP]) -> None:
         if self._tables:
-            for topic in sorted({tp.topic for tp in assigned} | self.changelog_topics):
+            topics = {tp.topic for tp in assigned} | self.changelog_topics
+            if self.global_topics:
+                topics |= self._sources(assigned)
+            for topic in sorted(topics):
                 await self._changelogs.count(topic)
 
     async def _take_over(

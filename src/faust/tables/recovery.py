@@ -16,7 +16,7 @@ import asyncio
 import inspect
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Mapping
 from functools import partial
 from time import monotonic
 
@@ -55,6 +55,7 @@ class Recovery(ChangelogReader):
         check: A store ahead of its changelog is an error.
         timeout: Seconds that one request may take.
         on_event: By topic, what is awaited with every record before it is applied.
+        lasting: Topics of which the broker should remove nothing that is not replaced.
     """
 
     def __init__(
@@ -68,8 +69,10 @@ class Recovery(ChangelogReader):
         check: bool = True,
         timeout: float = 90.0,
         on_event: Mapping[str, OnEvent] | None = None,
+        lasting: Container[str] = (),
     ) -> None:
         super().__init__(reader, generation=generation, timeout=timeout)
+        self._lasting = lasting
         self._on_event: dict[str, OnEvent] = dict(on_event or {})
         self._heard_out: deque[Slice] = deque()
         self.partitions: dict[TP, TablePartition] = dict(partitions)
@@ -110,6 +113,7 @@ class Recovery(ChangelogReader):
             )
 
     async def _begin(self, topics: Iterable[str]) -> None:
+        cut: dict[str, list[int]] = {}
         for tp, bounds in (await self.bounds(self.partitions)).items():
             partition = self.partitions[tp]
             store = partition.store
@@ -121,8 +125,17 @@ class Recovery(ChangelogReader):
             partition.begin()
             if wipe:
                 partition.wipe()
+                if bounds.beginning and tp.topic in self._lasting:
+                    cut.setdefault(tp.topic, []).append(tp.partition)
             store.identify(bounds.topic_id)
             self.plans[tp] = PartitionPlan(position, bounds.end, bounds.topic_id)
+        for topic, numbers in cut.items():
+            logger.warning(
+                "The changelog %s has lost its beginning (partitions %s), and no store here has what stood there: keys that were "
+                "not written since are missing. It loses records only while its cleanup.policy has delete in it, or by hand",
+                topic,
+                ", ".join(map(str, sorted(numbers))),
+            )
         await self._finish(tp for tp, plan in self.plans.items() if plan.phase is Phase.READY)
         for topic in topics:
             self.reader.route(topic, self.take)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import timedelta
@@ -18,6 +19,7 @@ from faust.serializers.codecs import CodecArg
 from faust.serializers.schemas import Schema, locate
 from faust.topics.sending import SendingTopic
 from faust.transport.base import TopicSpec
+from faust.transport.cures import cure_of, is_fault
 from faust.utils.signatures import show_options
 
 __all__ = ["Topic", "TopicOptions"]
@@ -25,7 +27,13 @@ __all__ = ["Topic", "TopicOptions"]
 K = TypeVar("K")
 V = TypeVar("V")
 
+logger: logging.Logger = logging.getLogger(__name__)
+
 MAX_TOPIC_NAME = 249
+OTHER_COUNT = (
+    "Declare it with partitions={has} (of a repartition topic: group_by(..., partitions={has}))"
+)
+"""What to do about a topic that has another number of partitions than declared."""
 
 
 class TopicOptions(TypedDict, total=False):
@@ -146,6 +154,7 @@ class Topic(SendingTopic[K, V]):
         self.allow_empty: bool = bool(schema.allow_empty)
         self.has_prefix = has_prefix
         self._declaration: asyncio.Task[None] | None = None
+        self._told: set[str] = root._told if isinstance(root, Topic) else set()
 
     def clone_arguments(self) -> dict[str, Any]:
         """Return the constructor's arguments that describe this topic."""
@@ -261,10 +270,13 @@ class Topic(SendingTopic[K, V]):
     # -- declaring
 
     async def declare(self) -> None:
-        """Create the topic on the broker unless it is there (or setting ``topic_allow_declare`` is off)."""
+        """Create the topic on the broker unless it is there (or setting ``topic_allow_declare`` is off).
+
+        One that is there and is not as declared is told in the log, with what mends it.
+        """
         conf = self.app.conf
         for name in self.topics:
-            await self.app.declare_topic(
+            outcome = await self.app.declare_topic(
                 TopicSpec(
                     name=name,
                     partitions=self.partitions or conf.topic_partitions,
@@ -272,6 +284,16 @@ class Topic(SendingTopic[K, V]):
                     config=self._broker_config(),
                 )
             )
+            for difference in () if outcome is None else filter(is_fault, outcome.differences):
+                if self.partitions or not difference.startswith("partitions:"):
+                    cure = cure_of(name, difference, conf.broker, other_count=OTHER_COUNT)
+                    self._tell(f"Topic {name} is not as declared: {difference}. {cure}")
+
+    def _tell(self, words: str) -> None:
+        """Say it once for all that read from this topic."""
+        if words not in self._told:
+            self._told.add(words)
+            logger.warning("%s", words)
 
     async def maybe_declare(self) -> None:
         """Declare once; several callers share one attempt."""
@@ -339,8 +361,23 @@ class Topic(SendingTopic[K, V]):
         return type(self)(**arguments)
 
     def derive_repartition(self, *, prefix: str, suffix: str, partitions: int) -> Any:  # type: ignore[override]
-        """Make the topic that `Stream.group_by` forwards to."""
-        return self.derive_topic(prefix=prefix, suffix=suffix, partitions=partitions, internal=True)
+        """Make the topic that `Stream.group_by` forwards to.
+
+        It is never compacted, though the source may be: each of its events has to be processed.
+        """
+        config = {
+            name: value
+            for name, value in self.config.items()
+            if name != "cleanup.policy" or "compact" not in str(value)
+        }
+        return self.derive_topic(
+            prefix=prefix,
+            suffix=suffix,
+            partitions=partitions,
+            compacting=False,
+            config=config,
+            internal=True,
+        )
 
     def __str__(self) -> str:
         return ",".join(self.topics) if self.pattern is None else str(self.pattern)

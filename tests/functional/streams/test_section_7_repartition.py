@@ -47,14 +47,24 @@ def test_names_of_repartition_topics(app: faust.App) -> None:
 
 
 def test_the_destination_is_derived_from_the_source(make: Callable[..., faust.App]) -> None:
-    """streams.md 7.1: types and configuration are copied; it is internal; partitions: argument or setting, not the source's."""
+    """streams.md 7.1: types and configuration are copied; it is internal; partitions: argument or setting, not the source's.
+
+    But it is never compacted, which would lose events that are not processed yet.
+    """
     app = make(topic_partitions=6)
     orders = app.topic(
-        "orders", value_type=Order, key_type=str, partitions=3, retention=9.0, compacting=True
+        "orders",
+        value_type=Order,
+        key_type=str,
+        partitions=3,
+        retention=9.0,
+        compacting=True,
+        config={"max.message.bytes": 70_000, "cleanup.policy": "compact"},
     )
     topic: Any = orders.stream().group_by(Order.acc).channel
     assert (topic.value_type, topic.key_type, topic.internal) == (Order, str, True)
-    assert (topic.partitions, topic.retention, topic.compacting) == (6, 9.0, True)
+    assert (topic.partitions, topic.retention) == (6, 9.0)
+    assert topic._broker_config() == {"max.message.bytes": "70000", "retention.ms": "9000"}
     other: Any = orders.stream().group_by(Order.acc, partitions=2).channel
     assert other.partitions == 2
     given = app.topic("given")

@@ -356,6 +356,38 @@ async def test_3_use_partitioner_and_keys_of_others(world: World) -> None:
         assert all("which is not held by this worker" in error for error in refused)
 
 
+@pytest.mark.parametrize("count", [4, 8, 3])
+async def test_42_each_partition_is_cleaned_by_one_worker(world: World, count: int) -> None:
+    """Keys of a global table go by their ttl in every partition, by one worker, whatever the topics' counts (pain row 42)."""
+    world.logs.pop(TP(LOG, 3))
+    world.make(LOG, count)
+    world.make("other", 2)
+    now = 1000.0
+    async with worker(world) as one, worker(world) as two:
+        tables = []
+        for app, numbers in ((one, (0, 3)), (two, (1, 2))):
+            table = app.GlobalTable("totals", use_partitioner=True, ttl=100)
+            tables.append(table)
+            await assign(app, TP("other", numbers[0]), *(TP("orders", each) for each in numbers))
+            await app.tables.on_start()
+            for partition in table.held.values():
+                partition.expiry.clock = lambda: now
+        owned = [{n for n, each in table.held.items() if each.owned} for table in tables]
+        assert owned[0] | owned[1] == set(range(count))
+        assert not owned[0] & owned[1]
+        for key in range(30):
+            tables[0][key] = 1
+        await one.tables.flush()
+        await until(lambda: len(tables[1]) == 30)
+        now = 1120.0
+        for app in (one, two):
+            assert app.tables._cleaner is not None
+            await app.tables._cleaner.clean(0.0)
+            await app.tables.flush()
+        await until(lambda: not len(tables[0]) and not len(tables[1]))
+    assert not any(world.log(TP(LOG, number)).contents() for number in range(count))
+
+
 async def test_3_use_partitioner_with_global_tables(world: World) -> None:
     """With a global table any worker can write any key, anywhere."""
     async with worker(world) as one, worker(world) as other:

@@ -14,8 +14,9 @@ from tests.unit.tables.conftest import CHANGELOGS, SOURCES
 from yarl import URL
 
 from faust.exceptions import AuthorizationFailed
-from faust.tables.cures import cure_of
+from faust.tables.cures import OTHER_COUNT
 from faust.transport.base import TopicSpec
+from faust.transport.cures import cure_of, is_fault
 from faust.worker.progress import RecoveryBar
 
 KAFKA = [URL("kafka://one:9093"), URL("kafka://two")]
@@ -104,14 +105,20 @@ async def test_a_terminal_shows_a_bar_with_rate_and_rest(
 )
 def test_what_differs_comes_with_its_cure(difference: str, words: str) -> None:
     """transport.md 8 NEW: an existing topic that differs is told with the command that mends it."""
-    assert words in cure_of("t", difference, KAFKA)
+    assert words in cure_of("t", difference, KAFKA, other_count=OTHER_COUNT)
 
 
 def test_the_embedded_broker_has_no_such_command() -> None:
     """There a topic is deleted and made anew."""
-    assert "embedded" in cure_of(
-        "t", "cleanup.policy: wanted compact, has delete", [URL("memory://")]
-    )
+    difference = "cleanup.policy: wanted compact, has delete"
+    assert "embedded" in cure_of("t", difference, [URL("memory://")], other_count="")
+
+
+def test_more_copies_than_wanted_are_no_fault() -> None:
+    """A topic that somebody made with more replicas than the setting says needs no mending."""
+    assert not is_fault("replication: wanted 1, has 3")
+    assert is_fault("replication: wanted 3, has 1")
+    assert is_fault("partitions: wanted 1, has 3")
 
 
 async def test_a_missing_right_is_named(

@@ -401,9 +401,18 @@ async def test_declaring(app: App) -> None:
         (
             faust.TumblingWindow(10, 600),
             {},
-            {"cleanup.policy": "compact,delete", "retention.ms": "600000"},
+            {"cleanup.policy": "compact,delete", "retention.ms": "610000"},
         ),
-        (faust.TumblingWindow(10), {}, {"cleanup.policy": "compact,delete"}),
+        (
+            faust.TumblingWindow(10),
+            {},
+            {"cleanup.policy": "compact,delete", "retention.ms": "-1"},
+        ),
+        (
+            faust.TumblingWindow(10),
+            {"grace": 50},
+            {"cleanup.policy": "compact,delete", "retention.ms": "60000"},
+        ),
         (
             faust.HoppingWindow(100, 10, 5),
             {"grace": 50},
@@ -419,6 +428,6 @@ async def test_declaring(app: App) -> None:
 async def test_pain_31_changelog_options(
     app: App, window: Any, options: dict[str, Any], config: dict[str, str]
 ) -> None:
-    """The broker compacts and deletes, never sooner than a window may be open (tables.md 4, pain row 31)."""
+    """The broker compacts and deletes, never sooner than a window may be kept (tables.md 4, pain row 31)."""
     wrapper: Any = app.Table("one", window=window, **options)
     assert wrapper.table.changelog_spec(3).config == config
