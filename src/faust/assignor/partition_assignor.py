@@ -191,7 +191,7 @@ class PartitionAssignor:
         return {
             member: MemberAssignment(
                 _broker_level(held, changelogs),
-                encode_assignment(held, sent[member].url, shared),
+                encode_assignment(held, sent[member].url, shared, compact=sent[member].compact),
             )
             for member, held in holdings.items()
         }

@@ -5,7 +5,9 @@ leader's answer. Field names and their order are those that faust-streaming work
 ``faust``, version 4), so that workers of both kinds can be members of one group, and either kind
 can lead it.
 
-One field is ours: ``catching_up``, which the leader of a group with mixed workers ignores when it is an old one.
+Three fields are ours, and faust-streaming ignores them: in a subscription ``catching_up``, and ``compact``, by which a
+member says that it understands the third one, ``owners`` of an answer: the maps of the group, packed
+(`faust.assignor.owners`). Who does not say so gets the maps as faust-streaming writes them.
 
 In a subscription otherwise only ``assignment`` and ``url`` are said; the leader takes the rest from nobody
 (old leaders neither), and repeating the whole cluster's map in every subscription would make
@@ -16,9 +18,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from functools import cached_property
 
 import msgspec
+
+from faust.assignor.owners import Distribution, OwnersMap, pack, unpack
 
 __all__ = [
     "Distribution",
@@ -31,9 +35,6 @@ __all__ = [
     "encode_assignment",
     "encode_subscription",
 ]
-
-Distribution: TypeAlias = dict[str, dict[str, list[int]]]
-"""URL of a worker -> topic -> its active partitions."""
 
 
 class WireError(ValueError):
@@ -57,12 +58,14 @@ class MemberData(msgspec.Struct):
     topic_groups: dict[str, int] = {}
     catching_up: dict[str, list[int]] = {}
     """In a subscription: standbys that are far from the end of their changelogs; left out when there are none."""
+    compact: bool = False
+    """In a subscription: the member understands ``owners``."""
+    owners: OwnersMap | None = None
+    """In an answer: what the two distributions leave out."""
 
 
 class SharedData:
-    """What the leader tells all members alike; encoded once."""
-
-    __slots__ = ("changelogs", "externals", "groups")
+    """What the leader tells all members alike; encoded once, or twice where some do not understand the packed maps."""
 
     def __init__(
         self,
@@ -70,19 +73,33 @@ class SharedData:
         externals: Mapping[str, Mapping[str, Sequence[int]]],
         groups: Mapping[str, int],
     ) -> None:
-        self.changelogs: msgspec.Raw = msgspec.Raw(msgspec.json.encode(changelogs))
-        self.externals: msgspec.Raw = msgspec.Raw(msgspec.json.encode(externals))
-        self.groups: msgspec.Raw = msgspec.Raw(msgspec.json.encode(groups))
+        self._changelogs = changelogs
+        self._externals = externals
+        self._groups = groups
+
+    @cached_property
+    def plain(self) -> dict[str, msgspec.Raw]:
+        """The maps spelled out."""
+        return _encoded(
+            changelog_distribution=self._changelogs,
+            external_topic_distribution=self._externals,
+            topic_groups=self._groups,
+        )
+
+    @cached_property
+    def packed(self) -> dict[str, msgspec.Raw]:
+        """The maps packed."""
+        owners, changelogs, externals = pack(self._changelogs, self._externals)
+        return _encoded(
+            changelog_distribution=changelogs,
+            external_topic_distribution=externals,
+            topic_groups=self._groups,
+            owners=owners,
+        )
 
 
-class _Answer(msgspec.Struct):
-    """`MemberData` with the shared part encoded already."""
-
-    assignment: Holdings
-    url: str
-    changelog_distribution: msgspec.Raw
-    external_topic_distribution: msgspec.Raw
-    topic_groups: msgspec.Raw
+def _encoded(**fields: object) -> dict[str, msgspec.Raw]:
+    return {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in fields.items()}
 
 
 _decoder = msgspec.json.Decoder(MemberData)
@@ -92,7 +109,8 @@ def encode_subscription(
     holdings: Holdings, url: str, catching_up: Mapping[str, Sequence[int]] | None = None
 ) -> bytes:
     """Encode what a member says when it joins: what it held last, its URL, and which standbys are not warm."""
-    plain = msgspec.to_builtins(MemberData(holdings, url))
+    plain = msgspec.to_builtins(MemberData(holdings, url, compact=True))
+    del plain["owners"]
     if not catching_up:
         del plain["catching_up"]
     else:
@@ -112,20 +130,37 @@ def decode_subscription(data: bytes) -> MemberData:
         raise WireError(f"{exc} (first bytes: {data[:80]!r})") from exc
 
 
-def encode_assignment(holdings: Holdings, url: str, shared: SharedData) -> bytes:
-    """Encode what the leader tells one member."""
-    answer = _Answer(holdings, url, shared.changelogs, shared.externals, shared.groups)
+def encode_assignment(
+    holdings: Holdings, url: str, shared: SharedData, *, compact: bool = False
+) -> bytes:
+    """Encode what the leader tells one member; *compact*: it has said that it understands packed maps."""
+    answer = {"assignment": holdings, "url": url, **(shared.packed if compact else shared.plain)}
     return zlib.compress(msgspec.json.encode(answer))
 
 
 def decode_assignment(data: bytes) -> MemberData:
-    """Decode what the leader said.
+    """Decode what the leader said; maps that were packed are spelled out again.
 
     Raises:
-        WireError: the data is not compressed, or as for `decode_subscription`.
+        WireError: the data is not compressed, or as for `decode_subscription`, or the packed maps contradict themselves.
     """
     try:
         plain = zlib.decompress(data)
     except zlib.error as exc:
         raise WireError(f"{exc} (first bytes: {data[:80]!r})") from exc
-    return decode_subscription(plain)
+    said = decode_subscription(plain)
+    if said.owners is not None:
+        try:
+            changelogs, externals = unpack(said.owners)
+        except ValueError as exc:
+            raise WireError(f"owners: {exc}") from exc
+        said.owners = None
+        said.changelog_distribution = _merged(changelogs, said.changelog_distribution)
+        said.external_topic_distribution = _merged(externals, said.external_topic_distribution)
+    return said
+
+
+def _merged(packed: Distribution, rest: Distribution) -> Distribution:
+    for url, topics in rest.items():
+        packed.setdefault(url, {}).update(topics)
+    return packed
