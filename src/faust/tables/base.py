@@ -62,6 +62,7 @@ class TableOptions(TypedDict, total=False):
     aliasing: bool
     ttl: float | timedelta | None
     grace: float | timedelta | None
+    late_topic: Any
 
 
 class Collection(Generic[K, V]):
@@ -103,6 +104,8 @@ class Collection(Generic[K, V]):
             without a window only.
         grace: Windowed tables: seconds of event time after its end for which a window takes late events. Then it
             is closed; see `faust.tables.windowed`. None: until it expires.
+        late_topic: Windowed tables: a topic to which events are sent that come too late for all of their windows, with their key,
+            value, headers and timestamp. None: they are only counted.
 
     Raises:
         ValueError: A number is not positive, *name* is empty, or two options exclude each other.
@@ -148,6 +151,7 @@ class Collection(Generic[K, V]):
         aliasing: bool = False,
         ttl: float | timedelta | None = None,
         grace: float | timedelta | None = None,
+        late_topic: Any = None,
     ) -> None:
         if not name:
             raise ValueError("a table needs a name")
@@ -166,6 +170,10 @@ class Collection(Generic[K, V]):
             )
         if ttl is not None and window is not None:
             raise ValueError(f"table {name!r}: ttl= and window= exclude each other; use expires=")
+        if late_topic is not None and not hasattr(late_topic, "get_topic_name"):
+            raise TypeError(
+                f"table {name!r}: late_topic= wants an app.topic(...), got {late_topic!r}"
+            )
         self.app = app
         self.name = name
         self.default = default
@@ -187,6 +195,8 @@ class Collection(Generic[K, V]):
         self.aliasing = aliasing
         self.ttl: float | None = None if ttl is None else positive_seconds("ttl", ttl)
         self.grace: float | None = None if grace is None else seconds_not_negative("grace", grace)
+        self.late_topic = late_topic
+        self._passed_on: tuple[str, int, int] | None = None
         self.late: int = 0
         """Writes to windows that were closed already; they were dropped."""
         self.standby_buffer_size = standby_buffer_size
@@ -401,6 +411,21 @@ class Collection(Generic[K, V]):
                 self.lateness,
             )
 
+    def pass_on_late(self, event: Any) -> None:
+        """No window takes *event*: send it to ``late_topic``, if there is one, and once. Its offset is committed after that."""
+        if self.late_topic is None or event is None:
+            return
+        message = event.message
+        place = (message.topic, message.partition, message.offset)
+        if place != self._passed_on:
+            self._passed_on = place
+            self.late_topic.send_soon(
+                key=event.key,
+                value=event.value,
+                timestamp=message.timestamp if message.timestamp >= 0 else None,
+                headers=message.headers,
+            )
+
     # -- changelog
 
     @property
@@ -446,6 +471,8 @@ class Collection(Generic[K, V]):
             What `AppT.declare_topic` says; of a ready-made topic, which declares itself, only what it says of the policy.
         """
         assert self.data is not None
+        if self.late_topic is not None:
+            await self.late_topic.maybe_declare()
         spec = self.changelog_spec(self.partitions or partitions)
         if self._has_own_changelog:
             return await self.app.declare_topic(spec)
@@ -640,6 +667,7 @@ class Collection(Generic[K, V]):
             "aliasing": self.aliasing,
             "ttl": self.ttl,
             "grace": self.grace,
+            "late_topic": self.late_topic,
         }
 
     def clone(self, **overrides: Any) -> Any:

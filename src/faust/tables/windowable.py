@@ -80,6 +80,7 @@ class WindowableCollection(PlacedCollection[K, V], Generic[K, V]):
             "schema": None,
             "window": None,
             "grace": None,
+            "late_topic": None,
             "changelog_topic": None,
             "use_partitioner": False,
         }

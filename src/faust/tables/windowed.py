@@ -9,7 +9,8 @@ time has come ``grace`` seconds past its end; without ``grace``, until it expire
 ``on_window_close`` is called with its value, and once that has succeeded and what it has sent is acknowledged, it is
 removed, with a tombstone in the changelog. (When it expires later than that it stays readable till then; how far windows were
 closed is kept in a second table, ``{name}-closed``.) A write to a closed window is dropped and counted in
-`faust.tables.base.Collection.late`. Windows without ``expires`` and ``grace`` stay for ever.
+`faust.tables.base.Collection.late`; an event that is late for all of its windows goes to ``late_topic``. Windows without
+``expires`` and ``grace`` stay for ever.
 
 While nothing is written to a partition for ``table_cleanup_interval``, and no event of its number is in hand or waits, its time
 goes on as the wall clock does, so that the last window closes, too.
@@ -298,7 +299,7 @@ class WindowWrapper(MutableMapping[Any, Any]):
                 index.touched = True
                 lateness = table.lateness
                 if lateness is not None and timestamp + lateness < index.time:
-                    ranges = self._not_late(index, key, timestamp, ranges)
+                    ranges = self._not_late(index, key, timestamp, ranges, event)
         return partition, ranges
 
     def is_open(self, key: Any, window_range: WindowRange) -> bool:
@@ -311,13 +312,23 @@ class WindowWrapper(MutableMapping[Any, Any]):
         if table.end_of(window_range) > partition.expiry.time - table.lateness:
             return True
         table.note_late(key, window_range[0])
+        table.pass_on_late(current_event())
         return False
 
-    def _not_late(self, index: WindowIndex, key: Any, timestamp: float, ranges: Any) -> Any:
+    def _not_late(
+        self,
+        index: WindowIndex,
+        key: Any,
+        timestamp: float,
+        ranges: Any,
+        event: Event[Any, Any] | None,
+    ) -> Any:
         limit = index.time - self.table.lateness
         still = [each for each in ranges if self.window.closes_at(each) > limit]
         for _ in range(len(ranges) - len(still)):
             self.table.note_late(key, timestamp)
+        if not still:
+            self.table.pass_on_late(event or current_event())
         return still
 
     # -- one key

@@ -459,6 +459,7 @@ async def test_a_child_task_writes_to_the_event_in_hand(app: App, world: World) 
         ({"ttl": 0}, ValueError, "ttl must be a positive"),
         ({"ttl": 5, "window": faust.TumblingWindow(5)}, ValueError, "ttl= is for tables without"),
         ({"grace": -1}, ValueError, "grace must be"),
+        ({"late_topic": "late"}, TypeError, r"wants an app.topic\(...\), got 'late'"),
         ({"key_serializer": "json"}, TypeError, "key_serializer"),
     ],
 )
