@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from tests.support.changelogs import App, World, assign, worker
@@ -23,9 +24,16 @@ def world() -> World:
 
 
 @pytest.fixture
-async def app(world: World) -> AsyncIterator[App]:
+def store() -> str:
+    """URL of the store; modules whose every test holds for all stores give it several values (pain row 36)."""
+    return "memory://"
+
+
+@pytest.fixture
+async def app(world: World, store: str, tmp_path: Path) -> AsyncIterator[App]:
     """A worker without tables yet."""
-    async with worker(world) as app:
+    async with worker(world, store=store, datadir=tmp_path) as app:
+        app.conf.create_directories()
         yield app
 
 

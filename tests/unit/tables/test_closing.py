@@ -20,6 +20,13 @@ HERE = TP("orders", 3)
 LOG = TP("shop-totals-changelog", 3)
 
 
+@pytest.fixture(params=["memory://", "rocksdb://"])
+def store(request: pytest.FixtureRequest) -> str:
+    """Every test of this module holds for every store (pain row 36)."""
+    url: str = request.param
+    return url
+
+
 class Closed:
     """A close callback that remembers, and may fail."""
 

@@ -20,6 +20,13 @@ LOG = TP("shop-totals-changelog", 1)
 STORES = ["memory://", "rocksdb://"]
 
 
+@pytest.fixture(params=["memory://", "rocksdb://"])
+def store(request: pytest.FixtureRequest) -> str:
+    """Every test of this module holds for every store (pain row 36)."""
+    url: str = request.param
+    return url
+
+
 class Item(faust.Record):
     name: str
 

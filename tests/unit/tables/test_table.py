@@ -23,6 +23,13 @@ ALL = [
 HERE, THERE = ALL[1], ALL[2]
 
 
+@pytest.fixture(params=["memory://", "rocksdb://"])
+def store(request: pytest.FixtureRequest) -> str:
+    """Every test of this module holds for every store (pain row 36)."""
+    url: str = request.param
+    return url
+
+
 async def ready(app: App, **options: Any) -> Table[Any, Any]:
     """Declare the table totals, and hold everything."""
     table = app.Table("totals", **options)

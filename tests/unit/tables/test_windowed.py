@@ -18,6 +18,13 @@ HERE = TP("orders", 3)
 LOG = TP("shop-totals-changelog", 3)
 
 
+@pytest.fixture(params=["memory://", "rocksdb://"])
+def store(request: pytest.FixtureRequest) -> str:
+    """Every test of this module holds for every store (pain row 36)."""
+    url: str = request.param
+    return url
+
+
 class Click(faust.Record):
     created: Any
     user: str = "me"
