@@ -2,7 +2,8 @@
 
 A driver is named by the scheme of a URL (``kafka://``), found here or among the entry points of the
 table's group, and imported on first use; so nothing heavy is imported unless it is used. A full
-dotted path (``my.package:Transport``) is accepted wherever a name is.
+dotted path (``my.package:Transport``) is accepted wherever a name is; as the scheme of a URL it
+is ``my.package.Transport://``, in which the case of the class's name does not matter.
 
 =============  ================================  ====================  =========================
 table          built-in schemes                  entry points          contract
@@ -101,7 +102,13 @@ class Drivers:
         if not mark:
             module, _, attribute = path.rpartition(".")
         try:
-            return getattr(importlib.import_module(module), attribute)
+            found = importlib.import_module(module)
+            if name == path and not hasattr(
+                found, attribute
+            ):  # URLs have their schemes in lower case (RFC 3986, 3.1)
+                alike = [each for each in vars(found) if each.lower() == attribute]
+                attribute = alike[0] if len(alike) == 1 else attribute
+            return getattr(found, attribute)
         except ModuleNotFoundError as exc:
             missing = exc.name or ""
             if module == missing or module.startswith(f"{missing}."):

@@ -71,6 +71,7 @@ def test_full_dotted_paths(path: str) -> None:
 
     assert transports.by_name(path) is OrderedDict
     assert transports.by_url(f"{path}://host") is OrderedDict
+    assert transports.by_url(URL("collections.OrderedDict://host")) is OrderedDict  # in lower case
 
 
 @pytest.mark.parametrize(

@@ -209,11 +209,12 @@ class StoreContract(abc.ABC):
         self.run(scenario)
 
     def test_what_survives_closing(self) -> None:
-        """A durable store gives back entries, notes and offset; a volatile one is empty."""
+        """A durable store gives back entries, notes, offset and topic; a volatile one is empty."""
 
         async def scenario(store: Store, directory: Path) -> None:
             partition = await store.open(3)
             partition.write([(b"a", b"1")], 43, [(b"a", b"then")])
+            partition.identify("topic-1")
             iteration = partition.items()
             partition.close()
             partition.close()
@@ -222,12 +223,17 @@ class StoreContract(abc.ABC):
             await store.close()
             again = self.make(directory)
             reopened = await again.open(3)
-            found = (list(reopened.items()), reopened.persisted_offset, list(reopened.notes()))
+            found = (
+                list(reopened.items()),
+                reopened.persisted_offset,
+                list(reopened.notes()),
+                reopened.topic_id,
+            )
             await again.close()
             if store.volatile:
-                assert found == ([], None, [])
+                assert found == ([], None, [], "")
             else:
-                assert found == ([(b"a", b"1")], 43, [(b"a", b"then")])
+                assert found == ([(b"a", b"1")], 43, [(b"a", b"then")], "topic-1")
 
         self.run(scenario)
 
