@@ -3,28 +3,58 @@
 Every waiting event has to be processed with the whole table in sight, and no offset may be committed while the table recovers::
 
     python -m tests.functional.faults.fresh_group --broker kafka --keys 1000000 --events 1000
+
+The repetitions of pain row 9, each with other numbers, a store of its own choice (also one that is slow), and another moment::
+
+    python -m tests.functional.faults.fresh_group --times 200 --keys 20000
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import random
 import tempfile
 import time
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import faust
 from faust.messages import TP
+from faust.stores.base import Change
+from faust.stores.memory import MemoryPartition
+from faust.stores.memory import Store as MemoryStore
 from faust.transport.base import AdminDriver, ProducerOptions, TopicSpec, Transport
 from tests.functional.faults.rebalance import broker_of
 from tests.support.apps import committed_everything, make_app, running
 from tests.support.driving import open_transport, until
 
-__all__ = ["play_fresh_group"]
+__all__ = ["STORES", "SlowStore", "play_fresh_group", "play_random_group"]
 
 PARTITIONS = 4
+STORES = ("memory://", "rocksdb://", "tests.functional.faults.fresh_group.SlowStore://")
+
+
+class SlowPartition(MemoryPartition):
+    """Takes its time for each write, and holds up everybody meanwhile."""
+
+    def write(
+        self, changes: Iterable[Change], next_offset: int | None, notes: Iterable[Change] = ()
+    ) -> None:
+        """Write."""
+        time.sleep(random.uniform(0.001, 0.02))
+        super().write(changes, next_offset, notes)
+
+
+class SlowStore(MemoryStore):
+    """A store of memory that is as slow as a bad disk."""
+
+    async def open(self, partition: int) -> SlowPartition:
+        """Open a partition."""
+        await asyncio.sleep(random.uniform(0.0, 0.1))
+        return SlowPartition()
 
 
 async def _fill(transport: Transport, topic: str, count: int, value: bytes) -> None:
@@ -114,9 +144,29 @@ async def play_fresh_group(
     )
 
 
+async def play_random_group(url: str, directory: Path, seed: int, *, keys: int) -> str:
+    """Play it once with numbers up to *keys* and a store as *seed* says."""
+    rng = random.Random(seed)
+    return await play_fresh_group(
+        url,
+        directory,
+        store=rng.choice(STORES),
+        known=rng.random() < 0.5,
+        keys=rng.randint(0, keys // PARTITIONS) * PARTITIONS,
+        events=rng.randint(PARTITIONS, 2000),
+    )
+
+
 async def _main(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="faust-fresh-") as scratch:
         async with broker_of(options.broker, Path(scratch)) as url:
+            for seed in range(options.times):
+                directory = Path(scratch) / f"random-{seed}"
+                await asyncio.to_thread(directory.mkdir)
+                told = await play_random_group(url, directory, seed, keys=options.keys)
+                print(f"{seed}: {options.broker}:// {told}", flush=True)
+            if options.times:
+                return
             for number, (store, known) in enumerate(
                 [(s, k) for s in ("memory://", "rocksdb://") for k in (False, True)]
             ):
@@ -141,6 +191,7 @@ def main() -> None:
     parser.add_argument("--broker", choices=("local", "kafka"), default="local")
     parser.add_argument("--keys", type=int, default=1_000_000)
     parser.add_argument("--events", type=int, default=1000)
+    parser.add_argument("--times", type=int, default=0, help="random repetitions instead")
     asyncio.run(_main(parser.parse_args()))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ class TestSQLite(StoreContract):
 
     def make(self, directory: Path, table: str = "totals") -> Store:
         return SQLiteStore(URL(URL_OF_STORE), table=table, directory=directory)
+
+
+def holds(totals: Any, expected: int) -> bool:
+    """Say whether the totals add up."""
+    return bool(sum(totals.values()) == expected)
 
 
 async def test_a_store_by_its_path(tmp_path: Path) -> None:
@@ -49,7 +55,7 @@ async def test_a_store_by_its_path(tmp_path: Path) -> None:
             if turn == 0:
                 for number in range(40):
                     await topic.send(key=f"k{number % 20}", value=number, timestamp=1_500_000.0)
-                await eventually(lambda t=totals: sum(t.values()) == sum(range(40)))
+                await eventually(partial(holds, totals, sum(range(40))))
                 await committed_everything(app)
             offsets = [each.store.persisted_offset for each in totals.held.values()]
             windows = dict(hits.relative_to(1_500_000.0).items())
