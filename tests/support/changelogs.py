@@ -487,9 +487,13 @@ async def assign(app: App, *tps: TP) -> list[frozenset[int]]:
     """Give partitions to *app* and recover its tables; return what was announced as ready, in order."""
     generation = app.consumer_driver.give(tps)
     ready: list[frozenset[int]] = []
+
+    def on_ready(sources: frozenset[TP]) -> None:
+        ready.append(frozenset(tp.partition for tp in sources))
+
     if not app.consumer.started:
         await app.consumer.start()
-    await app.tables.recover(frozenset(tps), generation, ready.append)
+    await app.tables.recover(frozenset(tps), generation, on_ready)
     for tp in tps:
         app.world.tasks[tp] = PartitionTask(tp, generation)
     return ready

@@ -174,8 +174,8 @@ class Rebalance:
         app = self.app
         waiting = set(sources)
 
-        def on_ready(partitions: Collection[int]) -> None:
-            ready = [tp for tp in waiting if tp.partition in partitions]
+        def on_ready(tps: Collection[TP]) -> None:
+            ready = [tp for tp in tps if tp in waiting]
             if ready:
                 waiting.difference_update(ready)
                 app.consumer.resume(ready)

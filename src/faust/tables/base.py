@@ -207,6 +207,8 @@ class Collection(Generic[K, V]):
         """Partitions of topics, as far as they are known; kept by the table manager."""
         self.held: dict[int, TablePartition] = {}
         """The partitions of this worker, by number; also those that are being recovered."""
+        self.strangers: frozenset[str] = frozenset()
+        """Topics whose events may not use this table: they say so (``tables=`` of a topic); kept by the table manager."""
         self.on_full: Callable[[], None] = _nothing
         """Called when a partition has `max_dirty` changed keys or more; set by the table manager."""
         self.max_dirty = 10_000

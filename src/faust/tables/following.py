@@ -133,10 +133,9 @@ class Following:
             partition.generation = None
         await Recovery(
             partitions,
-            numbers=frozenset(),
             reader=consumer,
             generation=GENERATION,
-            on_ready=lambda _numbers: None,
+            on_ready=lambda _left: None,
             check=self.check,
             timeout=self.timeout,
             on_event={

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
@@ -34,7 +34,7 @@ from faust.tables.cleaning import Cleaner
 from faust.tables.following import Following
 from faust.tables.partition import HeadersOf, PartitionFlush, TablePartition
 from faust.tables.reading import OnEvent
-from faust.tables.recovery import OnReady, Recovery
+from faust.tables.recovery import Recovery
 from faust.tables.standbys import WARM, Standbys
 
 __all__ = ["TableManager"]
@@ -395,7 +395,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         self,
         assigned: frozenset[TP],
         generation: int,
-        on_ready: OnReady,
+        on_ready: Callable[[frozenset[TP]], None],
         standbys: frozenset[TP] = frozenset(),
     ) -> None:
         """Bring the tables of *assigned* partitions up to their changelogs; may be cancelled at any point.
@@ -405,8 +405,8 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         Arguments:
             assigned: Everything this worker holds now, changelogs and sources.
             generation: The generation of the group in which it was assigned.
-            on_ready: Called, soon and then again and again, with partition numbers that may flow: all their tables are
-                there. Every number of *assigned* is named once.
+            on_ready: Called, soon and then again and again, with partitions of sources that may flow: all their tables are
+                there. Each one of *assigned* is named once.
             standbys: Those of *assigned* that are only to be held ready.
 
         Raises:
@@ -428,10 +428,9 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
             await self._follow()
             self.recovery = Recovery(
                 partitions,
-                numbers=frozenset(tp.partition for tp in assigned - standbys),
                 reader=self.app.consumer,
                 generation=generation,
-                on_ready=on_ready,
+                on_ready=self._flow(assigned - standbys, on_ready),
                 check=self.app.conf.recovery_consistency_check,
                 timeout=self.app.conf.broker_request_timeout,
                 on_event=self._listeners(),
@@ -449,6 +448,44 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         finally:
             self.recovery = None
             self._recovering = None
+
+    def _flow(
+        self, assigned: frozenset[TP], on_ready: Callable[[frozenset[TP]], None]
+    ) -> Callable[[frozenset[TP]], None]:
+        """Return what is told which partitions of tables are still recovered, and tells *on_ready* which sources need not wait.
+
+        A partition of a source waits for the partitions of its number of the tables that its topic uses.
+        """
+        topics = {tp.topic for tp in assigned} - self.changelog_topics
+        used: dict[str, list[str]] = {topic: [] for topic in topics}
+        for table in self._tables.values():
+            if not table.is_global:
+                table.strangers = frozenset(t for t in topics if not self._may_use(t, table))
+                for topic in topics - table.strangers:
+                    used[topic].append(table.changelog_topic_name)
+        waiting = {tp for tp in assigned if tp.topic in used}
+
+        def look(left: frozenset[TP]) -> None:
+            ready = frozenset(
+                tp
+                for tp in waiting
+                if not any(TP(changelog, tp.partition) in left for changelog in used[tp.topic])
+            )
+            if ready:
+                waiting.difference_update(ready)
+                on_ready(ready)
+
+        return look
+
+    def _may_use(self, topic: str, table: Collection[Any, Any]) -> bool:
+        """Say whether events of *topic* may use *table*: all who read the topic say so, or one of them says nothing."""
+        said = [each.tables for each in self.app.topics if each.acks and each.matches(topic)]
+        if not said or any(names is None for names in said):
+            return True
+        names = {name for names in said for name in names}
+        return table.name in names or any(
+            table in other.companions for name, other in self._tables.items() if name in names
+        )
 
     def _listeners(self) -> dict[str, OnEvent]:
         return {

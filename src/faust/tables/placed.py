@@ -22,7 +22,7 @@ from typing import Any, Generic, NoReturn
 
 from faust._core.iteration import Cursor, current_cursor
 from faust._core.lanes import Lane, PartitionTask
-from faust.exceptions import GivenUp, NotReady, PartitionsMismatch
+from faust.exceptions import GivenUp, ImproperlyConfigured, NotReady, PartitionsMismatch
 from faust.messages import K, V
 from faust.sensors.base import Hooks
 from faust.tables.base import Collection
@@ -133,6 +133,8 @@ class PlacedCollection(Collection[K, V], Generic[K, V]):
 
     def _enter_to_read(self, task: PartitionTask) -> None:
         """Events of *task* read now: remember its partition, or none and an empty dict if they read all."""
+        if task.tp.topic in self.strangers:
+            self._refuse_stranger(task.tp.topic)
         everything = (
             self.is_global or self.use_partitioner or not self._is_copartitioned(task.tp.topic)
         )
@@ -192,6 +194,8 @@ class PlacedCollection(Collection[K, V], Generic[K, V]):
         """Events of *lane* write now: check everything that may be wrong about it."""
         task = lane.task
         topic = task.tp.topic
+        if topic in self.strangers:
+            self._refuse_stranger(topic)
         if not self._is_copartitioned(topic):
             self._refuse_topic(topic)
         partition = self._partition_of(task)
@@ -250,6 +254,12 @@ class PlacedCollection(Collection[K, V], Generic[K, V]):
                 f"table {self.name!r}: the event in hand, of {topic}[{number}], was given up; nothing more of it "
                 "is kept, and it will be processed again by the partition's owner"
             )
+
+    def _refuse_stranger(self, topic: str) -> NoReturn:
+        raise ImproperlyConfigured(
+            f"table {self.name!r}: an event of {topic} uses it, but that topic is declared with tables= without it, and so does "
+            "not wait for it to be recovered. Add the table there, or leave tables= out"
+        )
 
     def _refuse_topic(self, topic: str) -> NoReturn:
         changelog = self.changelog_topic_name

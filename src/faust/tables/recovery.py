@@ -2,8 +2,7 @@
 
 The run reads the changelogs with the application's own consumer: it seeks, resumes the partitions that are behind,
 takes their slices through `Reader.route`, and pauses each again when `faust.tables.plan` says that it is ready. Source
-partitions need not wait for all of them: as soon as every table partition of a number is ready, that number is
-announced, and the streams of it flow.
+partitions need not wait for all of them: what is still to be waited for is told each time (see `TableManager.recover`).
 
 A request that times out or fails for a reason that may pass is repeated for ever, with growing pauses, and said in
 the log each time; a run that makes no progress says that, too. Whatever else goes wrong ends the run with an error,
@@ -29,8 +28,8 @@ __all__ = ["OnReady", "Recovery"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-OnReady = Callable[[frozenset[int]], Awaitable[None] | None]
-"""Called with partition numbers that may flow now; each number once per run."""
+OnReady = Callable[[frozenset[TP]], Awaitable[None] | None]
+"""Called with the partitions that are still recovered: at first, and whenever there are fewer."""
 
 MANY = 100
 """Slices that may wait for those who want to hear of their records."""
@@ -48,10 +47,9 @@ class Recovery(ChangelogReader):
 
     Arguments:
         partitions: Table partitions by changelog partition.
-        numbers: Partition numbers of everything assigned; those without tables are ready at once.
         reader: The consumer.
         generation: Generation of the assignment; slices of another one are dropped.
-        on_ready: Told which partition numbers may flow.
+        on_ready: Told which partitions are still to be waited for.
         check: A store ahead of its changelog is an error.
         timeout: Seconds that one request may take.
         on_event: By topic, what is awaited with every record before it is applied.
@@ -62,7 +60,6 @@ class Recovery(ChangelogReader):
         self,
         partitions: Mapping[TP, TablePartition],
         *,
-        numbers: frozenset[int],
         reader: Reader,
         generation: int,
         on_ready: OnReady,
@@ -80,7 +77,6 @@ class Recovery(ChangelogReader):
         self.plans: dict[TP, PartitionPlan] = {}
         self.records: int = 0
         self._on_ready = on_ready
-        self._unannounced = set(numbers) | {tp.partition for tp in self.partitions}
         self._pending: set[TP] = set(self.partitions)
         self._failure: Exception | None = None
         self._look = asyncio.Event()
@@ -291,14 +287,10 @@ class Recovery(ChangelogReader):
         await self._announce()
 
     async def _announce(self) -> None:
-        """Tell which numbers have no table left to wait for."""
-        waiting = {tp.partition for tp in self._pending}
-        numbers = frozenset(self._unannounced - waiting)
-        if numbers:
-            self._unannounced -= numbers
-            result = self._on_ready(numbers)
-            if inspect.isawaitable(result):
-                await result
+        """Tell what is left to wait for."""
+        result = self._on_ready(frozenset(self._pending))
+        if inspect.isawaitable(result):
+            await result
 
     # -- words
 

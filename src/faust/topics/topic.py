@@ -55,6 +55,7 @@ class TopicOptions(TypedDict, total=False):
     allow_empty: bool | None
     has_prefix: bool
     loop: asyncio.AbstractEventLoop | None
+    tables: Iterable[Any] | None
 
 
 class Topic(SendingTopic[K, V]):
@@ -80,6 +81,8 @@ class Topic(SendingTopic[K, V]):
         maxsize: Records that may wait per iterator; None: setting ``stream_buffer_maxsize``.
         allow_empty: A message without value gives None instead of a decode error for typed topics.
         has_prefix: The name carries the app's or agent's prefix already.
+        tables: The tables (or their names) that its events use: after a rebalance they wait for the recovery of these only, and may
+            use no others, but for global ones. None: any, so they wait for all. What ``group_by`` makes of it says the same.
 
     Raises:
         TypeError: Names and pattern together.
@@ -114,6 +117,7 @@ class Topic(SendingTopic[K, V]):
         root: Channel[V] | None = None,
         active_partitions: set[TP] | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
+        tables: Iterable[Any] | None = None,
     ) -> None:
         names = tuple(topics or ())
         if names and pattern:
@@ -153,6 +157,9 @@ class Topic(SendingTopic[K, V]):
         self.internal = internal
         self.allow_empty: bool = bool(schema.allow_empty)
         self.has_prefix = has_prefix
+        self.tables: frozenset[str] | None = None
+        if tables is not None:
+            self.tables = frozenset(getattr(each, "name", each) for each in tables)
         self._declaration: asyncio.Task[None] | None = None
         self._told: set[str] = root._told if isinstance(root, Topic) else set()
 
@@ -172,6 +179,7 @@ class Topic(SendingTopic[K, V]):
             "internal": self.internal,
             "allow_empty": self.allow_empty,
             "has_prefix": self.has_prefix,
+            "tables": self.tables,
         }
 
     def get_topic_name(self) -> str:

@@ -67,11 +67,11 @@ async def test_nothing_is_sent_of_partitions_that_are_lost(app: App, world: Worl
     long = world.log(TP(LOG.topic, 2))
     for number in range(20_000):
         long.append(b'"old"', b"%d" % number)
-    ready: list[frozenset[int]] = []
+    ready: list[frozenset[TP]] = []
     await app.consumer.start()
     generation = app.consumer_driver.give(ALL)
     recovery = asyncio.create_task(app.tables.recover(frozenset(ALL), generation, ready.append))
-    await soon(lambda: any(HERE.partition in numbers for numbers in ready))
+    await soon(lambda: any(HERE in sources for sources in ready))
     with event_of(PartitionTask(HERE, generation)):
         totals["lost"] = 1
     flush = asyncio.create_task(app.tables.flush())

@@ -14,6 +14,7 @@ from faust.exceptions import ConsistencyError
 from faust.messages import TP
 from faust.tables import reading, recovery
 from faust.tables.table import Table
+from faust.topics.topic import Topic
 
 SOURCES = [TP("orders", number) for number in range(4)]
 CHANGELOGS = [TP("shop-totals-changelog", number) for number in range(4)]
@@ -387,6 +388,31 @@ async def test_a_number_flows_when_all_its_tables_are_there(world: World, app: A
     app.Table("names")
     ready = await assign(app, *ALL, *(TP("shop-names-changelog", number) for number in range(4)))
     assert ready == [frozenset({0, 3}), frozenset({1}), frozenset({2})]
+
+
+async def test_sources_wait_for_the_tables_that_they_use(world: World, app: App) -> None:
+    """With ``tables=`` of its topic a source waits for these only, or for none; without, for all (BUG-R20)."""
+    slow, quick = app.Table("totals"), app.Table("names")
+    world.make("shop-names-changelog", 4)
+    fill(world.log(TP("shop-names-changelog", 1)), 2)
+    fill(world.log(CHANGELOGS[1]), 60)
+    tables: dict[str, Any] = {"orders": None, "one": [quick], "none": (), "both": ["totals"]}
+    app.topics = [Topic(app, topics=[name], tables=said) for name, said in tables.items()]  # type: ignore[arg-type]
+    app.topics.append(Topic(app, topics=["both"]))  # type: ignore[arg-type]  # another reader, who says nothing
+    sources = [TP(topic, 1) for topic in tables]
+    for topic in tables:
+        world.make(topic, 4)
+    held = frozenset({*sources, CHANGELOGS[1], TP("shop-names-changelog", 1)})
+    await app.consumer.start()
+    ready: list[frozenset[TP]] = []
+    await app.tables.recover(held, app.consumer_driver.give(held), ready.append)
+    assert ready == [
+        frozenset({TP("none", 1)}),
+        frozenset({TP("one", 1)}),
+        frozenset({TP("orders", 1), TP("both", 1)}),
+    ]
+    assert slow.strangers == frozenset({"one", "none"})
+    assert quick.strangers == frozenset({"none"})
 
 
 async def test_without_tables_everything_flows(world: World, app: App) -> None:
