@@ -186,7 +186,7 @@ class Collection(Generic[K, V]):
         self.key_index: Any = None
         """The table of keys that have windows; None: there is none."""
         self.closed_marks: Any = None
-        """The table of how far windows were closed; None: closing a window removes it."""
+        """The table of how far windows were closed; None: that is not kept."""
         self.on_changelog_event = on_changelog_event
         self.on_window_close = on_window_close
         self.use_partitioner = use_partitioner
@@ -389,15 +389,22 @@ class Collection(Generic[K, V]):
         return self.window.closes_at(window_range)
 
     def closed_until(self, number: int) -> float:
-        """Return the end of the latest window of partition *number* that was closed and is kept."""
+        """Return the end of the latest window of partition *number* that was closed, where that is kept."""
         marks = None if self.closed_marks is None else self.closed_marks.held.get(number)
         value = -inf if marks is None else marks.find(CLOSED)
         return value if isinstance(value, float) else -inf
 
     def note_closed(self, number: int, end: float) -> None:
         """Remember that windows of partition *number* were closed up to *end*."""
-        if self.closed_marks is not None:
+        if self.closed_marks is not None and end > self.closed_until(number):
             self.closed_marks.put(self.closed_marks.held[number], CLOSED, end)
+
+    def restore_time(self, number: int) -> None:
+        """Partition *number* was recovered: windows that were closed stay closed, though nothing of them may be left."""
+        partition, closed = self.held.get(number), self.closed_until(number)
+        if partition is not None and isinstance(partition.expiry, WindowIndex) and closed > -inf:
+            assert self.lateness is not None
+            partition.expiry.restore(closed + self.lateness)
 
     def note_late(self, key: Any, timestamp: float) -> None:
         """A write at *timestamp* was dropped: the window is closed."""

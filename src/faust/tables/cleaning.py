@@ -147,6 +147,8 @@ class Cleaner:
                 gone, more = await self._call_some(table, partition, index, callback, slices)
                 if _usable(table, partition):
                     _delete(table, partition, gone)
+                    if not more:
+                        table.note_closed(partition.tp.partition, table.end_of(ended[-1]))
             await self._wait_for_flush(table, partition)
         if partition.dirty:
             table.on_full()

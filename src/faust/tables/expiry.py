@@ -5,8 +5,8 @@ window), never per write, and removed with it.
 
 `WindowIndex`: the range stands in the key, so the index is a dict from range to the keys that have it, and needs no
 order: ranges are few, and sorted when it is time to look. The *time* of a partition is the latest event time that
-was written to it; after recovery, the start of its latest window. While nothing comes time stands still, and windows
-would never end, so `WindowIndex.tick` lets it run on with the clock.
+was written to it; after recovery, the start of its latest window, or the time up to which windows were closed. While
+nothing comes time stands still, and windows would never end, so `WindowIndex.tick` lets it run on with the clock.
 
 `TtlIndex`: the time of a key's last change is kept with the store as a *note*. Keys wait in buckets of a tenth of the ttl; a
 key that was changed meanwhile goes to a later bucket when its bucket is due, so a busy key costs two dict stores per flush.
@@ -87,6 +87,11 @@ class WindowIndex:
             self.time += elapsed
         self.touched = False
         self._active_at = self.time
+
+    def restore(self, time: float) -> None:
+        """The time was *time* before a restart."""
+        if time > self.time:
+            self.time = self._active_at = time
 
     # -- keys
 

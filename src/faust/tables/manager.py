@@ -473,6 +473,9 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
             )
             if ready:
                 waiting.difference_update(ready)
+                for number in {tp.partition for tp in ready}:
+                    for table in self._tables.values():
+                        table.restore_time(number)
                 on_ready(ready)
 
         return look

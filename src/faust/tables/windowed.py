@@ -7,10 +7,10 @@ field of it, whatever a function says, or the wall clock.
 Time passes for each partition by the events that are written to it: its *time* is the latest of theirs. A window is open until
 time has come ``grace`` seconds past its end; without ``grace``, until it expires. Then it is *closed*:
 ``on_window_close`` is called with its value, and once that has succeeded and what it has sent is acknowledged, it is
-removed, with a tombstone in the changelog. (When it expires later than that it stays readable till then; how far windows were
-closed is kept in a second table, ``{name}-closed``.) A write to a closed window is dropped and counted in
-`faust.tables.base.Collection.late`; an event that is late for all of its windows goes to ``late_topic``. Windows without
-``expires`` and ``grace`` stay for ever.
+removed, with a tombstone in the changelog. (When it expires later than that it stays readable till then.) With ``grace``
+a second table, ``{name}-closed``, keeps how far windows were closed, so that time does not go back with a restart. A
+write to a closed window is dropped and counted in `faust.tables.base.Collection.late`; an event that is late for all of
+its windows goes to ``late_topic``. Windows without ``expires`` and ``grace`` stay for ever.
 
 While nothing is written to a partition for ``table_cleanup_interval``, and no event of its number is in hand or waits, its time
 goes on as the wall clock does, so that the last window closes, too.
@@ -211,8 +211,8 @@ class WindowWrapper(MutableMapping[Any, Any]):
         self.get_relative_timestamp: RelativeHandler | None = _handler(relative_to)
         if key_index and table.key_index is None:
             table.add_key_index()
-        kept = table.retention is not None and table.retention > table.lateness
-        if kept and table.on_window_close is not None and table.closed_marks is None:
+        closes = table.grace is not None and table.on_window_close is not None
+        if closes and table.closed_marks is None:
             table.add_closed_marks()
 
     @property

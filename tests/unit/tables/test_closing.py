@@ -464,6 +464,29 @@ async def test_3_closed_windows_may_stay_readable(world: World) -> None:
         assert list(hits.table) == [("k", (700.0, 709.9))]
 
 
+@pytest.mark.parametrize("expires", [None, 30, 600])
+async def test_3_what_was_closed_stays_closed(
+    world: World, tmp_path: Any, store: str, expires: float | None
+) -> None:
+    """Time does not go back with a restart: an event that was late is late, and no window is closed twice (pain row 32)."""
+    closed = Closed()
+    for turn in range(3):
+        async with worker(world, store=store, datadir=tmp_path) as app:
+            app.conf.create_directories()
+            hits = await declare(
+                app, faust.TumblingWindow(10, expires=expires), grace=5, on_window_close=closed
+            )
+            for moment in (42, 59) if turn == 0 else (45, 13):
+                hit(world, hits, moment)
+            await clean(app)
+            if turn == 1:
+                await clean(app, 10.0)  # silence, until the last one closes, too
+            assert hits.table.late == (2 if turn else 0)
+            held = frozenset(app.consumer_driver.assignment)
+            await app.tables.on_partitions_revoked(held, lost=False)
+    assert closed.calls == [(("k", (40.0, 49.9)), 1), (("k", (50.0, 59.9)), 1)]
+
+
 async def test_3_an_undone_write_leaves_no_window(app: App, world: World) -> None:
     """Windows of writes that were lost with their assignment are no windows (pain row 31)."""
     hits = await declare(app)
