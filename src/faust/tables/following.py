@@ -28,6 +28,8 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 GENERATION = -1
 """That of slices which are read outside a group."""
+MANY = 100
+"""Slices that may wait for somebody who wants to hear of their records."""
 
 
 async def _nothing() -> None:
@@ -67,6 +69,7 @@ class Following:
         self._crash = crash
         self._consumer = Consumer(driver, before_commit=_nothing, commit_interval=3600.0)
         self._slices: asyncio.Queue[Slice] = asyncio.Queue()
+        self._full = False
         self._rebuild: set[TP] = set()
         self._hearing: set[TP] = set()
         self._worker: asyncio.Task[None] | None = None
@@ -155,11 +158,15 @@ class Following:
         while not self._slices.empty():
             self._slices.get_nowait()
         self._hearing.update(self.partitions)
+        self._full = False
         consumer.resume(list(self.partitions))
 
     def _hear(self, batch: Slice) -> None:
         if batch.tp in self._hearing:
             self._slices.put_nowait(batch)
+            if not self._full and self._slices.qsize() >= MANY:
+                self._full = True
+                self._consumer.pause(list(self.partitions))
 
     async def _follow(self) -> None:
         try:
@@ -167,6 +174,9 @@ class Following:
                 batch = await self._slices.get()
                 if batch.tp in self._hearing:
                     await self._apply(batch)
+                if self._full and self._slices.empty():
+                    self._full = False
+                    self._consumer.resume(list(self.partitions))
                 while self._rebuild:
                     tps, self._rebuild = self._rebuild, set()
                     for tp in tps:

@@ -356,6 +356,29 @@ async def test_3_use_partitioner_and_keys_of_others(world: World) -> None:
         assert all("which is not held by this worker" in error for error in refused)
 
 
+async def test_6_a_slow_hearer_holds_the_reading_up(world: World) -> None:
+    """While somebody is slow to hear of changes no more is read than waits for him; then all of it arrives (tables.md 6)."""
+    gate = asyncio.Event()
+    heard: list[Any] = []
+
+    async def on_event(event: Any) -> None:
+        await gate.wait()
+        heard.append(event.key)
+
+    async with worker(world) as app:
+        table = await start(app, 0, on_changelog_event=on_event)
+        for number in range(3000):
+            world.log(TP(LOG, 1)).append(b"%d" % number, b"1")
+        [reader] = app.readers
+        await until(lambda: TP(LOG, 1) in reader.paused)
+        reached = reader.positions[TP(LOG, 1)]
+        await asyncio.sleep(0.02)
+        assert reader.positions[TP(LOG, 1)] == reached < 1000
+        gate.set()
+        await until(lambda: len(table) == 3000)
+    assert heard == list(range(3000))
+
+
 @pytest.mark.parametrize("count", [4, 8, 3])
 async def test_42_each_partition_is_cleaned_by_one_worker(world: World, count: int) -> None:
     """Keys of a global table go by their ttl in every partition, by one worker, whatever the topics' counts (pain row 42)."""
