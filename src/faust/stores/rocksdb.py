@@ -600,9 +600,12 @@ class Store(BaseStore):
                 f"{sorted(there)}"
             )
         path = self.path(number)
+        unfinished = path.with_name(f"{path.name}.restoring")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.copytree(self.backups / str(number) / f"{wanted:06d}", unfinished)
         if path.exists():
             path.rename(_free_name(path, "replaced"))
-        shutil.copytree(self.backups / str(number) / f"{wanted:06d}", path)
+        unfinished.rename(path)
 
     def _copies(self, number: int) -> set[int]:
         directory = self.backups / str(number)
