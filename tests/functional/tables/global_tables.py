@@ -71,6 +71,7 @@ class Trial:
                 {
                     "GLOBAL_STORE": f"{report.store}://",
                     "APP_PORT": str(port),
+                    "APP_WEB_ENABLED": "yes",  # tests say no
                     "NODE_CANONICAL_URL": f"http://127.0.0.1:{port}",
                 },
                 shared=True,
