@@ -55,6 +55,7 @@ class HealthWatch(Service):
         looked_at: When (monotonic seconds) it looked last.
         beat_at: When the event loop came round last.
         broker_gone_since: Since when the broker does not answer; None: it does.
+        hindered_since: Since when no transaction can be begun; None: one can.
     """
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
@@ -62,6 +63,7 @@ class HealthWatch(Service):
         self.looked_at: float = monotonic()
         self.beat_at: float = monotonic()
         self.broker_gone_since: float | None = None
+        self.hindered_since: float | None = None
         self.partitions: dict[TP, Progress] = {}
         self._ends: dict[TP, int] = {}
         self._lookout = TopicLookout(app)
@@ -121,6 +123,7 @@ class HealthWatch(Service):
         if monotonic() - self._asked_at >= ASK:
             await self._ask(consumer, tasks)
         now = self.looked_at = monotonic()
+        self.hindered_since = (self.hindered_since or now) if consumer.hindrance else None
         self.partitions = {tp: self.partitions.get(tp) or Progress(tp, now) for tp in tasks}
         for tp, task in tasks.items():
             self.partitions[tp].look(await self._seen(consumer, task), now)
@@ -189,10 +192,8 @@ class HealthWatch(Service):
         if app.client_only or app.producer_only or app.consumer_or_none() is None:
             return []
         reasons = []
-        if app.in_recovery:
-            reasons.append("recovery: tables are being recovered")
-        elif app.rebalancing:
-            reasons.append("rebalance: partitions are moving")
+        if why := self._why_no_work():
+            reasons.append(why)
         elif not app.consumer_generation_id and app.topics.subscription()[0]:
             reasons.append("starting: the worker has not been given its partitions yet")
         elif app.consumer_generation_id and monotonic() >= app.lease_until():
@@ -320,6 +321,8 @@ class HealthWatch(Service):
         hopeless = [f"{tp.topic}[{tp.partition}]: {why}" for tp, why in self.stalled(limit).items()]
         if self._broker_is_gone(limit):
             hopeless.append(self._broker_words())
+        if self.hindered_since is not None and self.looked_at - self.hindered_since > limit:
+            hopeless.append(self._why_no_work())
         if hopeless:
             await self.app.crash(
                 Stalled(
@@ -337,6 +340,17 @@ class HealthWatch(Service):
     def _broker_words(self) -> str:
         gone = self.looked_at - (self.broker_gone_since or self.looked_at)
         return f"broker: it has not answered for {gone:.0f} s"
+
+    def _why_no_work(self) -> str:
+        """Say why no events are handed out, of any partition; empty: they are."""
+        app = self.app
+        if hindrance := app.consumer.hindrance:
+            return f"transactions: {hindrance}"
+        if app.in_recovery:
+            return "recovery: tables are being recovered"
+        if app.rebalancing:
+            return "rebalance: partitions are moving"
+        return ""
 
     def _why_uncommitted(self) -> str:
         unsent = self._unsent(self.app.conf.health_stall_timeout)
@@ -356,10 +370,8 @@ class HealthWatch(Service):
     def _why(self, progress: Progress) -> str:
         app, seen = self.app, progress.seen
         assert seen is not None
-        if app.in_recovery:
-            return "recovery: tables are being recovered"
-        if app.rebalancing:
-            return "rebalance: partitions are moving"
+        if why := self._why_no_work():
+            return why
         missing = self._lookout.missing.get(progress.tp.topic)
         if missing is not None:
             return f"topics: {missing}"

@@ -217,6 +217,7 @@ class LivingApp(AppWithParts):
     async def on_stop(self) -> None:
         """Stop handing out, let what is in hand finish, commit; children stop after this."""
         self._stop_began = monotonic()
+        await self._rebalance.stop_restart()
         await self._rebalance.stop_recovery()
         consumer = self._consumer
         if consumer is not None and consumer.started:

@@ -53,7 +53,7 @@ class Rebalance:
         app = self.app
         try:
             app.on_rebalance_start()
-            await self._stop_restart()
+            await self.stop_restart()
             await self.stop_recovery()
             await self.release(revoked, lost=lost)
             await self._revoke_tables(revoked, lost=lost)
@@ -97,15 +97,16 @@ class Rebalance:
         """Prepare the new partitions and let them flow as their tables are recovered."""
         app = self.app
         try:
-            await self._stop_restart()
+            await self.stop_restart()
             await self.stop_recovery()
             await self._take_over(assigned, generation)
         except Exception as exc:
             logger.exception("Rebalance: taking over partitions failed")
             await app.crash(exc)
 
-    async def _stop_restart(self) -> None:
-        consumer = self.app.consumer
+    async def stop_restart(self) -> None:
+        """Exactly once: cancel the `restart` that is under way, if any, and wait for its end."""
+        consumer = self.app.consumer_or_none()
         if isinstance(consumer, TransactionalConsumer):
             await consumer.stop_restart()
 

@@ -173,6 +173,11 @@ class Consumer(Service):
     # -- the driver's face
 
     @property
+    def hindrance(self) -> str:
+        """Why nothing can be worked on although partitions are ours; empty: nothing is known that hinders."""
+        return ""
+
+    @property
     def generation(self) -> int:
         """Generation of the group."""
         return self.driver.generation

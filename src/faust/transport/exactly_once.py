@@ -16,9 +16,10 @@ What goes wrong falls into three kinds:
   time; when half of the transaction's time is over the gate stays held until the event is done;
 * *undone*: fenced, refused by the group, the coordinator lost, the outcome unknown, or an event slower than the transaction may
   take. The transaction is aborted, everything since the last commit is forgotten and read again (`restart`), and the
-  process lives. What really became of a commit with unknown outcome is read from the log: offsets and changelogs;
-* *fatal*: a record that the broker does not accept, missing permission, an event that is too slow a second time. The
-  transaction is aborted and the worker stops with the reason.
+  process lives. What really became of a commit with unknown outcome is read from the log: offsets and changelogs. While
+  the broker cannot end the old transaction, because a partition of it lacks replicas, none can be begun: `hindrance`;
+* *fatal*: a record that the broker does not accept, missing permission, a disk of the embedded broker that takes nothing
+  more, an event that is too slow a second time. The transaction is aborted and the worker stops with the reason.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ from faust.exceptions import (
     BrokerUnavailable,
     CommitRefused,
     ProducerFenced,
-    StorageError,
     TransactionTimeout,
 )
 from faust.gate import Gate, Where
@@ -48,7 +48,7 @@ __all__ = ["TransactionalConsumer"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-UNDONE = (ProducerFenced, CommitRefused, BrokerUnavailable, StorageError, TimeoutError)
+UNDONE = (ProducerFenced, CommitRefused, BrokerUnavailable, TimeoutError)
 """What costs the work since the last commit, and nothing else."""
 
 FIRST_PATIENCE = 0.2
@@ -61,6 +61,9 @@ WAIT_SHARE = 0.5
 """Share of the transaction's time after which nothing more is handed out before it is committed."""
 GIVE_UP_SHARE = 0.8
 """Share of the transaction's time after which it is aborted."""
+
+READY_PAUSE = 0.5
+"""Seconds between two attempts to begin a transaction while brokers are away."""
 
 _Place = tuple[TP, int]
 
@@ -99,6 +102,7 @@ class TransactionalConsumer(Consumer):
         self._restart = restart
         self._undone = True
         """No transaction is open: there is nothing to commit before `ready`."""
+        self._undone_by = self._unready = ""
         self._closing = False
         self._patience = self._first_patience()
         self._started_at: dict[TP, int] = {}
@@ -122,15 +126,36 @@ class TransactionalConsumer(Consumer):
 
         A former owner may have died between sending offsets and its commit's last marker. Asking for stable offsets waits
         for the outcome (KIP-447); only then it is known where to begin, and how far changelogs go.
+
+        Waits, and says so, for as long as brokers are away or cannot end our last transaction for want of replicas.
         """
+        while not await self._have_transaction():
+            await asyncio.sleep(READY_PAUSE)
+        if tps:
+            await self.driver.committed(tps)
+        self.gate.spoilt = self._undone_by = self._unready = ""
+        self._undone = False
+
+    async def _have_transaction(self) -> bool:
         async with (
             self._commit_lock
         ):  # a commit of what was ours before may still wait for the broker
-            await self.producer.ready()
-        if tps:
-            await self.driver.committed(tps)
-        self.gate.spoilt = ""
-        self._undone = False
+            try:
+                await self.producer.ready()
+            except BrokerUnavailable as exc:
+                logger.warning("No transaction can be begun yet; trying again: %s", exc)
+                self._unready = str(exc)
+                return False
+        return True
+
+    @property
+    def hindrance(self) -> str:
+        """Why there is no transaction to work in, as far as is known."""
+        if not self._undone:
+            return ""
+        undone = self._undone_by and f"the last one was undone: {self._undone_by}"
+        unready = self.producer.trouble or self._unready
+        return "; ".join(filter(None, (undone, unready and f"none can be begun: {unready}")))
 
     async def rewind(self, tps: Iterable[TP]) -> None:
         """Go back to what is committed."""
@@ -229,7 +254,7 @@ class TransactionalConsumer(Consumer):
                 "The transaction was not committed; what was done since the last commit is undone and done again: %s",
                 exc,
             )
-            await self._undo()
+            await self._undo(str(exc) or type(exc).__name__)
             return False
         except BaseException:
             await self._abort()
@@ -327,7 +352,7 @@ class TransactionalConsumer(Consumer):
                 "transaction.max.timeout.ms), make the event faster, or use processing_guarantee='at_least_once'"
             )
         logger.error("Exactly once: %s. It is aborted, and everything in it is done again", text)
-        await self._undo()
+        await self._undo(text)
 
     # -- undoing
 
@@ -335,7 +360,7 @@ class TransactionalConsumer(Consumer):
         """Undo if something half done will be done again; say so."""
         if self.gate.spoilt:
             logger.warning("Undoing what was done since the last commit: %s", self.gate.spoilt)
-            await self._undo()
+            await self._undo(self.gate.spoilt)
         return bool(self.gate.spoilt)
 
     async def _abort(self) -> None:
@@ -345,8 +370,9 @@ class TransactionalConsumer(Consumer):
         self._undone = True
         await self.producer.give_up()
 
-    async def _undo(self) -> None:
+    async def _undo(self, why: str) -> None:
         """Abort, hand out nothing more of these tasks, and have everything read again."""
+        self._undone_by = why
         for task in self.tasks.values():
             task.alive = False
         with contextlib.suppress(*UNDONE):

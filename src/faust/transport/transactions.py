@@ -75,6 +75,7 @@ class TransactionalDriver(ProducerDriver):
         self._make = make
         self._where = where
         self._transactional: ProducerDriver | None = None
+        self._starting: ProducerDriver | None = None
         self._begun = False
         self._told: BatchWatcher | None = None
         self._plain_append = plain.append
@@ -98,19 +99,43 @@ class TransactionalDriver(ProducerDriver):
         await self.plain.close(timeout / 2)
 
     async def ready(self) -> None:
-        """Have a transaction open; make a new producer first if there is none that can be used."""
+        """Have a transaction open; make a new producer first if there is none that can be used.
+
+        Raises:
+            BrokerUnavailable: Brokers are away, or cannot end the former transaction. The next call tries again.
+        """
         if self._transactional is None:
-            made = self._make()
-            if self._told is not None:
-                made.watch(self._told)
-            try:
-                await made.start()
-            except BaseException:
-                await made.close(CLOSE_TIMEOUT)
-                raise
-            self._transactional = made
+            self._transactional = await self._start()
         if not self._begun:
-            await self.begin_transaction()
+            try:
+                await self.begin_transaction()
+            except BrokerUnavailable:
+                await self._replace()
+                raise
+
+    async def _start(self) -> ProducerDriver:
+        made = self._starting = self._make()
+        if self._told is not None:
+            made.watch(self._told)
+        try:
+            await made.start()
+        except BaseException:
+            await made.close(CLOSE_TIMEOUT)
+            raise
+        finally:
+            self._starting = None
+        return made
+
+    async def _replace(self) -> None:
+        """Have the next `ready` make another producer."""
+        useless, self._transactional = self._transactional, None
+        if useless is not None:
+            await useless.close(CLOSE_TIMEOUT)
+
+    @property
+    def trouble(self) -> str:
+        """What keeps a producer that is just being started, as far as is known."""
+        return "" if self._starting is None else self._starting.state.last_error
 
     async def give_up(self) -> None:
         """Abort the open transaction; if that cannot be done, the next `ready` does it with a new producer."""
@@ -124,8 +149,7 @@ class TransactionalDriver(ProducerDriver):
                 await transactional.abort_transaction()
         except (FaustError, TimeoutError) as exc:
             logger.info("The transactional producer has to be made anew: %s", exc or "no answer")
-            self._transactional = None
-            await transactional.close(CLOSE_TIMEOUT)
+            await self._replace()
         except BaseException:
             self._transactional = None
             raise

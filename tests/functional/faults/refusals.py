@@ -26,11 +26,13 @@ from tests.support.driving import until
 from tests.support.processes import ROOT
 from tests.support.web import free_port
 
-__all__ = ["HALF", "Trial", "trial"]
+__all__ = ["HALF", "STOP_LIMIT", "Trial", "trial"]
 
 APP = Path(__file__).with_name("refusal_app.py")
 HALF = 100
 """Numbers before the fault, and after it."""
+STOP_LIMIT = 8.0
+"""Seconds that a SIGTERM may take: setting ``worker_stop_timeout``, and one more."""
 
 
 class Trial:
@@ -105,6 +107,12 @@ class Trial:
         for word in words:
             assert word in said[-1], said[-1]
         return said[-1]
+
+    async def stops(self, name: str = "w1") -> None:
+        """SIGTERM, which must end a worker with 0 in time."""
+        took = await self.crew.send_home(name)
+        assert not self.crew.ended, self.crew.ended
+        assert took < STOP_LIMIT
 
     async def tells(self, *words: str, timeout: float = 40.0) -> None:
         """Wait until `/health/ready` gives a reason with all of *words*."""

@@ -18,6 +18,7 @@ Name = Callable[..., str]
 GUARANTEES = ["at_least_once", "exactly_once"]
 BROKERS = ["local", pytest.param("kafka", marks=pytest.mark.kafka)]
 REWRITTEN = "deleted and made anew"
+TOO_FEW = "NOT_ENOUGH_REPLICAS"
 
 
 def address(request: pytest.FixtureRequest, broker: str, directory: Path) -> str:
@@ -27,6 +28,40 @@ def address(request: pytest.FixtureRequest, broker: str, directory: Path) -> str
     cluster: KafkaCluster = request.getfixturevalue("kafka_cluster")
     cluster.heal()
     return cluster.url
+
+
+@pytest.mark.kafka
+async def test_too_few_replicas(tmp_path: Path, topic_name: Name) -> None:
+    """Workers commit nothing, name topic and cause, and can be stopped and started; with the replica they go on by themselves."""
+    with KafkaCluster(3, heap="256m") as cluster:
+        one, two = (
+            trial(
+                ";".join(cluster.urls),
+                tmp_path / guarantee,
+                topic_name(),
+                replication=3,
+                processing_guarantee=guarantee,
+                topic_replication_factor=3,
+            )
+            for guarantee in GUARANTEES
+        )
+        async with one as first, two as second:
+            both = (first, second)
+            for it in both:
+                cluster.configure(it.sink, "min.insync.replicas", "3")
+            await asyncio.to_thread(cluster.stop, 3)
+            await asyncio.gather(*(it.feed() for it in both))
+            await first.tells("sending", first.sink, TOO_FEW)
+            await second.tells("transactions", second.sink, TOO_FEW)
+            await asyncio.gather(*(it.stops() for it in both))
+            await asyncio.gather(*(it.hire() for it in both))
+            for it in both:
+                await it.tells(it.sink, TOO_FEW)
+            await asyncio.to_thread(cluster.restart, 3)
+            for it in both:
+                await it.processed()
+                await it.well()
+                await it.check()
 
 
 @pytest.mark.kafka
@@ -66,6 +101,7 @@ async def test_the_disk_of_the_broker_is_full(
         ("source", "at_least_once"),
         ("group", "at_least_once"),
         ("group", "exactly_once"),
+        ("transactional_id", "exactly_once"),
     ],
 )
 async def test_a_right_is_taken_away(
@@ -86,11 +122,13 @@ async def test_a_right_is_taken_away(
         env={"FAULTS_USER": ":".join(GUEST)},
         processing_guarantee=guarantee,
     ) as it:
-        resource = "group" if what == "group" else "topic"
-        taken = name if what == "group" else getattr(it, what)
+        resource, taken = {
+            "group": ("group", name),
+            "transactional_id": ("transactional_id", "*"),
+        }.get(what) or ("topic", getattr(it, what))
         kafka_cluster.forbid(user, taken, resource)
         await it.feed()
-        await it.ends(taken, "ermi")
+        await it.ends(name if taken == "*" else taken, "ermi")
         kafka_cluster.allow(user, taken, resource)
         await it.hire()
         await it.processed()

@@ -10,15 +10,13 @@ from typing import Any
 import pytest
 
 from faust.testing.faults import Proxy
-from tests.functional.faults.refusals import HALF, Trial, trial
+from tests.functional.faults.refusals import HALF, STOP_LIMIT, Trial, trial
 from tests.support.kafka import KafkaCluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 Name = Callable[..., str]
 GUARANTEES = ["at_least_once", "exactly_once"]
-STOP_LIMIT = 8.0
-"""Seconds: setting ``worker_stop_timeout``, and one more."""
 OLD = 150_000
 """Records of the changelog before the first worker starts; their keys are `FIRST` and greater."""
 FIRST = 1_000_000
@@ -33,13 +31,6 @@ async def fill(it: Trial) -> None:
         if producer.full:
             await producer.wait_room()
     await producer.flush()
-
-
-async def in_time(it: Trial, name: str) -> None:
-    """SIGTERM, which must end a worker with 0 in time."""
-    took = await it.crew.send_home(name)
-    assert not it.crew.ended, it.crew.ended
-    assert took < STOP_LIMIT
 
 
 async def check_once(it: Trial, surplus: int = 0) -> None:
@@ -89,10 +80,10 @@ async def test_starting_recovering_rebalancing_processing(
         await fill(it)
         await it.feed()
         it.crew.hire("w1")
-        await in_time(it, "w1")  # starting: it has said its first words
+        await it.stops("w1")  # starting: it has said its first words
         program = it.crew.alive[it.crew.hire("w1")]
         await it.said("w1", "assigned")
-        await in_time(it, "w1")
+        await it.stops("w1")
         recovered = [line for line in program.errors if "Recovered" in line or "Ready" in line]
         assert not recovered, "it was too fast for this test"
         assert not await it.keys(it.sink)
@@ -101,11 +92,11 @@ async def test_starting_recovering_rebalancing_processing(
         await it.feed()
         it.crew.hire("w2")
         await it.said("w1", "revoked")
-        await in_time(it, "w1")
+        await it.stops("w1")
         await it.crew.ready("w2")
         await it.feed(5 * HALF)
         await asyncio.sleep(0.3)
-        await in_time(it, "w2")
+        await it.stops("w2")
         assert len(await it.keys(it.sink)) < len(it.fed), "it was too fast for this test"
         it.crew.hire("w1")
         await it.crew.ready("w1")
@@ -128,7 +119,7 @@ async def test_an_agent_hangs(tmp_path: Path, topic_name: Name, guarantee: str) 
         await it.hire()
         await it.feed()
         await asyncio.sleep(1.0)
-        await in_time(it, "w1")
+        await it.stops("w1")
         await it.hire(FAULTS_WAIT="0")
         await check_once(it, surplus=0 if it.exact else 1)
 
@@ -156,7 +147,7 @@ async def test_the_broker_is_gone(
             await asyncio.sleep(0.3)
             proxy.refuse()
             await asyncio.sleep(0.5)
-            await in_time(it, "w1")
+            await it.stops("w1")
             proxy.heal()
             await it.hire()
             await check_once(it, surplus=0 if it.exact else 5 * HALF)

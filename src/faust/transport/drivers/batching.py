@@ -250,6 +250,10 @@ def _tell(callback: Callable[[Exception], None], error: Exception) -> None:
         logger.exception("the callback %r of a delivery failed", callback)
 
 
+def _nothing_known(_topic: str) -> str:
+    return ""
+
+
 class _Lane:
     """What is unsent and unanswered of one partition."""
 
@@ -592,17 +596,22 @@ class Accumulator:
         """Number of batches without an answer."""
         return len(self._unfinished)
 
-    def expire(self, timeout: float) -> None:
-        """Fail the batches not handed out yet that might have been for longer than *timeout* (s)."""
+    def expire(self, timeout: float, trouble: Callable[[str], str] = _nothing_known) -> None:
+        """Fail the batches not handed out yet that might have been for longer than *timeout* (s).
+
+        Arguments:
+            timeout: Seconds.
+            trouble: Returns what is known to be the matter with a topic.
+        """
         limit = self._clock() - timeout
         for batch in self._unsent(
             lambda batch: batch.born < limit and batch.epoch <= self._released
         ):
-            tp = batch.tp
+            tp, said = batch.tp, trouble(batch.tp.topic)
             batch.fail(
                 NotAcknowledged(
                     f"{batch.count} records for {tp.topic}[{tp.partition}] were not acknowledged "
-                    f"within {timeout:g} s"
+                    f"within {timeout:g} s" + (f"; last trouble: {said}" if said else "")
                 )
             )
 

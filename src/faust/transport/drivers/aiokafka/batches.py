@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from aiokafka import errors as kafka
 from aiokafka.client import CoordinationType
-from aiokafka.producer.sender import Sender, TxnOffsetCommitHandler
+from aiokafka.producer.sender import InitPIDHandler, Sender, TxnOffsetCommitHandler
 from aiokafka.producer.transaction_manager import PidAndEpoch, TransactionManager
 
 from faust.transport.drivers.aiokafka.errors import FENCED_INSTANCE_ID, is_generation_error
@@ -22,6 +22,9 @@ from faust.transport.drivers.aiokafka.protocol import TransactionOffsetCommit
 from faust.transport.drivers.batching import Batch
 
 __all__ = ["GroupMetadata", "SentBatch", "TransactionSender", "Transactions"]
+
+_UNENDED = "CONCURRENT_TRANSACTIONS: it has not ended the last transaction of this id yet"
+"""It writes the end of a transaction to every partition of it, which waits for their replicas (KIP-98)."""
 
 
 class GroupMetadata(NamedTuple):
@@ -146,9 +149,12 @@ class Transactions(TransactionManager):  # type: ignore[misc]  # aiokafka is unt
 
 
 class TransactionSender(Sender):  # type: ignore[misc]  # aiokafka is untyped
-    """aiokafka's sender, whose offset commits carry the group's generation (KIP-447)."""
+    """aiokafka's sender, whose offset commits carry the group's generation (KIP-447), and which says why it has no id yet."""
 
     group: GroupMetadata | None = None
+
+    async def _do_init_pid(self, node_id: Any) -> Any:
+        return await _IdHandler(self).do(node_id)
 
     async def _do_txn_offset_commit(self, offsets: Any, group_id: str) -> None:
         try:
@@ -158,6 +164,17 @@ class TransactionSender(Sender):  # type: ignore[misc]  # aiokafka is untyped
             return
         assert self.group is not None
         await _OffsetCommitHandler(self, offsets, self.group).do(node_id)
+
+
+class _IdHandler(InitPIDHandler):  # type: ignore[misc]
+    """Asks for a producer id (KIP-98), and notes the answer when there is none for now."""
+
+    def handle_response(self, response: Any) -> Any:
+        """Return None when done, else the seconds until the next attempt."""
+        error = kafka.for_code(response.error_code)
+        said = _UNENDED if error is kafka.ConcurrentTransactions else error.message
+        self._sender.client.watch.note("" if error is kafka.NoError else f"the broker says {said}")
+        return super().handle_response(response)
 
 
 class _OffsetCommitHandler(TxnOffsetCommitHandler):  # type: ignore[misc]

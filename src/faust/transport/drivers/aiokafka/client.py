@@ -127,6 +127,10 @@ class Watch:
                 now - self._since,
             )
 
+    def note(self, trouble: str) -> None:
+        """Note what nodes that answer refuse for now; empty: nothing any more."""
+        self._state.last_error = trouble
+
     def _set(self, *, connected: bool) -> None:
         self._state.connected = connected
         self._state.since = time.monotonic()
@@ -312,6 +316,16 @@ class KafkaClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is untyped
             raise
         self.watch.answered(node_id)
         return answer
+
+    async def coordinator_lookup(self, coordinator_type: Any, coordinator_key: str) -> Any:
+        """Return the node that coordinates a group or a transactional id; notes in `watch` that there is none."""
+        try:
+            node_id = await super().coordinator_lookup(coordinator_type, coordinator_key)
+        except KafkaError as error:
+            self.watch.note(f"no coordinator of {coordinator_key}: {_describe(error)}")
+            raise
+        self.watch.note("")
+        return node_id
 
     def note_trouble(self, node_id: Any, error: KafkaError) -> None:
         """Note in `watch` that a node did not answer a request."""

@@ -259,7 +259,7 @@ class Producer(ProducerDriver):
     def _watch_overdue(self) -> None:
         """Fail what waits here for longer than the request timeout; what the client has it fails itself."""
         assert self._loop is not None
-        self._accumulator.expire(self._options.request_timeout)
+        self._accumulator.expire(self._options.request_timeout, self._trouble)
         pause = min(1.0, max(0.05, self._options.request_timeout / 10))
         self._reaper = self._loop.call_later(pause, self._watch_overdue)
 
@@ -284,8 +284,10 @@ class Producer(ProducerDriver):
 
     def overdue(self, seconds: float) -> dict[str, str]:
         """Return the topics that wait for an answer, and what the brokers have said."""
-        client, topics = self._client, self._accumulator.overdue(seconds)
-        return {topic: client.trouble(topic) if client is not None else "" for topic in topics}
+        return {topic: self._trouble(topic) for topic in self._accumulator.overdue(seconds)}
+
+    def _trouble(self, topic: str) -> str:
+        return self._client.trouble(topic) if self._client is not None else ""
 
     def available_partitions(self, topic: str) -> Sequence[int]:
         """Return the partitions that have a leader now."""

@@ -182,9 +182,10 @@ class Sender(TransactionSender):
 
     def _note_answer(self, answer: Any) -> None:
         for topic, partitions in answer.topics:
-            codes = {row[1] for row in partitions} - {0}
-            if codes:
-                self.troubles[topic] = f"the broker says {kafka.for_code(min(codes)).message}"
+            errors = [kafka.for_code(row[1]) for row in partitions]
+            passing = sorted(error.message for error in errors if error.retriable)
+            if passing:
+                self.troubles[topic] = f"the broker says {passing[0]}"
 
     async def _handle(self, node: Any, batches: Batches, outcome: Any) -> None:
         handler = SendProduceReqHandler(self, batches)

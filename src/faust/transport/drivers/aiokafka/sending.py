@@ -100,6 +100,7 @@ class Sending:
         self.available: dict[str, tuple[int, ...]] = {}
         """The same, of those with a leader."""
         self.connection: KafkaClient
+        self._state: DriverState
         self._servers = servers
         self._options = options
         self._deliver = deliver
@@ -115,6 +116,7 @@ class Sending:
     async def start(self, state: DriverState) -> None:
         """Connect; get a producer id."""
         options = self._options
+        self._state = state
         self.connection = KafkaClient(
             self._servers,
             state=state,
@@ -147,7 +149,8 @@ class Sending:
                 await self._sender.start()
         except TimeoutError as error:
             raise BrokerUnavailable(
-                f"Kafka at {', '.join(self._servers)} gave no producer id within {limit:g} s: is it still starting?"
+                f"Kafka at {', '.join(self._servers)} gave no producer id within {limit:g} s: "
+                f"{self._state.last_error or 'is it still starting?'}"
             ) from error
         except kafka.KafkaError as error:
             name = options.transactional_id
@@ -362,9 +365,11 @@ class Sending:
         self.answer(sent, -1, -1, told)
 
     def _fenced(self, topic: str, number: int) -> ProducerFenced:
+        before = self._sender.troubles.get(topic, "")
         return ProducerFenced(
             f"transactional id {self._options.transactional_id}: a newer producer has it, or the transaction took "
             f"longer than {self._options.transaction_timeout:g} s; nothing more is written to {topic}[{number}]"
+            + (f"; before: {before}" if before else "")
         )
 
     def _mend_sequence(self, sent: SentBatch, error: BaseException) -> None:
@@ -403,7 +408,7 @@ class Sending:
         return NotAcknowledged(
             f"{sent.batch.count} record(s) for {sent.tp.topic}[{sent.tp.partition}] were not acknowledged within "
             f"{self._options.request_timeout:g} s (producer_request_timeout); last trouble: "
-            f"{', '.join(self.connection.watch.reasons()) or 'none'}"
+            f"{self.trouble(sent.tp.topic) or 'none'}"
         )
 
     def _take_unsent(
