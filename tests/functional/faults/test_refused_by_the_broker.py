@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -250,6 +251,21 @@ async def test_the_changelog_is_made_anew(
         if busy:
             await it.feed()
         await it.ends(it.changelog, REWRITTEN)
+
+
+@pytest.mark.parametrize("guarantee", GUARANTEES)
+async def test_the_directory_of_the_broker_is_deleted(
+    tmp_path: Path, topic_name: Name, guarantee: str
+) -> None:
+    """The worker ends with 1 within seconds, and says why: once, as its last word."""
+    directory = tmp_path / "broker"
+    async with trial(
+        f"local://{directory}", tmp_path, topic_name(), processing_guarantee=guarantee
+    ) as it:
+        log = it.program.errors
+        shutil.rmtree(directory)
+        await it.ends(str(directory), "was deleted while it was in use", timeout=10.0)
+        assert sum("was deleted while" in line for line in log) == 1, "\n".join(log)
 
 
 async def test_the_data_directory_is_removed(tmp_path: Path, topic_name: Name) -> None:
