@@ -347,7 +347,9 @@ class HealthWatch(Service):
         if hindrance := app.consumer.hindrance:
             return f"transactions: {hindrance}"
         if app.in_recovery:
-            return "recovery: tables are being recovered"
+            return ": ".join(
+                filter(None, ("recovery: tables are being recovered", app.tables.doing()))
+            )
         if app.rebalancing:
             return "rebalance: partitions are moving"
         return ""

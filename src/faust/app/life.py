@@ -231,7 +231,10 @@ class LivingApp(AppWithParts):
                     commit_timeout=whole - timeout + LAST_COMMIT,
                 )
             except Exception as exc:
-                logger.error("Stopping: the last commit failed: %s: %s", type(exc).__name__, exc)
+                if str(exc) != str(self.crash_reason):
+                    logger.error(
+                        "Stopping: the last commit failed: %s: %s", type(exc).__name__, exc
+                    )
             else:
                 if stuck and self.conf.stream_wait_empty:
                     topics = sorted({tp.topic for tp in stuck})

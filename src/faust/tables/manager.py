@@ -36,6 +36,7 @@ from faust.tables.partition import HeadersOf, PartitionFlush, TablePartition
 from faust.tables.reading import OnEvent
 from faust.tables.recovery import Recovery
 from faust.tables.standbys import WARM, Standbys
+from faust.utils.crashes import crash_because
 
 __all__ = ["TableManager"]
 
@@ -324,8 +325,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
                 await self._flush_in_time()
             except Exception as exc:
                 self._failure = exc
-                logger.error("Tables: cannot write to a changelog: %s: %s", type(exc).__name__, exc)
-                await self.crash(exc)
+                await crash_because("Tables: cannot write to a changelog", exc, self)
                 return
 
     def on_commit(self, offsets: Mapping[TP, int]) -> None:

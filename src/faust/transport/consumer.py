@@ -30,6 +30,7 @@ from faust.exceptions import BrokerError, CommitRefused
 from faust.messages import TP, Slice
 from faust.sensors.base import SensorDelegate
 from faust.transport.base import ConsumerDriver
+from faust.utils.crashes import crash_because
 
 __all__ = ["CommitStep", "Consumer"]
 
@@ -167,8 +168,7 @@ class Consumer(Service):
             raise
         except Exception as exc:
             if not self.should_stop:
-                logger.error("Consumer cannot go on (%s): %s: %s", name, type(exc).__name__, exc)
-                await self.crash(exc)
+                await crash_because(f"Consumer cannot go on ({name})", exc, self)
 
     # -- the driver's face
 

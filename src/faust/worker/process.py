@@ -97,6 +97,9 @@ class Process(mode.Worker):
     stop_timeout: float = 7.0
     """Seconds that a graceful stop may take."""
 
+    tells_why: bool = True
+    """It says why it ends (`crash_because`)."""
+
     log_format: str = "text"
     """``text`` or ``json``."""
 

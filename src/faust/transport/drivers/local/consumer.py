@@ -117,7 +117,8 @@ class Consumer(ConsumerDriver):
             )
             broker.post(lambda: broker.remove(self))
         except StorageError as exc:  # the group will notice by the heartbeats that do not come
-            logger.warning("cannot write that this member leaves its group: %s", exc)
+            if str(exc) != str(self._error):
+                logger.warning("cannot write that this member leaves its group: %s", exc)
             broker.post(lambda: broker.remove(self))
         self._assignment = frozenset()
         self._generation = -1

@@ -305,15 +305,10 @@ class Engine:
         self._alarm.close()
 
     def _give_up(self, error: Exception) -> None:
-        """Say that nobody is looked after any more; whatever else is asked gets its own answer."""
+        """Tell clients that they are not looked after any more; whatever else is asked gets its own answer."""
         clients, self._clients = self._clients, {}
-        if clients:
-            known = isinstance(error, StorageError)
-            logger.error(
-                "the embedded broker's thread cannot go on: %s",
-                error,
-                exc_info=None if known else error,
-            )
+        if clients and not isinstance(error, StorageError):  # of that its clients tell
+            logger.error("the embedded broker's thread cannot go on: %s", error, exc_info=error)
         for client in clients:
             client.fail(error)
         time.sleep(BUSY_PAUSE)

@@ -175,7 +175,10 @@ class Producer(ProducerDriver):
                     self._accumulator.unfinished,
                 )
             except Exception as exc:
-                logger.error("the producer of the embedded broker: the last flush failed: %s", exc)
+                if str(exc) != self.state.last_error:
+                    logger.error(
+                        "the producer of the embedded broker: the last flush failed: %s", exc
+                    )
         self._closed = True
         for handle in (self._alarm, self._sweeper):
             if handle is not None:
