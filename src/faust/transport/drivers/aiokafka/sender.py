@@ -174,27 +174,39 @@ class Sender(TransactionSender):
             return
         if isinstance(outcome, kafka.KafkaError):
             self.client.note_trouble(node, outcome)
-        else:
-            self._note_answer(outcome)
         task = asyncio.get_running_loop().create_task(self._handle(node, batches, outcome))
         self._repeats.add(task)
         task.add_done_callback(self._repeats.discard)
 
-    def _note_answer(self, answer: Any) -> None:
-        for topic, partitions in answer.topics:
-            errors = [kafka.for_code(row[1]) for row in partitions]
-            passing = sorted(error.message for error in errors if error.retriable)
-            if passing:
-                self.troubles[topic] = f"the broker says {passing[0]}"
+    async def _send_produce_req(self, node: Any, batches: Batches) -> None:
+        """Send what aiokafka's loop has found."""
+        await _Handler(self, batches).do(node)
+        self._in_flight.remove(node)
+        self._muted_partitions.difference_update(batches)
 
     async def _handle(self, node: Any, batches: Batches, outcome: Any) -> None:
-        handler = SendProduceReqHandler(self, batches)
+        handler = _Handler(self, batches)
         handler._client = _Answered(self.client, outcome)
         try:
             await handler.do(node)
         finally:
             self._free(node, batches)
             self.kick()
+
+
+class _Handler(SendProduceReqHandler):  # type: ignore[misc]  # aiokafka is untyped
+    """aiokafka's handler, which notes the troubles of topics."""
+
+    def handle_response(self, response: Any) -> None:
+        """Tell batches of their answers, or have them sent again."""
+        for topic, partitions in response.topics:
+            errors = [kafka.for_code(row[1]) for row in partitions]
+            passing = sorted(error.message for error in errors if error.retriable)
+            if passing:
+                self._sender.troubles[topic] = f"the broker says {passing[0]}"
+            elif all(error is kafka.NoError for error in errors):
+                self._sender.troubles.pop(topic, None)
+        super().handle_response(response)
 
 
 class _Answered:
