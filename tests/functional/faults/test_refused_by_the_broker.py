@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,9 @@ def address(request: pytest.FixtureRequest, broker: str, directory: Path) -> str
 
 @pytest.mark.kafka
 async def test_too_few_replicas(tmp_path: Path, topic_name: Name) -> None:
-    """Workers commit nothing, name topic and cause, and can be stopped and started; with the replica they go on by themselves."""
+    """Workers commit nothing, name topic and cause, and end when told to; with the replica they go on by themselves."""
     with KafkaCluster(3, heap="256m") as cluster:
-        one, two = (
+        trials = [
             trial(
                 ";".join(cluster.urls),
                 tmp_path / guarantee,
@@ -45,24 +46,22 @@ async def test_too_few_replicas(tmp_path: Path, topic_name: Name) -> None:
                 topic_replication_factor=3,
             )
             for guarantee in GUARANTEES
-        )
-        async with one as first, two as second:
-            both = (first, second)
+        ]
+        async with AsyncExitStack() as stack:
+            both = await asyncio.gather(*map(stack.enter_async_context, trials))
+            at_least_once, exactly_once = both
             for it in both:
                 cluster.configure(it.sink, "min.insync.replicas", "3")
             await asyncio.to_thread(cluster.stop, 3)
             await asyncio.gather(*(it.feed() for it in both))
-            await first.tells("sending", first.sink, TOO_FEW)
-            await second.tells("transactions", second.sink, TOO_FEW)
-            await asyncio.gather(*(it.stops() for it in both))
-            await asyncio.gather(*(it.hire() for it in both))
-            for it in both:
-                await it.tells(it.sink, TOO_FEW)
+            await at_least_once.tells("sending", at_least_once.sink, TOO_FEW)
+            await exactly_once.tells("transactions", exactly_once.sink, TOO_FEW)
+            await exactly_once.stops()
+            await exactly_once.hire()
             await asyncio.to_thread(cluster.restart, 3)
-            for it in both:
-                await it.processed()
-                await it.well()
-                await it.check()
+            await asyncio.gather(*(it.processed() for it in both))
+            await asyncio.gather(*(it.well() for it in both))
+            await asyncio.gather(*(it.check() for it in both))
 
 
 @pytest.mark.kafka
@@ -253,15 +252,11 @@ async def test_the_changelog_is_made_anew(
         await it.ends(it.changelog, REWRITTEN)
 
 
-@pytest.mark.parametrize("guarantee", GUARANTEES)
-async def test_the_directory_of_the_broker_is_deleted(
-    tmp_path: Path, topic_name: Name, guarantee: str
-) -> None:
+async def test_the_directory_of_the_broker_is_deleted(tmp_path: Path, topic_name: Name) -> None:
     """The worker ends with 1 within seconds, and says why: once, as its last word."""
     directory = tmp_path / "broker"
-    async with trial(
-        f"local://{directory}", tmp_path, topic_name(), processing_guarantee=guarantee
-    ) as it:
+    url = f"local://{directory}"
+    async with trial(url, tmp_path, topic_name(), processing_guarantee="exactly_once") as it:
         log = it.program.errors
         shutil.rmtree(directory)
         await it.ends(str(directory), "was deleted while it was in use", timeout=10.0)
