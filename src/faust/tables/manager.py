@@ -25,6 +25,7 @@ from mode import Service
 from faust.exceptions import (
     CommitRefused,
     ConsistencyError,
+    FaustError,
 )
 from faust.messages import TP
 from faust.ports import AppT
@@ -325,7 +326,10 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
                 await self._flush_in_time()
             except Exception as exc:
                 self._failure = exc
-                await crash_because("Tables: cannot write to a changelog", exc, self)
+                ours = isinstance(exc, FaustError)
+                await crash_because(
+                    "Tables: cannot write to a changelog", exc, self, explained=ours
+                )
                 return
 
     def on_commit(self, offsets: Mapping[TP, int]) -> None:

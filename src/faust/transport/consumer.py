@@ -26,7 +26,7 @@ from typing import Any
 from mode import Service
 
 from faust._core.lanes import PartitionTask
-from faust.exceptions import BrokerError, CommitRefused
+from faust.exceptions import BrokerError, CommitRefused, FaustError
 from faust.messages import TP, Slice
 from faust.sensors.base import SensorDelegate
 from faust.transport.base import ConsumerDriver
@@ -168,7 +168,8 @@ class Consumer(Service):
             raise
         except Exception as exc:
             if not self.should_stop:
-                await crash_because(f"Consumer cannot go on ({name})", exc, self)
+                ours = isinstance(exc, FaustError)
+                await crash_because(f"Consumer cannot go on ({name})", exc, self, explained=ours)
 
     # -- the driver's face
 

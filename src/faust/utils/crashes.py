@@ -10,28 +10,28 @@ import logging
 
 from mode import Service
 
-from faust.exceptions import FaustError
-
 __all__ = ["crash_because"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
 
-async def crash_because(what: str, reason: BaseException, service: Service) -> None:
+async def crash_because(
+    what: str, reason: BaseException, service: Service, *, explained: bool
+) -> None:
     """Crash *service*, and all that it belongs to.
 
     Arguments:
         what: What cannot go on: begins the line in the log.
-        reason: Why. One of our own errors is logged here only if no process at the root tells of it as it ends (attribute
-            ``tells_why``).
+        reason: Why.
         service: The service.
+        explained: The reason says all in a sentence. It is logged here only if no process at the root tells of it as it ends
+            (attribute ``tells_why``).
     """
     root = service.beacon.root
     whole = service if root is None or not isinstance(root.data, Service) else root.data
-    ours = isinstance(reason, FaustError)
-    if not (ours and getattr(whole, "tells_why", False)):
+    if not (explained and getattr(whole, "tells_why", False)):
         logger.error("%s: %s: %s", what, type(reason).__name__, reason)
-    if ours:
+    if explained:
         whole._crash(reason)
     else:
         await service.crash(reason)

@@ -25,10 +25,10 @@ async def test_a_sentence_is_told_by_who_ends_of_it(
     part, other = Service(beacon=whole.beacon), Service(beacon=whole.beacon)
     for service in (part, other):
         whole.add_dependency(service)
-    with caplog.at_level(logging.ERROR):
-        await crash_because("The part cannot go on", reason, part)
-    assert whole.crash_reason is part.crash_reason is other.crash_reason is reason
     ours = isinstance(reason, FaustError)
+    with caplog.at_level(logging.ERROR):
+        await crash_because("The part cannot go on", reason, part, explained=ours)
+    assert whole.crash_reason is part.crash_reason is other.crash_reason is reason
     told = [record for record in caplog.records if "no room" in record.getMessage()]
     assert len(told) == (2 if not ours else 0 if root is _Root else 1)
     assert any(record.exc_info for record in told) is not ours
