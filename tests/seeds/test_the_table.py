@@ -16,7 +16,7 @@ def test_the_table_names_the_tests_that_there_are() -> None:
     there = {
         (path.name, node.name)
         for path in HERE.glob("test_*.py")
-        if path.name != Path(__file__).name
+        if path.name not in (Path(__file__).name, "test_named.py")
         for node in ast.parse(path.read_text()).body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.name.startswith("test_")

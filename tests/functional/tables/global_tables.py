@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 from urllib.request import urlopen
 
 from faust.testing.faults.observer import Observer, tps_of
@@ -109,7 +110,10 @@ class Trial:
         """Say whether all have the same, and all of it."""
         for crew in self.crews:
             crew.check()
-        found = await self.ask("/digest/")
+        try:
+            found = await self.ask("/digest/")
+        except URLError:  # a worker that was started a moment ago
+            return False
         return all(each == found[0] and each["keys"] == self.report.keys for each in found)
 
     async def update(self, key: int, value: int) -> float:
