@@ -6,8 +6,10 @@ called again at the next round. Nobody writes to the window meanwhile: the time 
 
 The work is done in batches: as many keys as `BATCH`, or as take `PATIENCE`, share one wait for the broker, one deletion and one
 look at what goes on around. While a batch is under way no partition is given away (`Cleaner.lock`); between two of them it may be.
-Within a batch others run every `AT_ONCE` keys. Nobody deletes faster than the changelog takes tombstones: with `AHEAD` times as
-many as start a flush waiting, the next batch waits, too, so memory does not grow with the number of windows that end at once.
+Within a batch others run every `AT_ONCE` keys, or after as much time as they took themselves: closing a window is less work than
+opening one, so with half of the time windows are closed as fast as agents can open them, and those that have ended never pile up.
+Nobody deletes faster than the changelog takes tombstones: with `AHEAD` times as many as start a flush waiting, the next batch
+waits, too, so memory does not grow with the number of windows that end at once.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Set
 from itertools import islice
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -34,6 +37,8 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 AT_ONCE = 500
 """Keys between two moments at which others may run."""
+LONGEST_TURN = 0.05
+"""Seconds after which others run, however long they took themselves."""
 BATCH = 5000
 """Keys for whose callbacks the broker is waited for once."""
 PATIENCE = 0.1
@@ -48,13 +53,30 @@ Slices = Iterator[tuple[WindowRange, list[bytes]]]
 """Keys (their bytes) of one range each, `AT_ONCE` at most."""
 
 
+class _Turns:
+    """Takes turns with everything else on the event loop: as much time for the cleaner as the others have just taken."""
+
+    def __init__(self) -> None:
+        self._ends = -inf
+
+    async def pause(self) -> None:
+        """Let others run, unless it is still our turn."""
+        now = monotonic()
+        if now < self._ends:
+            return
+        await asyncio.sleep(0)
+        back = monotonic()
+        self._ends = back + min(back - now, LONGEST_TURN)
+
+
 class Cleaner:
     """Goes through the tables again and again.
 
     Arguments:
         tables: Gives them.
         interval: Seconds between two rounds.
-        sync: Awaited when callbacks were called: what they have sent has to be acknowledged.
+        sent: Returns how many records were sent so far.
+        sync: Awaited when callbacks have sent something, until it is acknowledged.
         busy: Returns the numbers of partitions that have something to do; see `faust.transport.consumer.Consumer.busy`.
         gate: Each batch is a unit of work.
     """
@@ -64,6 +86,7 @@ class Cleaner:
         tables: Callable[[], Iterable[Collection[Any, Any]]],
         *,
         interval: float,
+        sent: Callable[[], int],
         sync: Callable[[], Awaitable[None]],
         busy: Callable[[], Awaitable[frozenset[int]]],
         gate: Gate,
@@ -71,9 +94,11 @@ class Cleaner:
         self.lock: asyncio.Lock = asyncio.Lock()
         self._tables = tables
         self._interval = interval
+        self._sent = sent
         self._sync = sync
         self._busy = busy
         self._gate = gate
+        self._turns = _Turns()
 
     async def run(self) -> None:
         """Clean for ever."""
@@ -155,7 +180,7 @@ class Cleaner:
 
     async def _wait_for_flush(self, table: Collection[Any, Any], partition: TablePartition) -> None:
         """Let others run; for as long as too much waits for the changelog."""
-        await asyncio.sleep(0)
+        await self._turns.pause()
         while len(partition.dirty) >= AHEAD * table.max_dirty and _usable(table, partition):
             await asyncio.sleep(AHEAD_POLL)
 
@@ -179,7 +204,7 @@ class Cleaner:
                 )
                 index.called.update(done)
                 partition.trim()
-            await asyncio.sleep(0)
+            await self._turns.pause()
         async with self._gate.unit(), self.lock:
             keys = index.keys_of(window_range)
             if not _usable(table, partition) or not index.called.issuperset(keys):
@@ -206,13 +231,15 @@ class Cleaner:
         done: dict[bytes, Any] = {}
         ends = monotonic() + PATIENCE
         count = 0
-        more = False
+        more = have_sent = False
         for window_range, raws in slices:
             if not _usable(table, partition):
                 break
             keys = index.decode(partition.tp, window_range, [raw for raw in raws if raw not in but])
             if callback is not None:
+                before = self._sent()
                 await self._call(table, partition, callback, keys)
+                have_sent = have_sent or self._sent() != before
             done |= keys
             count += len(raws)
             if len(done) >= BATCH or monotonic() >= ends:
@@ -220,8 +247,8 @@ class Cleaner:
                 break
             if count >= AT_ONCE:
                 count = 0
-                await asyncio.sleep(0)
-        if done and callback is not None:
+                await self._turns.pause()
+        if have_sent:
             await self._sync()
         return done, more
 

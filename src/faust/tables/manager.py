@@ -162,6 +162,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
             self._cleaner = Cleaner(
                 self._tables.values,
                 interval=self.app.conf.table_cleanup_interval,
+                sent=lambda: self.app.producer.taken,
                 sync=self._sync,
                 busy=self.app.consumer.busy,
                 gate=self.app.gate,

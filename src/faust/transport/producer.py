@@ -138,6 +138,12 @@ class Producer(Service):
             for topic, count in (total - told).items():
                 hook(self, topic, count)
 
+    @property
+    def taken(self) -> int:
+        """How many records it was given so far."""
+        held = sum(map(len, self._waiting.values()))
+        return self._answered.total() + sum(self.driver.unanswered().values()) + held
+
     # -- life
 
     async def on_start(self) -> None:
