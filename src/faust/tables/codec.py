@@ -129,7 +129,9 @@ class TableCodec:
         self._own_keys: bool = getattr(compiler, "own_keys", False)
         self.ints: bool = int in self.scalars
         self.json_keys: bool = self.key_serializer == "json"
-        self._plain_ints = self.json_keys and not self._own_keys and key_type in (None, int)
+        ours = self.json_keys and not self._own_keys
+        self._plain_ints = ours and key_type in (None, int)
+        self._plain_text = ours and key_type in (None, str)
         self._plain_values = self.value_serializer == "raw"
         self._plain_keys = self.key_serializer == "raw"
         self._dump_key = compiler.compile_dumps(key_type, self.key_serializer, key=True)
@@ -177,6 +179,17 @@ class TableCodec:
 
     # -- keys and values
 
+    def plain(self, key: Any) -> bytes | None:
+        """Return the bytes of a key that is certain to come back as it is; None: this is not certain of *key*."""
+        if key.__class__ is int:
+            return b"%d" % key if self._plain_ints and SMALLEST <= key <= LARGEST else None
+        if key.__class__ is str and self._plain_text:
+            try:
+                return json.quoted(key)
+            except TypeError:
+                return None
+        return None
+
     def encode_key(self, key: Any) -> bytes:
         """Encode a key; what is returned may be kept (bytes made by orjson hold on to some kilobytes each).
 
@@ -184,6 +197,8 @@ class TableCodec:
             TypeError: It cannot be a key of this table.
         """
         try:
+            if key.__class__ is str and self._plain_text:
+                return b"%b" % json.quoted(key)
             raw = self._dump_key(key)
         except Exception as exc:
             raise self._unencodable("key", key, exc) from exc
@@ -304,6 +319,11 @@ class WindowedCodec(TableCodec):
             raise TypeError(
                 f"table {self.table!r} is windowed: its keys are (key, (start, end)), got {key!r}"
             ) from None
+        if user_key.__class__ is str and self._plain_text:
+            try:
+                return b"[%b,%b]" % (json.quoted(user_key), self._range_in_json(window_range))
+            except TypeError:  # said below
+                pass
         if user_key.__class__ is int and self._plain_ints and SMALLEST <= user_key <= LARGEST:
             return b"[%d,%b]" % (user_key, self._range_in_json(window_range))
         raw = super().encode_key(user_key)

@@ -505,12 +505,14 @@ class PartitionFlush:
         if partition.record_of is not None:
             append = _translating(append, partition.record_of)
         encode_key, encoded = partition.codec.encode_key, partition.encoded
+        value_of, ints = partition.live.get, partition.codec.ints
         changes, deliveries = self._changes, self._deliveries
         keep_changes, keep_values = self._keep_changes, self._keep_values
         count = 0
         for key, known in islice(self._left, limit):
             raw_key = known or encode_key(key)
-            raw = encoded(key)
+            value = value_of(key) if ints else None
+            raw = b"%d" % value if value.__class__ is int else encoded(key)
             if headers_of is None:
                 self._last = append(topic, number, raw_key, raw)
             else:

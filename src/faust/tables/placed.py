@@ -38,7 +38,12 @@ NOWHERE: Any = object()
 
 
 class PlacedCollection(Collection[K, V], Generic[K, V]):
-    """A table that knows which of its partitions the running code may read and write."""
+    """A table that knows which of its partitions the running code may read and write.
+
+    Attributes:
+        write_task: What the last event that wrote belongs to; `NOWHERE` when that is to be looked up anew.
+        write_to: The partition that its writes go to.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -48,8 +53,8 @@ class PlacedCollection(Collection[K, V], Generic[K, V]):
         self._read_task: PartitionTask = NOWHERE
         self._read_from: TablePartition | None = None
         self._read_live: dict[Any, Any] = {}
-        self._write_task: PartitionTask = NOWHERE
-        self._write_to: TablePartition | None = None
+        self.write_task: PartitionTask = NOWHERE
+        self.write_to: TablePartition | None = None
         self._write_live: dict[Any, Any] = {}
         self._write_dirty: dict[Any, bytes | None] = {}
         self._smallest: int = LARGEST
@@ -83,8 +88,8 @@ class PlacedCollection(Collection[K, V], Generic[K, V]):
 
     def forget_tasks(self) -> None:
         """Look up the partition of the next event anew."""
-        self._read_task = self._write_task = NOWHERE
-        self._read_from = self._write_to = None
+        self._read_task = self.write_task = NOWHERE
+        self._read_from = self.write_to = None
         self._read_live, self._write_live, self._write_dirty = {}, {}, {}
         self._places = {}
 
@@ -153,9 +158,9 @@ class PlacedCollection(Collection[K, V], Generic[K, V]):
             return self._enter_by_key(key)
         if cursor is None or cursor.record is None or cursor.lane is None:
             self.refuse_write()
-        if self._write_to is None or cursor.lane.task is not self._write_task:
+        if self.write_to is None or cursor.lane.task is not self.write_task:
             return self._enter_to_write(cursor.lane)
-        return self._write_to
+        return self.write_to
 
     def writable(self) -> list[TablePartition]:
         """Return the partitions that may be written to now, whatever the key."""
@@ -209,12 +214,12 @@ class PlacedCollection(Collection[K, V], Generic[K, V]):
                 topic,
             )
         self._remember(partition)
-        self._write_task = task
+        self.write_task = task
         return partition
 
     def _remember(self, partition: TablePartition) -> None:
         self._smallest = SMALLEST if self.codec.ints else LARGEST
-        self._write_to = partition
+        self.write_to = partition
         self._write_live, self._write_dirty = partition.live, partition.dirty
 
     def _is_copartitioned(self, topic: str) -> bool:

@@ -87,6 +87,11 @@ class SetCodec:
             return b"[3,%b,%b]" % (key, member)
         return BINARY + LENGTH.pack(len(key)) + key + member
 
+    def plain_pair(self, key: bytes, member: Any) -> bytes | None:
+        """Return the bytes of set key and member, if it is certain that the member comes back as it is; else None."""
+        raw = self.members.plain(member) if self._json else None
+        return None if raw is None else b"[3,%b,%b]" % (key, raw)
+
     def prefix(self, key: bytes) -> bytes:
         """Return what all members of a set begin with."""
         if self._json:

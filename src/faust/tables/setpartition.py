@@ -27,6 +27,10 @@ STEP = 5000
 """Members between two steps of work that is done in steps."""
 
 
+PLAIN: frozenset[type] = frozenset([str, int])
+"""Classes of keys whose bytes are remembered: of what is equal to such a key (``True``, ``1.0``) they differ."""
+
+
 class SetPartition(TablePartition):
     """The sets of one partition.
 
@@ -172,12 +176,17 @@ class SetPartition(TablePartition):
         Raises:
             TypeError: Key or member cannot be encoded, or the member is not hashable.
         """
-        members = self.members(key)
+        members = self.sets.get(key)
+        if members is None:
+            members = self._load(key)
         if member in members:
             return False
-        key, member, raw = self._pair(key, member)
+        raw_key = self._raw_keys.get(key) if key.__class__ in PLAIN else None
+        raw = None if raw_key is None else self.codec.plain_pair(raw_key, member)
+        if raw is None:
+            key, member, raw = self._pair(key, member)
         held = self.sets.setdefault(key, members)
-        if member in held:
+        if held is not members and member in held:
             return False
         if not held and self.expiry is not None:
             self.expiry.added(key, self.codec.keys.encode_key(key))
@@ -206,9 +215,7 @@ class SetPartition(TablePartition):
     def _pair(self, key: Any, member: Any) -> tuple[Any, Any, bytes]:
         """Return key and member as they come back from the wire, and their bytes."""
         codec = self.codec
-        plain = (
-            key.__class__ is str or key.__class__ is int
-        )  # of what is equal to them (True, 1.0) bytes differ
+        plain = key.__class__ in PLAIN
         raw_key = self._raw_keys.get(key) if plain else None
         if raw_key is None:
             raw_key = codec.keys.encode_key(key)

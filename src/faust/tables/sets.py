@@ -9,7 +9,7 @@ Members are kept in the form that the changelog gives them, as other tables' key
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, MutableSet
-from typing import Any, ClassVar, Generic, NoReturn
+from typing import Any, ClassVar, Generic, NoReturn, cast
 
 from faust._core.iteration import current_cursor
 from faust.exceptions import ImproperlyConfigured
@@ -113,17 +113,23 @@ class ChangeloggedSet(MutableSet[V], Generic[V]):
     # -- writing
 
     def _partition(self) -> SetPartition:
-        partition = self.table.place_to_write(current_cursor.get(), self.key)
-        assert isinstance(partition, SetPartition)
-        return partition
+        partition: Any = self.table.place_to_write(current_cursor.get(), self.key)
+        return partition  # type: ignore[no-any-return]  # those of a table of sets are of its class
 
     def add(self, value: V) -> None:
         """Add a member."""
-        partition = self._partition()
-        if value not in partition.members(self.key):
+        table, key = self.table, self.key
+        cursor = current_cursor.get()
+        if (
+            cursor is None or cursor.record is None or cursor.lane.task is not table.write_task  # type: ignore[union-attr]  # a record has a lane
+        ):
+            partition = self._partition()
+        else:
+            partition = cast("SetPartition", table.write_to)
+        if value not in (partition.sets.get(key) or partition.members(key)):
             self.on_add(value)
-            if partition.add(self.key, value):
-                self.table.note_change(partition, self.key, value, there=True)
+            if partition.add(key, value):
+                table.note_change(partition, key, value, there=True)
 
     def discard(self, value: V) -> None:
         """Remove a member if it is one."""

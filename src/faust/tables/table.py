@@ -79,7 +79,7 @@ class Table(WindowableCollection[K, V], MutableMapping[K, V], Generic[K, V]):
     def __setitem__(self, key: K, value: V) -> None:
         cursor = current_cursor.get()
         if (
-            cursor is None or cursor.record is None or cursor.lane.task is not self._write_task  # type: ignore[union-attr]  # a record has a lane
+            cursor is None or cursor.record is None or cursor.lane.task is not self.write_task  # type: ignore[union-attr]  # a record has a lane
         ):
             self.place_to_write(cursor, key)
         held: Any = value
@@ -90,7 +90,7 @@ class Table(WindowableCollection[K, V], MutableMapping[K, V], Generic[K, V]):
         if key in live:
             dirty[key] = None
         else:  # a key is checked when it is new; its bytes are kept for the flush, which is likely to come first
-            key = self._write_to.new_key(key)  # type: ignore[union-attr]  # set on entering
+            key = self.write_to.new_key(key)  # type: ignore[union-attr]  # set on entering
         self.keys_updated += 1
         hook = self._hooks.on_table_set
         if hook is not None:
@@ -131,17 +131,20 @@ class Table(WindowableCollection[K, V], MutableMapping[K, V], Generic[K, V]):
         if hook is not None:
             hook(self, key)
         live = partition.live
-        value = live.get(key, MISSING)
-        known = value is not MISSING
-        if value.__class__ is Packed:
-            value = partition.find(key)
-        elif not known:
+        known = True
+        try:
+            value = live[key]
+        except KeyError:
+            value = MISSING
+        if value is MISSING:
             value = partition.fetch(key)
             known = value is not MISSING and key in live
             if value is MISSING:
                 if self.default is None:
                     raise KeyError(key)
                 value = self.default()
+        elif value.__class__ is Packed:
+            value = partition.find(key)
         held = value = op(value, argument)
         if value.__class__ is not int or not self._smallest <= value < LARGEST:
             held = partition.codec.admit(key, value)

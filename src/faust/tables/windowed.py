@@ -290,14 +290,17 @@ class WindowWrapper(MutableMapping[Any, Any]):
         else:
             timestamp = self.get_timestamp(event)
         ranges = self.window.find(timestamp)
-        partition = table.place_to_write(cursor, (key, ranges[0]))
-        index: WindowIndex | None = partition.expiry
+        if stamp is not None and cursor.lane.task is table.write_task:  # type: ignore[union-attr]  # a record has a lane
+            partition: TablePartition = table.write_to
+        else:
+            partition = table.place_to_write(cursor, (key, ranges[0]))
+        index: Any = partition.expiry
         if index is not None:
             if timestamp > index.time:
                 index.time = timestamp
             else:
                 index.touched = True
-                lateness = table.lateness
+                lateness = None if timestamp == index.time else table.lateness
                 if lateness is not None and timestamp + lateness < index.time:
                     ranges = self._not_late(index, key, timestamp, ranges, event)
         return partition, ranges

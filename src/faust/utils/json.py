@@ -23,6 +23,7 @@ __all__ = [
     "loads",
     "plain_default",
     "plain_loads",
+    "quoted",
     "str_to_decimal",
     "struct_default",
 ]
@@ -54,6 +55,10 @@ def dumps(obj: Any) -> bytes:
     except TypeError:
         # Allowing keys that are not text makes every call slower, so only those who have some pay.
         return orjson.dumps(obj, default, _ANY_KEYS)
+
+
+quoted: Callable[[str], bytes] = orjson.dumps
+"""`dumps` for what is known to be text."""
 
 
 def loads(data: bytes | bytearray | memoryview | str) -> Any:
