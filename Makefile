@@ -14,11 +14,13 @@ QUIX := .venv-quix
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-# Fast ones first; kills, freezes and rebalances last, but for the longest of all.
-LATE := tests/functional/contracts tests/integration tests/functional/faults
-TESTS := tests/functional/faults/test_soak.py \
-	$(wildcard tests/test_*.py) tests/typing tests/unit tests/fuzz tests/differential $(wildcard tests/functional/test_*.py) \
-	$(filter-out $(LATE) %__pycache__,$(patsubst %/,%,$(wildcard tests/functional/*/))) tests/seeds $(LATE)
+# The longest of all first, then fast ones; kills, freezes and rebalances last, and of them the short ones at the end, so that
+# all processes end at about the same time.
+LONGEST := tests/functional/faults/test_soak.py tests/functional/contracts/test_faults.py
+LATE := tests/functional/faults tests/integration tests/functional/contracts
+TESTS := $(LONGEST) $(wildcard tests/test_*.py) tests/typing tests/unit tests/fuzz tests/differential $(wildcard tests/functional/test_*.py) \
+	$(filter-out $(LATE) %__pycache__,$(patsubst %/,%,$(wildcard tests/functional/*/))) tests/seeds \
+	tests/functional/faults/test_standby_chaos.py $(LATE)
 
 # Tests wait more than they compute: more processes than two cores need. Each has a Kafka of its own, so nobody's broker is
 # paused by somebody else's test; loadgroup hands the tests out one by one. A process that crashes ends the run: xdist, with

@@ -18,6 +18,7 @@ from faust.exceptions import KeyDecodeError, ValueDecodeError
 from faust.messages import TP
 from faust.serializers.registry import Registry
 from faust.tables.codec import TableCodec, hashable
+from faust.utils import json
 
 HERE = TP("shop-totals-changelog", 3)
 
@@ -94,6 +95,22 @@ def test_every_key_comes_back_hashable_and_equal(key: Any) -> None:
     assert back == key
     assert hash(back) == hash(key)
     assert totals.encode_key(back) == raw
+
+
+@given(
+    st.sampled_from([None, str, int]),
+    st.one_of(st.text(), st.characters(categories=["Cs"]), st.integers(), st.booleans(), st.none()),
+)
+def test_the_short_way_to_the_bytes_of_a_key(key_type: Any, key: Any) -> None:
+    """Bytes that are found without the serializer are the serializer's, and of a key that comes back as it is."""
+    totals = codec(key_type)
+    raw = totals.plain(key)
+    if raw is None:
+        assert key.__class__ is not str or key_type is int or not key.isprintable()
+        return
+    assert raw == json.dumps(key) == totals.encode_key(key)
+    back = totals.decode_key(HERE, raw)
+    assert (back, back.__class__) == (key, key.__class__)
 
 
 def test_arrays_in_keys_become_tuples_at_any_depth() -> None:
