@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from faust._version import __version__
+from faust.app.base import App
 from faust.cli.base import AppCommand, option
 from faust.cli.state import DEFAULT_LOG_LEVEL, new_loop, worker_options
 from faust.settings.params import url_text
@@ -98,8 +99,7 @@ class worker(AppCommand):  # noqa: N801 - the documented name
         if host is not None:
             conf.assign("web_host", host, "option --web-host")
         if port is not None or host is not None:
-            url = f"http://{conf.web_host}:{conf.web_port}"
-            conf.assign("canonical_url", url, "options --web-host and --web-port")
+            conf.assign("canonical_url", conf.web_address(), "options --web-host and --web-port")
 
     def _prefer_global(
         self,
@@ -131,7 +131,7 @@ class worker(AppCommand):  # noqa: N801 - the documented name
             ("id", conf.id),
             ("transport", f"{', '.join(map(url_text, conf.shown('broker')))} {loop}".strip()),
             ("store", url_text(conf.shown("store"))),
-            *([("web", app.web_server_url)] if conf.web_enabled else []),
+            *([("web", _web_place(app))] if conf.web_enabled else []),
             ("log", f"{self.logfile or '-stderr-'} ({self.loglevel.lower()})"),
             ("pid", os.getpid()),
             ("hostname", socket.gethostname()),
@@ -144,6 +144,14 @@ class worker(AppCommand):  # noqa: N801 - the documented name
         ]
         title = f"ƒaµS† v{__version__}"
         return str(table(rows, title=title, file=self.stdout, inner_border=False))
+
+
+def _web_place(app: App) -> str:
+    """Return where the web server listens: a URL for people on this machine, or a socket file."""
+    transport = app.conf.web_transport
+    if transport.scheme == "unix" and not app.has_web_server:
+        return url_text(transport)
+    return str(app.web_server_url)
 
 
 def _platform() -> str:

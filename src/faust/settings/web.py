@@ -48,15 +48,20 @@ class WebServerSettings(SettingsTable, section=SectionType.WEB_SERVER):
     )
     """Address that the web server listens on."""
 
+    web_ssl_context: Param[ssl.SSLContext | None, ssl.SSLContext | None] = SSLContext(
+        default=None, since="0.5.0"
+    )
+    """Serve HTTPS with this context (`ssl.SSLContext`)."""
+
     canonical_url: URL = URL(
         default=None,
-        derived=lambda conf: f"http://{conf.web_host}:{conf.web_port}",
+        derived=lambda conf: conf.web_address(),
         env="NODE_CANONICAL_URL",
-        default_text="``http://{web_host}:{web_port}``",
+        default_text="``http://{web_host}:{web_port}``, ``https://...`` with ``web_ssl_context``",
     )
     """Where other workers reach this one; every member tells it to its group.
 
-    The default is made once, from ``web_host`` and ``web_port`` at construction.
+    The default is made once, from ``web_host``, ``web_port`` and ``web_ssl_context`` at construction.
     """
 
     web: URL = URL(default="aiohttp://", since="1.2")
@@ -75,11 +80,6 @@ class WebServerSettings(SettingsTable, section=SectionType.WEB_SERVER):
 
     web_in_thread: Bool = Bool(default=False, since="1.5")
     """Run the web server in a thread with an event loop of its own."""
-
-    web_ssl_context: Param[ssl.SSLContext | None, ssl.SSLContext | None] = SSLContext(
-        default=None, since="0.5.0"
-    )
-    """Serve HTTPS with this context."""
 
     web_stats_enabled: Bool = Bool(
         default=False,
@@ -116,6 +116,11 @@ class WebServerSettings(SettingsTable, section=SectionType.WEB_SERVER):
     While this is the default, it is shown to clients on the same machine only. Given explicitly, True shows it to everybody who
     can reach the port. It has no values and no keys of tables, and secrets are masked.
     """
+
+    def web_address(self, host: str | None = None) -> str:
+        """Return the URL of the web server, as its settings are now, at *host* (None: ``web_host``)."""
+        scheme = "http" if self.web_ssl_context is None else "https"
+        return f"{scheme}://{host or self.web_host}:{self.web_port}"
 
 
 class WorkerSettings(SettingsTable, section=SectionType.WORKER):

@@ -16,6 +16,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from faust._core.iteration import current_cursor
@@ -349,7 +350,14 @@ class SendingTopic(Channel[V], Generic[K, V]):
         assert cursor is not None
         message.offset, message.generation_id = cursor.record.offset, task.generation
         future = FutureMessage(message)
-        task.attach(cursor.record.offset, lambda: self._release(sending, future), future.cancel)
+        context = (
+            copy_context()
+        )  # whoever watches sees the event, its trace and its test, not the commit
+        task.attach(
+            cursor.record.offset,
+            lambda: context.run(self._release, sending, future),
+            future.cancel,
+        )
         return future
 
     # -- who wants to see it

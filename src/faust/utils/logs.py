@@ -38,6 +38,9 @@ _COLOURS = {
 _PLAIN = "\033[0m"
 _MERGED = ("formatters", "filters", "handlers", "loggers", "root")
 
+_OF_RECORDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+"""Attributes that every record has, or gets when it is laid out."""
+
 
 class LineFormatter(logging.Formatter):
     """One line per record, followed by the data given as ``extra={"data": {...}}``.
@@ -73,7 +76,8 @@ class JSONFormatter(logging.Formatter):
     """One JSON object per record.
 
     Members: ``timestamp`` (ISO 8601, UTC), ``level``, ``logger``, ``message``, ``process``, ``thread``; with an
-    exception ``exception`` (its traceback); and what was given as ``extra={"data": {...}}`` as ``data``.
+    exception ``exception`` (its traceback); and what was given as ``extra={...}`` as ``data`` (of ``extra={"data": {...}}``
+    the inner one).
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -92,13 +96,24 @@ class JSONFormatter(logging.Formatter):
             shown["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             shown["stack"] = self.formatStack(record.stack_info)
-        if data := getattr(record, "data", None):
-            shown["data"] = {str(key): value for key, value in data.items()}
+        if data := _extra_of(record):
+            shown["data"] = data
         try:
             return json.dumps(shown).decode()
         except Exception:  # whatever a program logs, the line must come out
             plain = {key: str(value).encode(errors="replace") for key, value in shown.items()}
             return json.dumps({key: text.decode() for key, text in plain.items()}).decode()
+
+
+def _extra_of(record: logging.LogRecord) -> dict[str, Any]:
+    """Return what was given to the record as ``extra``."""
+    given = {key: value for key, value in vars(record).items() if key not in _OF_RECORDS}
+    inner = given.pop("data", None)
+    if isinstance(inner, Mapping):
+        given |= {str(key): value for key, value in inner.items()}
+    elif inner is not None:
+        given["data"] = inner
+    return given
 
 
 def create_config(

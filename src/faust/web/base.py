@@ -93,7 +93,7 @@ class Web(Service):
         """Where this server is for people on this machine, else `Settings.canonical_url`."""
         canonical: URL = self.app.conf.canonical_url
         if canonical.host == NODE_HOSTNAME:
-            return URL(f"http://localhost:{self.app.conf.web_port}/")
+            return URL(f"{self.app.conf.web_address('localhost')}/")
         return canonical
 
     def init_server(self) -> None:

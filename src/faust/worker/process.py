@@ -10,7 +10,8 @@ to an end:
   with where it waits, cancelled, and the exit status is 1;
 * a blocked event loop cannot even begin to stop, so a thread that is started by the signal ends the
   process `BLOCKED_GRACE` seconds later, with the stack of the culprit;
-* the second signal ends the process at once.
+* the second signal ends the process at once. (One within `SAME_REQUEST` seconds is the first one again: ``timeout``
+  and other programs that run programs send it to the process and to its group.)
 
 Ending without asking is safe: offsets are committed after the work, so what was not finished is done
 again. Signal handlers therefore do as little as possible in signal context: they count, they start
@@ -31,6 +32,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic
 from types import FrameType
 from typing import IO, Any, NoReturn
 
@@ -53,6 +55,9 @@ CANCEL_TIMEOUT = 0.4
 
 Twice this is less than `BLOCKED_GRACE`: who only waits for them is not blocked.
 """
+
+SAME_REQUEST = 0.2
+"""Seconds within which signals that ask for an end are one request."""
 
 EX_FAILURE = 1
 EX_OSERR = getattr(os, "EX_OSERR", 71)
@@ -114,6 +119,7 @@ class Process(mode.Worker):
         **options: Any,
     ) -> None:
         self._signals = 0
+        self._signalled_at = 0.0
         self._previous_handlers: dict[signal.Signals, Any] = {}
         self._last_resort: threading.Timer | None = None
         self._stop_overdue = False
@@ -214,8 +220,10 @@ class Process(mode.Worker):
             self.loop.call_soon_threadsafe(callback, *args)
 
     def _on_stop_signal(self, number: int, _frame: FrameType | None) -> None:
-        self._signals += 1
-        received = signal.Signals(number)
+        received, now = signal.Signals(number), monotonic()
+        if self._signals and now - self._signalled_at < SAME_REQUEST:
+            return
+        self._signals, self._signalled_at = self._signals + 1, now
         if self._signals > 1:
             text = f"{received.name} again: not waiting for the stop to finish, exiting at once\n"
             os.write(2, text.encode())
@@ -339,7 +347,7 @@ class Process(mode.Worker):
             if self._exit is not None:
                 status = self._report(self._exit)
         except BaseException as exc:
-            status = self._report(exc)
+            status = 0 if self._interrupted_by(exc) else self._report(exc)
         try:
             self.on_worker_shutdown()
             self.stop_and_shutdown()
@@ -355,6 +363,14 @@ class Process(mode.Worker):
             await self.start()
         except (SystemExit, KeyboardInterrupt) as exc:
             self._exit = exc
+
+    def _interrupted_by(self, exc: BaseException) -> bool:
+        """Say whether the start has failed only because a signal has stopped meanwhile what it needs."""
+        asked = self._signals > 0 and self.crash_reason is None
+        if not asked or not isinstance(exc, Exception) or isinstance(exc, MemoryError):
+            return False
+        self.log.info("The start was interrupted: %r", exc)
+        return True
 
     def _report(self, exc: BaseException) -> int:
         """Say why the process ends; return the exit status."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import resource
+import ssl
 import subprocess
 import sys
 import time
@@ -181,6 +183,15 @@ def test_variables_are_defaults(
     assert show(names=(attribute,))[attribute] == seen
 
 
+@pytest.mark.filterwarnings("ignore")  # what aiomonitor imports
+def test_switches_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """worker-cli.md 2: --no-debug wins over the variable, and the last one of -q and --no-quiet counts."""
+    monkeypatch.setenv("FAUST_DEBUG", "1")
+    assert show(names=("debug",)) == {"debug": True}
+    assert show("--no-debug", names=("debug",)) == {"debug": False}
+    assert show("-q", "--no-quiet", names=("quiet",)) == {"quiet": False}
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
@@ -275,6 +286,32 @@ def test_the_banner(tmp_path: Path) -> None:
     assert call(app, "worker", quiet=True)[1] == ""
     app = faust.App("shop", Worker=NotStarted, broker="local:///x", datadir=tmp_path, env={})
     assert "  local:///x " in call(app, "worker")[1]
+
+
+@pytest.mark.parametrize("args", [(), ("-p", "7443")])
+def test_the_banner_of_a_server_with_tls(tmp_path: Path, args: tuple[str, ...]) -> None:
+    """web.md 1: with ``web_ssl_context`` the banner, and what other workers are told, is https."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    app = faust.App(
+        "shop",
+        Worker=NotStarted,
+        broker="memory://",
+        datadir=tmp_path,
+        env={},
+        web_ssl_context=context,
+    )
+    _, out, _ = call(app, "worker", *args)
+    port = args[1] if args else 6066
+    assert f" https://localhost:{port}/ " in out
+    assert str(app.conf.canonical_url) == f"https://{app.conf.web_host}:{port}"
+
+
+def test_the_banner_of_a_server_on_a_socket_file(tmp_path: Path) -> None:
+    """web.md 1: with ``--web-transport unix://`` the banner names the file, not a port where nobody listens."""
+    app = faust.App("shop", Worker=NotStarted, broker="memory://", datadir=tmp_path, env={})
+    _, out, _ = call(app, "worker", "--web-transport", "unix:///run/shop.sock")
+    assert re.search(r"\| web +unix:///run/shop.sock ", out)
+    assert "localhost:6066" not in out
 
 
 def test_livecheck_needs_one(app: faust.App) -> None:

@@ -179,6 +179,37 @@ async def test_5_traces(traces: Traces) -> None:
     assert trace.get_current_span() is before
 
 
+async def test_5_traces_of_what_waits_for_the_commit(traces: Traces) -> None:
+    """livecheck-sensors.md 5: a message that ``stream_publish_on_commit`` holds back takes the context of its event along."""
+    app = faust.App(
+        "held", broker="kafka://not-asked", topic_partitions=1, stream_publish_on_commit=True
+    )
+    orders = app.topic("orders", value_type=str, internal=True)
+    seen = app.topic("seen", value_type=str, internal=True)
+    answers = app.topic("answers", value_type=str, internal=True)
+    otel.setup_opentelemetry(app, tracer=traces.tracer)
+
+    @app.agent(orders, sink=[answers])
+    async def count(stream: Any) -> Any:
+        async for word in stream:
+            await seen.send(value=word)
+            yield word.upper()
+
+    async with faust.testing.run(app) as t:
+        ids = {}
+        for word in ("apple", "pear"):
+            with traces.tracer.start_as_current_span("shop") as root:
+                ids[word] = f"{root.get_span_context().trace_id:032x}"
+                await t.send(orders, word)
+        await t.idle()
+        for topic in (seen, answers):
+            found = {
+                event.value.lower(): event.headers["traceparent"].decode().split("-")[1]
+                for event in t.messages(topic)
+            }
+            assert found == ids
+
+
 async def test_5_errors_are_recorded(traces: Traces) -> None:
     """livecheck-sensors.md 5: the span of an event whose agent raises has the error; the next one has not."""
     app = faust.App("raising", broker="kafka://not-asked", topic_partitions=1)

@@ -202,7 +202,7 @@ def test_a_second_signal(launch: Launch) -> None:
     with launch("hang", WORKER_STOP_TIMEOUT="30") as process:
         wait_for(process, "got hang")
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
+        time.sleep(1.0)
         ended = stop(process)
     assert ended.status == 128 + signal.SIGTERM
     assert ended.seconds < 3

@@ -133,10 +133,24 @@ def test_the_second_signal_ends_at_once(start: Start) -> None:
         process.read_line()
         process.send_signal(signal.SIGINT)
         wait_for(process, "stopping slowly")
+        time.sleep(1.0)
         process.send_signal(signal.SIGINT)
         status, errors = end(process, 5)
     assert status == 128 + signal.SIGINT
     assert "SIGINT again: not waiting for the stop to finish, exiting at once" in errors
+
+
+@pytest.mark.parametrize("names", ["SIGTERM SIGTERM", "SIGINT SIGTERM"])
+def test_one_request_that_comes_twice(start: Start, names: str) -> None:
+    """worker-cli.md 1: programs that run programs (`timeout`, make) send a signal to process and group: it is one request."""
+    with start(QUIET) as process:
+        process.read_line()
+        for name in names.split():
+            process.send_signal(getattr(signal, name))
+            time.sleep(0.02)
+        status, errors = end(process)
+    assert status == 0
+    assert "again" not in errors
 
 
 def test_a_stop_that_hangs_is_given_up(start: Start) -> None:
@@ -200,6 +214,29 @@ faust.Worker(app, Never()).execute_from_commandline()
         process.terminate()
         assert process.wait(20) == 0
         assert process.lines() == []
+
+
+def test_a_start_that_fails_because_of_the_stop(start: Start) -> None:
+    """worker-cli.md 1: what is stopped while it starts may raise; that is no crash, and the status is 0."""
+    program = """
+class Client(mode.Service):
+    async def on_start(self):
+        self.closed = asyncio.Event()
+        logging.getLogger("x").warning("asking the broker")
+        await self.closed.wait()
+        raise ConnectionError("this client was closed")
+    async def on_stop(self):
+        self.closed.set()
+        await asyncio.sleep(0.2)
+faust.Worker(app, Client(), loglevel="info").execute_from_commandline()
+"""
+    with start(program) as process:
+        wait_for(process, "asking the broker")
+        process.terminate()
+        status, errors = end(process)
+    assert status == 0
+    assert "[INFO] [^Worker]: The start was interrupted: ConnectionError" in errors
+    assert "Traceback" not in errors
 
 
 # -- crashing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 import types
 from datetime import timedelta
 from pathlib import Path
@@ -111,6 +112,16 @@ def test_canonical_url_is_made_once() -> None:
     conf.assign("web_port", 99, "test")
     assert str(conf.canonical_url) == "http://node:1234"
     assert str(make(canonical_url="http://x:1").canonical_url) == "http://x:1"
+
+
+def test_canonical_url_of_a_server_with_tls() -> None:
+    """web.md 1: with ``web_ssl_context`` others are told of https, also when the option gives another port."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    conf = make(web_host="node", web_port=1234, web_ssl_context=context)
+    assert str(conf.canonical_url) == "https://node:1234"
+    conf.assign("web_port", 99, "test")
+    assert conf.web_address() == "https://node:99"
+    assert make(web_host="node", web_port=1).web_address("here") == "http://here:1"
 
 
 def test_deprecated_names_are_defaults_of_the_new_ones() -> None:

@@ -121,6 +121,23 @@ def test_json_lines_are_for_machines() -> None:
     assert "object" in third["data"]
 
 
+@pytest.mark.parametrize(
+    ("extra", "data"),
+    [
+        ({"order": 5}, {"order": 5}),
+        ({"order": 5, "data": {"a": 1}}, {"order": 5, "a": 1}),
+        ({"data": "text"}, {"data": "text"}),
+        (None, None),
+    ],
+)
+def test_json_lines_have_what_was_given_as_extra(extra: Any, data: Any) -> None:
+    """Issue 7: nothing that a program gives to a record is lost, whether or not it is called data."""
+    stream = io.StringIO()
+    logs.set_up(logging.INFO, stream=stream, format="json")
+    logging.getLogger("somewhere").info("x", extra=extra)
+    assert json.loads(stream.getvalue()).get("data") == data
+
+
 POSTS = [TP("posts", number) for number in (1, 2, 3, 7, 9, 10)]
 
 
