@@ -182,7 +182,10 @@ class CommonSettings(SettingsTable, section=SectionType.COMMON):
     """
 
     store: URL = URL(default="memory://", env="APP_STORE")
-    """Where tables live on this worker: ``memory://``. Changelog topics keep them safe."""
+    """Where tables live on this worker: ``memory://``, or ``rocksdb://`` for files below ``tabledir`` (extra ``rocksdb``).
+
+    Changelog topics keep them safe.
+    """
 
     logging_config: Param[Any, Mapping[str, Any] | None] = Dict(default=None, since="1.5")
     """Configuration of logging, as ``logging.config.dictConfig`` takes it, instead of ours.

@@ -78,6 +78,10 @@ class ChangeloggedSet(MutableSet[V], Generic[V]):
     def __len__(self) -> int:
         return len(self._members())
 
+    def __json__(self) -> list[V]:
+        """Return what stands in JSON for this set (`faust.utils.json.dumps`)."""
+        return list(self._members())
+
     @classmethod
     def _from_iterable(cls, it: Iterable[Any]) -> set[Any]:
         return set(it)

@@ -131,8 +131,18 @@ async def test_unix_socket_in_use() -> None:
 
 
 async def test_a_thread_of_its_own() -> None:
-    """web.md 1: with web_in_thread views run in another thread and loop than the app."""
-    app = web_app(web_in_thread=True)
+    """web.md 1: with web_in_thread views run in another thread and loop than the app, whose coroutines they run there."""
+    app = web_app(web_in_thread=True, topic_partitions=1)
+
+    @app.agent(value_type=int)
+    async def double(stream: Any) -> Any:
+        async for number in stream:
+            yield 2 * number
+
+    @app.page("/double/")
+    async def asked(web: View, request: Any) -> Any:
+        answer = asyncio.run_coroutine_threadsafe(double.ask(21), web.app.loop)
+        return web.json(await asyncio.wrap_future(answer))
 
     @app.page("/where/")
     async def where(web: View, request: Any) -> Any:
@@ -141,6 +151,7 @@ async def test_a_thread_of_its_own() -> None:
 
     async with served(app) as client:
         assert await client.json("/where/") == (200, ["web server", False])
+        assert await client.json("/double/") == (200, 42)
     assert "web server" not in {thread.name for thread in threading.enumerate()}
 
 

@@ -124,6 +124,37 @@ async def test_tables() -> None:
         assert (await client.json("/table/nothing/7/"))[0] == 503
 
 
+async def test_tables_of_other_kinds() -> None:
+    """web.md 2: a set is a list; the key of a windowed table is 400, a value that JSON cannot tell 406, each with the reason."""
+    app = web_app(topic_partitions=1)
+    words = app.topic("words", key_type=str, value_type=str, internal=True)
+    sets: Any = app.SetTable("sets")
+    windowed: Any = app.Table("windowed", default=int).tumbling(60)
+    odd: Any = app.Table("odd", schema=faust.Schema(value_serializer="pickle_restricted"))
+
+    @app.agent(words)
+    async def keep(stream: Any) -> None:
+        async for key, word in stream.items():
+            sets[key].add(word)
+            windowed[key] += 1
+            odd[key] = 1j
+
+    @app.page("/own/")
+    async def own(web: Any, request: Any) -> Any:
+        return web.json({"members": sets["k"]})
+
+    async with served(app) as client:
+        await eventually(lambda: not app.rebalancing and app.router.tables_metadata())
+        await (await words.send(key="k", value="apple"))
+        await eventually(lambda: "k" in odd)
+        assert await client.json("/table/sets/k/") == (200, ["apple"])
+        assert await client.json("/own/") == (200, {"members": ["apple"]})
+        status, shown = await client.json("/table/windowed/k/")
+        assert (status, "windowed" in shown["error"]) == (400, True)
+        status, shown = await client.json("/table/odd/k/")
+        assert (status, "complex" in shown["error"]) == (406, True)
+
+
 async def test_performance() -> None:
     """web.md 2, livecheck-sensors.md 6: with web_metrics_enabled `/performance/` shows the figures of this worker."""
     app = with_table(web_metrics_enabled=True)

@@ -7,7 +7,7 @@ from typing import Any
 from faust.exceptions import SameNode
 from faust.web.access import why_values_are_withheld
 from faust.web.blueprints import Blueprint
-from faust.web.exceptions import NotFound, ParseError, PermissionDenied
+from faust.web.exceptions import NotAcceptable, NotFound, ParseError, PermissionDenied
 from faust.web.keys import key_of
 from faust.web.routing import raise_if_moving, unavailable
 from faust.web.views import View
@@ -60,9 +60,16 @@ class KeyDetail(View):
         except TypeError as exc:
             raise ParseError(str(exc)) from exc
         raise_if_moving(self.app)
-        if wanted not in table:
+        try:
+            found = wanted in table
+        except TypeError as exc:  # of a windowed table, whose keys have windows
+            raise ParseError(str(exc)) from exc
+        if not found:
             raise NotFound("key not found", key=key, table=name)
-        return self.json(table[wanted])
+        try:
+            return self.json(table[wanted])
+        except TypeError as exc:
+            raise NotAcceptable(f"The value cannot be shown: {exc}") from exc
 
 
 def _shown(table: Any) -> dict[str, Any]:
