@@ -49,6 +49,7 @@ METHODS += ["HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "SEARCH", "TRACE", "CON
 
 PATHS = """
 / /assignment/ /table/ /table/counts/ /table/counts/KEY/ /table/numbers/KEY/ /table/KEY/ /table/KEY/KEY/ /table/global/KEY/
+/table/windowed/KEY/ /table/sets/KEY/ /router/windowed/KEY/ /router/sets/KEY/
 /router/ /router/topics /router/counts/ /router/KEY/ /router/counts/KEY/ /router/numbers/KEY/ /health/live /health/ready
 /performance/ /metrics /dashboard/ /dashboard/events /here/KEY/ /query/?key=KEY /query/ /topic/KEY/ /point/ /cached/KEY/
 /cached/KEY/?a=KEY /cors/ /files/a.txt /files/KEY /files/../KEY /files/%2e%2e/KEY /files/..%2fsecret.txt /files//etc/passwd
@@ -102,11 +103,15 @@ def fuzzed_app(directory: Path, **options: Any) -> faust.App:
     counts: Any = app.Table("counts", default=int, key_type=str, partitions=2)
     numbers: Any = app.Table("numbers", default=int, key_type=int, partitions=2)
     app.GlobalTable("global", default=int, key_type=str)
+    windowed: Any = app.Table("windowed", default=int, key_type=str, partitions=2).tumbling(60)
+    sets: Any = app.SetTable("sets", key_type=str, partitions=2)
 
     @app.agent(topic)
     async def count(stream: Any) -> None:
         async for key, value in stream.items():
             counts[key] += value
+            windowed[key] += value
+            sets[key].add(value)
 
     @app.page("/here/{key}/")
     class Here(View):

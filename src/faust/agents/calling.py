@@ -19,6 +19,9 @@ from faust.transport.base import Delivery
 
 __all__ = ["Asked", "CallingApp"]
 
+REQUESTS_PER_TURN = 100
+"""Requests of `map` and `join` after which timers, agents and answers get their turn: a few milliseconds of sending."""
+
 R = TypeVar("R")
 
 
@@ -329,8 +332,16 @@ class Asked(Generic[R]):
         barrier: BarrierState,
         items: AsyncIterable[tuple[Any, Any]] | Iterable[tuple[Any, Any]],
     ) -> AsyncIterator[str]:
+        """Ask for each of *items*, and yield its correlation id; the event loop gets a turn every `REQUESTS_PER_TURN`.
+
+        (Sending waits for nothing while there is room, so that otherwise no answer would come in before the buffers are full.)
+        """
         expect = (await self._reply_consumer()).expect
         async for key, value in _aiter(items):
+            if barrier.size % REQUESTS_PER_TURN == REQUESTS_PER_TURN - 1:
+                await asyncio.sleep(0)
+            if barrier.done():
+                barrier.result()  # a request could not be sent: the group has failed
             correlation_id = new_correlation_id()
             barrier.add(correlation_id)
             expect(correlation_id, barrier)

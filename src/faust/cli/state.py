@@ -167,7 +167,8 @@ class _Group(click.Group):
         try:
             state_of(ctx).find_app()
         except click.ClickException as exc:
-            exc.show()  # and list at least what is there without the app
+            if not ctx.resilient_parsing:  # while a shell completes, nothing may come between
+                exc.show()  # and list at least what is there without the app
         return super().list_commands(ctx)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

@@ -305,16 +305,19 @@ async def test_groups_have_no_limit(memory_url: str, topic_name: Name) -> None:
         assert sorted([n async for n in double.kvmap([(b"a", 1), (b"b", 2)])]) == [2, 4]
 
 
-async def test_map_takes_endless_input(memory_url: str, topic_name: Name) -> None:
-    """agents.md 5.1: map answers while it still asks, so its input may have no end."""
+@pytest.mark.parametrize("patient", [True, False])
+async def test_map_takes_endless_input(memory_url: str, topic_name: Name, patient: bool) -> None:
+    """agents.md 5.1: map answers while it still asks, so its input may have no end, and need not wait for anything."""
     app, double = calculator(memory_url, topic_name("app"))
+    asked = 0
 
     async def forever() -> AsyncIterator[int]:
-        number = 0
+        nonlocal asked
         while True:
-            yield number
-            number += 1
-            await asyncio.sleep(0)
+            asked += 1
+            yield asked
+            if patient:
+                await asyncio.sleep(0)
 
     async with running(app):
         got = []
@@ -323,6 +326,7 @@ async def test_map_takes_endless_input(memory_url: str, topic_name: Name) -> Non
             if len(got) == 10:
                 break
     assert all(answer % 2 == 0 for answer in got)
+    assert asked < 50_000  # without a turn for anybody else it is some hundred thousands
 
 
 async def test_ask_nowait_promises_only_what_is_registered(
