@@ -365,8 +365,11 @@ class Process(mode.Worker):
             self._exit = exc
 
     def _interrupted_by(self, exc: BaseException) -> bool:
-        """Say whether the start has failed only because a signal has stopped meanwhile what it needs."""
-        asked = self._signals > 0 and self.crash_reason is None
+        """Say whether the start has failed only because a signal has stopped meanwhile what it needs.
+
+        (What does not run on, a command, is not starting: it works, and what it raises is a fault.)
+        """
+        asked = self.daemon and self._signals > 0 and self.crash_reason is None
         if not asked or not isinstance(exc, Exception) or isinstance(exc, MemoryError):
             return False
         self.log.info("The start was interrupted: %r", exc)

@@ -22,6 +22,7 @@ from faust.livecheck.exceptions import (
     LiveCheckTestRaised,
     LiveCheckTestSkipped,
     LiveCheckTestTimeout,
+    ServiceDown,
 )
 from faust.livecheck.models import State, TestExecution, TestReport
 from tests.functional.livecheck.shop import Order, make_shop
@@ -122,6 +123,7 @@ async def test_10_events_outside_of_tests_signal_nothing(broker: str, tmp_path: 
 OUTCOMES = {
     "fails": (State.FAIL, LiveCheckTestFailed),
     "raises": (State.ERROR, LiveCheckTestRaised),
+    "finds a service down": (State.ERROR, ServiceDown),
     "times out": (State.TIMEOUT, LiveCheckTestTimeout),
     "skips": (State.SKIP, LiveCheckTestSkipped),
     "passes": (State.DO_NOT_SHARE, None),
@@ -144,6 +146,8 @@ async def test_9_every_outcome(outcome: str, broker: str, tmp_path: Path) -> Non
             assert runner.test.id == "red"
         elif outcome == "raises":
             raise KeyError("violets")
+        elif outcome == "finds a service down":
+            raise ServiceDown("nobody at the till")
         elif outcome == "times out":
             await self.sig.wait(timeout=0.05)
 
@@ -169,6 +173,26 @@ async def test_9_every_outcome(outcome: str, broker: str, tmp_path: Path) -> Non
             assert case.total_by_state == {state: 1}
             assert len(case.runtime_history) == 2
             assert len(case.frequency_history) == 1
+
+
+@pytest.mark.parametrize("realtime", [False, True])
+async def test_9_lines_of_a_passing_test(
+    realtime: bool, broker: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """livecheck-sensors.md 9: what a passing test logs is written together at its end; with `realtime_logs` at once."""
+
+    async def run(self: Any) -> None:
+        self.current_execution.log_info("step %d", 1)
+
+    case = a_case(broker, tmp_path, run, realtime_logs=realtime)
+    caplog.set_level(logging.INFO, "faust.livecheck")
+    async with running(case, tmp_path) as reports:
+        await case.trigger()
+        await until(lambda: reports)
+    told = [record.getMessage() for record in caplog.records if "step 1" in record.getMessage()]
+    assert len(told) == 1
+    assert ("Test OK in" in told[0]) is not realtime
+    assert "Test OK in" in caplog.text
 
 
 async def test_9_what_is_inactive_or_expired_is_skipped(broker: str, tmp_path: Path) -> None:
