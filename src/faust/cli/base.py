@@ -96,6 +96,22 @@ class _Work(mode.Service):
             await self._done.wait()
 
 
+class _ClickCommand(click.Command):
+    """Says where an option belongs that was given to the command instead of to the program."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as exc:
+            name, program = exc.option_name, ctx.find_root()
+            if any(name in [*one.opts, *one.secondary_opts] for one in program.command.params):
+                exc.message = (
+                    f"{exc.message.rstrip('.')}. It is an option of the program, and stands before the command: "
+                    f"{program.info_name} {name} ... {ctx.info_name}"
+                )
+            raise
+
+
 class Command:
     """A command that needs no application.
 
@@ -136,7 +152,8 @@ class Command:
         for decorate in reversed(cls.options):
             callback = decorate(callback)
         help_text = inspect.cleandoc(cls.__doc__ or "")
-        return click.command(_command_name(cls.__name__), help=help_text)(callback)
+        name = _command_name(cls.__name__)
+        return click.command(name, cls=_ClickCommand, help=help_text)(callback)
 
     def __init__(self, ctx: click.Context, *args: Any, **kwargs: Any) -> None:
         self.ctx = ctx

@@ -246,6 +246,18 @@ def test_unknown_options_are_usage_errors(app: faust.App) -> None:
     assert "No such option" in err
 
 
+@pytest.mark.parametrize("args", [("-A", "shop"), ("--json",), ("--no-quiet",)])
+def test_options_of_the_program_after_the_command(app: faust.App, args: tuple[str, ...]) -> None:
+    """worker-cli.md 2: global options come before the command; who gives one after it is told so."""
+    status, _, err = call(app, "agents", *args)
+    assert status == 2
+    words = (
+        f"No such option '{args[0]}'. It is an option of the program, and stands before the command"
+    )
+    assert words in " ".join(err.split()).replace(f"option: {args[0]}", f"option '{args[0]}'")
+    assert f"faust {args[0]} ... agents" in " ".join(err.split())
+
+
 def test_a_command_may_need_an_app() -> None:
     """Without -A the message says what is missing."""
     status, _, err = call(None, "agents")
