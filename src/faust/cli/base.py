@@ -105,10 +105,12 @@ class _ClickCommand(click.Command):
         except click.NoSuchOption as exc:
             name, program = exc.option_name, ctx.find_root()
             if any(name in [*one.opts, *one.secondary_opts] for one in program.command.params):
-                exc.message = (
+                raise click.NoSuchOption(
+                    name,
                     f"{exc.message.rstrip('.')}. It is an option of the program, and stands before the command: "
-                    f"{program.info_name} {name} ... {ctx.info_name}"
-                )
+                    f"{program.info_name} {name} ... {ctx.info_name}",
+                    ctx=ctx,
+                ) from None
             raise
 
 

@@ -21,6 +21,7 @@ the thread, and they leave the rest to the loop.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import io
 import logging
@@ -58,6 +59,8 @@ Twice this is less than `BLOCKED_GRACE`: who only waits for them is not blocked.
 
 SAME_REQUEST = 0.2
 """Seconds within which signals that ask for an end are one request."""
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 EX_FAILURE = 1
 EX_OSERR = getattr(os, "EX_OSERR", 71)
@@ -210,9 +213,20 @@ class Process(mode.Worker):
                 self._previous_handlers[number] = signal.signal(number, handler)
 
     def _restore_signal_handlers(self) -> None:
+        """Give the signals back; not those of a request that may still be coming a second time, which would kill."""
+        kept = STOP_SIGNALS if self._is_same_request() else ()
+        if kept:
+            atexit.register(
+                _ignore_stop_signals
+            )  # the interpreter takes our handlers away as it ends
         for number, handler in self._previous_handlers.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            if number not in kept:
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._previous_handlers.clear()
+
+    def _is_same_request(self) -> bool:
+        """Say whether a signal that comes now belongs to the request that is being followed."""
+        return self._signals > 0 and monotonic() - self._signalled_at < SAME_REQUEST
 
     def _in_loop(self, callback: Callable[..., Any], *args: Any) -> None:
         """Call from signal context; a loop that is closed already needs no telling."""
@@ -220,10 +234,10 @@ class Process(mode.Worker):
             self.loop.call_soon_threadsafe(callback, *args)
 
     def _on_stop_signal(self, number: int, _frame: FrameType | None) -> None:
-        received, now = signal.Signals(number), monotonic()
-        if self._signals and now - self._signalled_at < SAME_REQUEST:
+        if self._is_same_request():
             return
-        self._signals, self._signalled_at = self._signals + 1, now
+        received = signal.Signals(number)
+        self._signals, self._signalled_at = self._signals + 1, monotonic()
         if self._signals > 1:
             text = f"{received.name} again: not waiting for the stop to finish, exiting at once\n"
             os.write(2, text.encode())
@@ -446,6 +460,11 @@ def _line_of(task: asyncio.Task[Any]) -> str:
 def _place_of(task: asyncio.Task[Any]) -> str | None:
     """Say where in the user's code a task waits; None: in none."""
     return place_of(task.get_coro(), users=True)
+
+
+def _ignore_stop_signals() -> None:
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _end_blocked_process(name: str) -> None:
