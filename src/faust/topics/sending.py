@@ -17,6 +17,8 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
+from copy import copy
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from faust._core.iteration import current_cursor
@@ -350,14 +352,12 @@ class SendingTopic(Channel[V], Generic[K, V]):
         assert cursor is not None
         message.offset, message.generation_id = cursor.record.offset, task.generation
         future = FutureMessage(message)
-        context = (
-            copy_context()
-        )  # whoever watches sees the event, its trace and its test, not the commit
-        task.attach(
-            cursor.record.offset,
-            lambda: context.run(self._release, sending, future),
-            future.cancel,
-        )
+        release: Callable[[], None] = partial(self._release, sending, future)
+        if self._watched():  # who looks at the send sees its event, trace and test, not the commit
+            context = copy_context()
+            context.run(current_cursor.set, copy(cursor))
+            release = partial(context.run, release)
+        task.attach(cursor.record.offset, release, future.cancel)
         return future
 
     # -- who wants to see it

@@ -79,11 +79,14 @@ def a_case(broker: str, tmp_path: Path, run: Callable[..., Awaitable[None]], **o
     return app.LiveCheck(web_enabled=False).case(**options)(type("checked", (Case,), body))
 
 
-@pytest.mark.parametrize("where", ["memory", "local"])
+@pytest.mark.parametrize("where", ["memory", "local", "held"])
 async def test_7_a_test_rides_along(where: str, broker: str, tmp_path: Path) -> None:
-    """livecheck-sensors.md 7, 8, 10: a test travels over topics and `group_by`, its signals come back, it is reported."""
-    url = broker if where == "memory" else f"local://{tmp_path}/broker"
-    app, case = make_shop(url, datadir=tmp_path / "shop")
+    """livecheck-sensors.md 7, 8, 10: a test travels over topics and `group_by`, its signals come back, it is reported.
+
+    (Also when what an event sends is held back until its commit.)
+    """
+    url = f"local://{tmp_path}/broker" if where == "local" else broker
+    app, case = make_shop(url, datadir=tmp_path / "shop", stream_publish_on_commit=where == "held")
     async with running(case, tmp_path, app) as reports:
         order = Order("o1", "us")
         async with case.maybe_trigger(None, order) as test:
