@@ -6,13 +6,14 @@ types flow: the type that a topic or a table is given becomes the type of what c
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from typing import Any, Protocol, TypeVar, Unpack, cast, overload
 
 from faust.agents.agent import Agent, AgentOptions
 from faust.app.scheduling import SchedulingApp
 from faust.channels import Channel
-from faust.exceptions import ImproperlyConfigured
+from faust.exceptions import FaustWarning, ImproperlyConfigured
 from faust.messages import K, V
 from faust.ports import AppT
 from faust.streams.stream import Stream
@@ -160,7 +161,10 @@ class DeclaringApp(SchedulingApp):
         use_reply_headers: bool | None = True,
         **options: Any,
     ) -> Any:
-        """Make an agent of the decorated function; see `faust.Agent`."""
+        """Make an agent of the decorated function; see `faust.Agent`.
+
+        A second agent of the same name takes the place of the first, with a `FaustWarning`.
+        """
         if callable(channel):
             raise TypeError("use @app.agent() with parentheses")
         if isolated_partitions and concurrency > 1:
@@ -178,6 +182,13 @@ class DeclaringApp(SchedulingApp):
                 use_reply_headers=use_reply_headers,
                 **options,
             )
+            if agent.name in app.agents:
+                warnings.warn(
+                    f"two agents are named {agent.name!r}: the second one takes the place of the first, which will not "
+                    "run; give one of them another name=",
+                    FaustWarning,
+                    stacklevel=2,
+                )
             app.agents[agent.name] = agent
             return agent
 

@@ -32,7 +32,8 @@ def test_names() -> None:
     named = app.agent(name="a1.noname")(nothing)
     assert named.channel.get_topic_name() == "t-v3-a1.noname"
     assert list(app.agents) == [agent.name, "a1.noname"]
-    again = app.agent(name="a1.noname")(nothing)
+    with pytest.warns(faust.exceptions.FaustWarning, match="two agents are named 'a1.noname'"):
+        again = app.agent(name="a1.noname")(nothing)
     assert app.agents["a1.noname"] is again
     assert repr(again) == "<Agent: init a1.noname>"
 
