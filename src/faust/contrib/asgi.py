@@ -45,6 +45,9 @@ ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
+_TRACED = "_faust_traced_stack"
+"""Attribute of an application: the ``middleware_stack`` that is traced already."""
+
 POLL = 0.01
 """Seconds between two looks at whether uvicorn, which tells nobody, has started."""
 
@@ -135,31 +138,56 @@ def faust_lifespan(
 
     Arguments:
         app: The Faust app.
-        opentelemetry: Trace requests with OpenTelemetry: True; False: never; None: if its instrumentation of FastAPI is
+        opentelemetry: Trace requests with OpenTelemetry: True; False: never; None: if its instrumentation of ASGI is
             installed and a tracer provider is configured.
         kwargs: For `faust_app_running`.
     """
 
     @asynccontextmanager
     async def lifespan(asgi_app: Any) -> AsyncIterator[None]:
-        _instrument(asgi_app, opentelemetry)
+        _trace_in_place(asgi_app, opentelemetry)
         async with faust_app_running(app, **kwargs):
             yield
 
     return lifespan
 
 
-def _instrument(asgi_app: Any, wanted: bool | None) -> None:
-    """Let OpenTelemetry see the requests to *asgi_app*, as far as it is wanted and there."""
+def _traced(asgi_app: Any, wanted: bool | None) -> Any:
+    """Return *asgi_app* so that OpenTelemetry sees its requests, as far as that is wanted and there.
+
+    Raises:
+        ImproperlyConfigured: It is wanted, and the instrumentation is not installed.
+    """
     if wanted is False:
-        return
-    try:
-        instrument: Any = symbol_by_name("faust.contrib.opentelemetry:instrument_asgi_app")
-    except ImportError as exc:
-        if wanted:
-            raise ImproperlyConfigured(f"opentelemetry=True: {exc}") from exc
-        return
-    instrument(asgi_app, force=bool(wanted))
+        return asgi_app
+    instrument: Any = symbol_by_name("faust.contrib.opentelemetry:instrument_asgi_app")
+    traced = instrument(asgi_app, force=bool(wanted))
+    if wanted and traced is asgi_app:
+        raise ImproperlyConfigured(
+            "opentelemetry=True: opentelemetry-instrumentation-asgi is not installed: pip install 'faust[otel]'"
+        )
+    return traced
+
+
+def _trace_in_place(asgi_app: Any, wanted: bool | None) -> None:
+    """Let OpenTelemetry see the requests to an application that has begun its lifespan: a Starlette, or a FastAPI.
+
+    Nobody outside can be given a wrapped one any more; but every request goes through its attribute ``middleware_stack``.
+
+    Raises:
+        ImproperlyConfigured: It is wanted, and the application has no such attribute, or the instrumentation is not installed.
+    """
+    stack = getattr(asgi_app, "middleware_stack", None)
+    if stack is not None:
+        traced = stack if getattr(asgi_app, _TRACED, None) is stack else _traced(stack, wanted)
+        if traced is not stack:
+            asgi_app.middleware_stack = traced
+            setattr(asgi_app, _TRACED, traced)
+    elif wanted:
+        raise ImproperlyConfigured(
+            f"opentelemetry=True: {type(asgi_app).__name__} is neither Starlette nor FastAPI: wrap it by "
+            "faust.contrib.opentelemetry.instrument_asgi_app"
+        )
 
 
 class FaustLifespanMiddleware:
@@ -325,8 +353,7 @@ class AsgiService(Service):
             raise ImproperlyConfigured(
                 f"{type(self).__name__} has no asgi_app: use serve_asgi(app, asgi_app)"
             )
-        _instrument(self.asgi_app, self.opentelemetry)
-        self._server = self._make_server()
+        self._server = self._make_server(_traced(self.asgi_app, self.opentelemetry))
         self._serving = asyncio.get_running_loop().create_task(self._serve(), name="uvicorn")
         while not self._server.started:
             if self._serving.done():
@@ -336,7 +363,7 @@ class AsgiService(Service):
             await asyncio.sleep(POLL)
         self._serving.add_done_callback(self._ended)
 
-    def _make_server(self) -> Any:
+    def _make_server(self, asgi_app: Any) -> Any:
         try:
             import uvicorn
         except ImportError as exc:
@@ -353,7 +380,7 @@ class AsgiService(Service):
 
         host, port = self._place(self.host, self.port)
         options = {**self.defaults, "host": host, "port": port, **self.uvicorn_options}
-        return Server(uvicorn.Config(self.asgi_app, **options))
+        return Server(uvicorn.Config(asgi_app, **options))
 
     async def _serve(self) -> None:
         """Serve; a task must not end in `SystemExit`, with which uvicorn says that it cannot start."""

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
+import aiohttp
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -17,9 +23,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 import faust
 import faust.testing
 from faust.contrib import opentelemetry as otel
+from faust.contrib.asgi import AsgiService, faust_lifespan
 from faust.exceptions import ImproperlyConfigured
 from faust.sensors.otel import OpenTelemetryMonitor
 from tests.functional.sensors.test_exporters import an_app, moments
+from tests.support.web import free_port
 
 Attributes = tuple[tuple[str, Any], ...]
 
@@ -313,6 +321,70 @@ async def test_5_asgi(traces: Traces) -> None:
     await wrapped(scope, receive, send)
     assert sent[0]["status"] == 204
     assert [s for s in traces.all() if s.kind is trace.SpanKind.SERVER]
+
+
+async def test_9_requests_to_an_application_beside_ours(
+    traces: Traces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """web.md 9: `faust_lifespan` and `AsgiService` trace requests where a provider is configured, or when told to; once each."""
+    app = faust.App("beside", broker=f"memory://{uuid4()}", web_enabled=False)
+    told: dict[str, bool | None] = {"opentelemetry": None}
+
+    @asynccontextmanager
+    async def lifespan(api: Any) -> AsyncIterator[None]:
+        async with faust_lifespan(app, **told)(api):
+            yield
+
+    api = FastAPI(lifespan=lifespan)
+
+    @api.get("/x")
+    async def shown() -> int:
+        return 1
+
+    def requests() -> int:
+        """Count the spans of requests; newer FastAPIs make some of their own, too."""
+        found = [span for span in traces.all() if span.kind is trace.SpanKind.SERVER]
+        scopes = [span.instrumentation_scope for span in found]
+        return sum(scope is not None and scope.name.endswith(".asgi") for scope in scopes)
+
+    def ask() -> None:
+        with TestClient(api) as client:
+            assert client.get("/x").json() == 1
+
+    await asyncio.to_thread(ask)
+    assert requests() == 0  # spans would go nowhere
+    monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER", traces.provider)
+    told["opentelemetry"] = False
+    await asyncio.to_thread(ask)
+    assert requests() == 0
+    told["opentelemetry"] = None
+    for number in (1, 2):
+        await asyncio.to_thread(ask)
+        assert requests() == number
+    plain = FastAPI()
+    plain.get("/x")(shown)
+    service = AsgiService(plain, host="127.0.0.1", port=free_port())
+    async with (
+        service,
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{service.port}/x") as response,
+    ):
+        assert await response.json() == 1
+    assert requests() == 3
+
+
+async def test_9_tracing_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """web.md 9: with ``opentelemetry=True`` what cannot be traced is an error that says what to do."""
+    app = faust.App("beside", broker="memory://", web_enabled=False)
+    with pytest.raises(ImproperlyConfigured, match="instrument_asgi_app"):
+        async with faust_lifespan(app, opentelemetry=True)(object()):
+            pass
+    monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.asgi", None)
+    api = FastAPI()
+    api.middleware_stack = api.build_middleware_stack()
+    with pytest.raises(ImproperlyConfigured, match=r"faust\[otel\]"):
+        async with faust_lifespan(app, opentelemetry=True)(api):
+            pass
 
 
 def test_5_without_the_library(
