@@ -115,20 +115,31 @@ class Router:
     # -- maps
 
     def table_metadata(self, table_name: str) -> Distribution:
-        """Return worker's URL -> changelog topic of the table -> partitions it is active for.
+        """Return worker's URL -> changelog topic of the table -> partitions it is active for; of a global table all.
 
         Raises:
             KeyError: There is no such table.
         """
-        found: Distribution = self.app.assignor.table_metadata(
-            self._table(table_name).changelog_topic_name
-        )
-        return found
+        topic = self._table(table_name).changelog_topic_name
+        return {
+            url: {topic: topics[topic]}
+            for url, topics in self.tables_metadata().items()
+            if topic in topics
+        }
 
     def tables_metadata(self) -> Distribution:
-        """Return worker's URL -> changelog topic -> partitions it is active for."""
-        found: Distribution = self.app.assignor.tables_metadata()
-        return found
+        """Return worker's URL -> changelog topic -> partitions it is active for; of global tables all.
+
+        The group divides no global tables: each of its workers reads them whole.
+        """
+        tables = self.app.tables
+        everywhere = {
+            topic: list(range(tables.counts[topic]))
+            for topic in tables.global_topics
+            if tables.counts.get(topic)
+        }
+        divided: Distribution = self.app.assignor.tables_metadata()
+        return {url: {**topics, **everywhere} for url, topics in divided.items()}
 
     def external_topics_metadata(self) -> Distribution:
         """Return worker's URL -> topic that is no changelog -> partitions it reads."""

@@ -143,7 +143,10 @@ async def test_the_maps_of_the_router() -> None:
             assert all(each.keys() == {"pair-totals-changelog"} for each in table.values())
             owned = [n for each in table.values() for n in each["pair-totals-changelog"]]
             assert sorted(owned) == [0, 1, 2, 3]
+            everywhere = {"pair-everywhere-changelog": [0, 1]}
+            assert app.router.table_metadata("everywhere") == dict.fromkeys(table, everywhere)
             assert "pair-placed-changelog" in app.router.tables_metadata()["http://w1001:1001"]
+            assert "pair-everywhere-changelog" in app.router.tables_metadata()["http://w1002:1002"]
             assert "pair-orders" in app.router.external_topics_metadata()["http://w1001:1001"]
 
 
