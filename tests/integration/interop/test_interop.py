@@ -1,6 +1,6 @@
 """Acceptance 4 of issue 5: faust-streaming 0.15.3, in processes of its own, talks with us over the real Kafka.
 
-The reference is a black box in a virtualenv of its own (``make .venv-ref/ready``); both sides run ``program.py``.
+The reference is a black box in a virtualenv of its own (``make .venv-ref/.ready``); both sides run ``program.py``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def python_of(side: str) -> Path:
         return Path(sys.executable)
     python = Path(os.environ.get("BENCH_REFERENCE_PYTHON", ROOT / ".venv-ref" / "bin" / "python"))
     if not python.exists():
-        message = f"{python} is not there: run `make .venv-ref/ready`"
+        message = f"{python} is not there: run `make .venv-ref/.ready`"
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
