@@ -16,7 +16,7 @@ import inspect
 import re
 import traceback
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import IO, Any, ClassVar, cast
+from typing import IO, Any, ClassVar, NoReturn, cast
 
 import click
 import mode
@@ -48,6 +48,16 @@ Decorator = Callable[[Any], Any]
 class CommandProcess(Process):
     """The process of a command: no banner, and errors as a command line tool tells them."""
 
+    def execute_from_commandline(self) -> NoReturn:
+        """Run until the work is done, then raise `SystemExit`; work that a signal has cut off is not done: 128 + number."""
+        try:
+            super().execute_from_commandline()
+        except SystemExit as exc:
+            cut_off = any(isinstance(work, _Work) and work.cut_off for work in self.services)
+            if not exc.code and cut_off and self._signal is not None:
+                raise SystemExit(128 + self._signal) from None
+            raise
+
     def on_failure(self, exc: BaseException, sentence: str | None) -> None:
         """Print one sentence, or a traceback."""
         if isinstance(exc, click.ClickException):
@@ -71,6 +81,7 @@ class _Work(mode.Service):
         self._name = name
         self._task: asyncio.Task[Any] | None = None
         self._done = asyncio.Event()
+        self.cut_off: bool = False
         super().__init__(**options)
 
     def _repr_name(self) -> str:
@@ -84,12 +95,14 @@ class _Work(mode.Service):
         except asyncio.CancelledError:
             if not self.should_stop:
                 raise
+            self.cut_off = True
         finally:
             self._done.set()
 
     async def on_stop(self) -> None:
         """Interrupt the work, and let it clean up."""
         if self._task is None:
+            self.cut_off = True
             self._work.close()
         elif not self._done.is_set():
             self._task.cancel()

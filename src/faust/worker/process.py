@@ -122,6 +122,7 @@ class Process(mode.Worker):
         **options: Any,
     ) -> None:
         self._signals = 0
+        self._signal: signal.Signals | None = None
         self._signalled_at = 0.0
         self._previous_handlers: dict[signal.Signals, Any] = {}
         self._last_resort: threading.Timer | None = None
@@ -236,7 +237,7 @@ class Process(mode.Worker):
     def _on_stop_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._is_same_request():
             return
-        received = signal.Signals(number)
+        received = self._signal = signal.Signals(number)
         self._signals, self._signalled_at = self._signals + 1, monotonic()
         if self._signals > 1:
             text = f"{received.name} again: not waiting for the stop to finish, exiting at once\n"

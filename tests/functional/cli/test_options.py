@@ -7,6 +7,7 @@ import json
 import os
 import re
 import resource
+import signal
 import ssl
 import subprocess
 import sys
@@ -436,6 +437,35 @@ def test_a_daemon_goes_on_until_a_signal(tmp_path: Path) -> None:
         assert process.returncode is None
         process.terminate()
         assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "caught", "status"),
+    [(signal.SIGINT, False, 130), (signal.SIGTERM, False, 143), (signal.SIGTERM, True, 0)],
+)
+def test_work_that_is_cut_off_is_not_done(
+    tmp_path: Path, number: int, caught: bool, status: int
+) -> None:
+    """A command that a signal interrupts does not say 0, unless it takes that for its end; it cleans up."""
+    program = tmp_path / "copier.py"
+    program.write_text(
+        "import asyncio, contextlib, faust\n"
+        f"app = faust.App('x', broker='memory://', env={{}}, datadir={str(tmp_path)!r})\n"
+        "@app.command()\n"
+        "async def copy(self):\n"
+        f"    with contextlib.suppress({'asyncio.CancelledError' if caught else ''}):\n"
+        "        try:\n"
+        "            self.say('copying')\n"
+        "            await asyncio.sleep(3600)\n"
+        "        finally:\n"
+        "            self.say('clean')\n"
+        "app.main()\n"
+    )
+    with start_python(program, "copy") as process:
+        assert process.read_line() == "copying"
+        process.send_signal(number)
+        assert process.wait(20) == status
+        assert process.lines() == ["clean"]
 
 
 def test_origin_of_a_script_in_packages(tmp_path: Path) -> None:
