@@ -56,9 +56,10 @@ def performance_metrics(app: Any) -> dict[str, Any]:
 
 
 def lag_of(monitor: Any) -> dict[TP, int]:
-    """Return by how many messages reading is behind the end, where both are known."""
+    """Return how many messages have not been read, where the end and the last one that was read are known."""
     read: Mapping[TP, int] = monitor.tp_read_offsets
-    return {tp: max(0, end - read[tp]) for tp, end in monitor.tp_end_offsets.items() if tp in read}
+    ends = monitor.tp_end_offsets.items()
+    return {tp: max(0, end - read[tp] - 1) for tp, end in ends if tp in read}
 
 
 def _nested(figures: Mapping[TP, int]) -> dict[str, dict[int, int]]:

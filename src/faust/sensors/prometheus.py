@@ -183,7 +183,7 @@ class PrometheusMonitor(RunMonitor):
         client = needed("prometheus_client", "prometheus-client", "prometheus")
         self.settle()
         metrics = self.metrics
-        for name, lags in (("consumer_lag", lag_of(self)), ("commit_lag", dict(self._behind()))):
+        for name, lags in self._lags().items():
             for tp, lag in lags.items():
                 metrics[name].labels(tp.topic, tp.partition).set(lag)
         tables = {} if self._app is None else self._app.tables
@@ -192,6 +192,17 @@ class PrometheusMonitor(RunMonitor):
         metrics["in_recovery"].set(int(self._app is not None and self._app.in_recovery))
         page: bytes = client.generate_latest(metrics.registry)
         return page
+
+    def _lags(self) -> dict[str, dict[TP, int]]:
+        """Return lags by name; those of partitions of which nothing was read or committed yet are told by the app's health."""
+        read, committed = lag_of(self), dict(self._behind())
+        for row in [] if self._app is None else self._app.health.table():
+            tp = TP(row["topic"], row["partition"])
+            if row["lag"] is not None:
+                read.setdefault(tp, row["lag"])
+            if row["end"] is not None and row["committed"] is not None:
+                committed.setdefault(tp, max(0, row["end"] - row["committed"]))
+        return {"consumer_lag": read, "commit_lag": committed}
 
     def _behind(self) -> Iterator[tuple[TP, int]]:
         """Return by how many messages commits are behind the ends."""

@@ -27,6 +27,7 @@ from faust.sensors.prometheus import (
     setup_prometheus_sensors,
 )
 from faust.sensors.statsd import StatsdMonitor
+from tests.support.apps import eventually
 
 PARTITION = TP("orders", 1)
 
@@ -211,6 +212,43 @@ async def test_5_prometheus() -> None:
     assert (
         found["shop_rebalance_done_latency_count", ()] == 2
     )  # the first assignment, and `moments`
+
+
+async def test_5_lags_of_prometheus() -> None:
+    """Pain row 54: who has read everything has no lag, who reads nothing shows how much waits, also if it never read any."""
+    registry = CollectorRegistry()
+    app = faust.App("lagging", broker="kafka://not-asked", topic_partitions=1)
+    setup_prometheus_sensors(app, registry=registry)
+    orders = app.topic("orders", value_type=int, internal=True)
+    reads = asyncio.Event()
+    reads.set()
+
+    @app.agent(orders)
+    async def read(stream: Any) -> None:
+        await reads.wait()
+        async for _ in stream:
+            pass
+
+    def lags() -> list[float]:
+        assert isinstance(app.monitor, PrometheusMonitor)
+        found = samples(app.monitor.expose())
+        place = ("partition", "0"), ("topic", "orders")
+        return [found[f"lagging_{name}_lag", place] for name in ("consumer", "commit")]
+
+    async with faust.testing.run(app) as t:
+        for number in range(3):
+            await t.send("orders", number)
+        await t.idle()
+        await eventually(lambda: faust.TP("orders", 0) in app.monitor.tp_end_offsets)
+        assert lags() == [0, 0]
+        reads.clear()
+        await t.restart()
+        for number in range(5):
+            await t.send("orders", number)
+        await app.health.look()
+        assert lags() == [5, 5]
+        reads.set()
+        await t.idle()
 
 
 def test_5_every_metric_of_prometheus() -> None:
