@@ -132,6 +132,7 @@ class TableCodec:
         ours = self.json_keys and not self._own_keys
         self._plain_ints = ours and key_type in (None, int)
         self._plain_text = ours and key_type in (None, str)
+        self._any_keys = ours and key_type is None
         self._plain_values = self.value_serializer == "raw"
         self._plain_keys = self.key_serializer == "raw"
         self._dump_key = compiler.compile_dumps(key_type, self.key_serializer, key=True)
@@ -297,6 +298,11 @@ class TableCodec:
             ) from exc
 
 
+def _load_any_key(raw: bytes) -> Any:
+    key = json.plain_loads(raw)
+    return hashable(key) if key.__class__ is list else key
+
+
 class WindowedCodec(TableCodec):
     r"""The codec of a windowed table, whose keys are ``(key, (start, end))``.
 
@@ -335,7 +341,8 @@ class WindowedCodec(TableCodec):
         """Say whether *key* is equal to what becomes of it on the wire and back."""
         if key.__class__ is not tuple or len(key) != 2:
             return False
-        if self._plain_ints and key[0].__class__ is int:
+        kind = key[0].__class__
+        if (kind is int and self._plain_ints) or (kind is str and self._plain_text):
             return True
         return super().is_normal(key[0])
 
@@ -355,7 +362,7 @@ class WindowedCodec(TableCodec):
         Raises:
             KeyDecodeError: Naming table, topic, partition and the bytes.
         """
-        load = super()._decode_key
+        load = _load_any_key if self._any_keys else super()._decode_key
         begin = b"[" if self.json_keys else BINARY + DOUBLES.pack(*window_range)
         end = b",%b]" % self._range_in_json(window_range) if self.json_keys else b""
         first, last = len(begin), len(end)

@@ -190,10 +190,10 @@ class TablePartition:
             for raw, value in zip(wanted, self.store.get_many(wanted), strict=True)
             if value is not None
         ]
-        held, tp = self.codec.held, self.tp
+        held, tp, ints = self.codec.held, self.tp, self.codec.ints
         for raw, value in found:
             key = keys[raw]
-            live[key] = held(tp, key, value)[0]
+            live[key] = int(value) if ints and value.isdigit() else held(tp, key, value)[0]
         if self.volatile:
             self.store.write([(raw, None) for raw, _ in found], None)
 
@@ -274,9 +274,10 @@ class TablePartition:
         Raises:
             TypeError: It cannot be a key of this table.
         """
-        encoded = self._encoded  # of the key that was looked for last, and not found
-        raw = encoded[1] if encoded[0] is key else self.codec.encode_key(key)
-        key = self.codec.normal_key(self.tp, key, raw)
+        looked_for, raw = self._encoded  # last, and not found
+        if looked_for is not key:
+            raw = self.codec.encode_key(key)
+            key = self.codec.normal_key(self.tp, key, raw)
         self.dirty[key] = raw
         if self.expiry is not None:
             self.expiry.added(key, raw)
