@@ -99,6 +99,8 @@ class ProducerOptions:
     connections_max_idle: float = 540.0
     credentials: Any = None
     connect_timeout: float | None = None
+    seen_topics: set[str] = field(default_factory=set, compare=False)
+    """Topics that were there once: being written to does not create them again. Kept by who sends, for its successors."""
 
 
 # -- group membership

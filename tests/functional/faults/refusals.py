@@ -99,7 +99,11 @@ class Trial:
     async def ends(self, *words: str, timeout: float = 40.0) -> str:
         """Wait until the worker has ended with 1 and has said why; return its last words."""
         program = self.program
-        await until(lambda: program.returncode is not None, "the worker ends", timeout)
+        try:
+            await until(lambda: program.returncode is not None, "the worker ends", timeout)
+        except AssertionError as exc:
+            log = "\n".join(program.errors[-40:])
+            raise AssertionError(f"{exc}: health says {await self.reasons()}\n{log}") from None
         assert program.wait() == 1
         self.crew.alive.clear()
         said = [line for line in program.errors if "The worker ends" in line]

@@ -14,7 +14,12 @@ from typing import Any, NamedTuple, Protocol
 
 from aiokafka import errors as kafka
 from aiokafka.client import CoordinationType
-from aiokafka.producer.sender import InitPIDHandler, Sender, TxnOffsetCommitHandler
+from aiokafka.producer.sender import (
+    AddPartitionsToTxnHandler,
+    InitPIDHandler,
+    Sender,
+    TxnOffsetCommitHandler,
+)
 from aiokafka.producer.transaction_manager import PidAndEpoch, TransactionManager
 
 from faust.transport.drivers.aiokafka.errors import FENCED_INSTANCE_ID, is_generation_error
@@ -137,6 +142,10 @@ class Transactions(TransactionManager):  # type: ignore[misc]  # aiokafka is unt
         self._txn_partitions.update(partitions)
         self._txn_consumer_group = group
 
+    def forget_partition(self, tp: Any) -> None:
+        """Do not add a partition to the transaction that does not exist."""
+        self._pending_txn_partitions.discard(tp)
+
     def ask_for_new_id(self) -> None:
         """Forget the producer id and all numbers: what the broker has seen of them is in doubt."""
         self._pid_and_epoch = PidAndEpoch(-1, -1)
@@ -149,12 +158,27 @@ class Transactions(TransactionManager):  # type: ignore[misc]  # aiokafka is unt
 
 
 class TransactionSender(Sender):  # type: ignore[misc]  # aiokafka is untyped
-    """aiokafka's sender, whose offset commits carry the group's generation (KIP-447), and which says why it has no id yet."""
+    """aiokafka's sender, whose offset commits carry the group's generation (KIP-447), and which says what it waits for.
+
+    Attributes:
+        group: Who commits offsets.
+        troubles: By topic, why the last attempt to write to it has failed in passing.
+    """
 
     group: GroupMetadata | None = None
 
+    def __init__(self, client: Any, **options: Any) -> None:
+        super().__init__(client, **options)
+        self.troubles: dict[str, str] = {}
+
     async def _do_init_pid(self, node_id: Any) -> Any:
         return await _IdHandler(self).do(node_id)
+
+    async def _do_add_partitions_to_txn(self, tps: Any) -> Any:
+        node_id = await self._find_coordinator(
+            CoordinationType.TRANSACTION, self._txn_manager.transactional_id
+        )
+        return await _PartitionsHandler(self, tps).do(node_id)
 
     async def _do_txn_offset_commit(self, offsets: Any, group_id: str) -> None:
         try:
@@ -174,6 +198,19 @@ class _IdHandler(InitPIDHandler):  # type: ignore[misc]
         error = kafka.for_code(response.error_code)
         said = _UNENDED if error is kafka.ConcurrentTransactions else error.message
         self._sender.client.watch.note("" if error is kafka.NoError else f"the broker says {said}")
+        return super().handle_response(response)
+
+
+class _PartitionsHandler(AddPartitionsToTxnHandler):  # type: ignore[misc]
+    """Adds partitions to the transaction; has the client look for a topic that the coordinator does not know."""
+
+    def handle_response(self, response: Any) -> Any:
+        """Return None when done, else the seconds until the next attempt."""
+        unknown = kafka.UnknownTopicOrPartitionError
+        for topic, partitions in response.errors:
+            if any(code == unknown.errno for _number, code in partitions):
+                self._sender.troubles[topic] = f"the broker says {unknown.message}"
+                self._sender.client.force_metadata_update()
         return super().handle_response(response)
 
 

@@ -55,13 +55,11 @@ class Sender(TransactionSender):
 
     Attributes:
         answering: The batches of a request are being told.
-        troubles: By topic, why the last attempt to write to it has failed in passing.
     """
 
     def __init__(self, client: Any, answered: Callable[[], None], **options: Any) -> None:
         super().__init__(client, **options)
         self.answering: bool = False
-        self.troubles: dict[str, str] = {}
         self._tell = answered
         self._under_way: collections.Counter[Any] = collections.Counter()
         self._repeats: set[asyncio.Task[None]] = set()

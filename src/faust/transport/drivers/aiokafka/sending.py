@@ -280,7 +280,7 @@ class Sending:
         """
         pauses = Backoff(0.02, 0.5)
         deadline = time.monotonic() + MISSING_TOPIC_PATIENCE
-        new = topic not in self.partitions
+        new = topic not in self._options.seen_topics
         while True:
             code, rows = (await self.connection.topic_metadata([topic], create=new))[topic]
             error = kafka.for_code(code)
@@ -312,6 +312,7 @@ class Sending:
                 continue
             self._missing_since.pop(topic, None)
             partitions[topic] = tuple(sorted(known))
+            self._options.seen_topics.add(topic)
             available[topic] = tuple(sorted(cluster.available_partitions_for_topic(topic)))
         self.partitions = partitions
         self.available = available
@@ -396,13 +397,17 @@ class Sending:
         )
 
     async def _give_up_overdue(self) -> None:
-        """Fail what was not acknowledged in time; in flight batches when they come back."""
+        """Fail what was not acknowledged in time, or is for no topic; in flight batches when they come back."""
         pause = min(1.0, max(0.05, self._options.request_timeout / 10))
         while True:
             await asyncio.sleep(pause)
             now = time.monotonic()
             for sent in self._take_unsent(lambda sent: now > sent.deadline):  # noqa: B023 - used at once
                 self.refuse(sent, self._overdue(sent))
+            for sent in self._take_unsent(lambda sent: self.is_missing(sent.tp.topic)):
+                if self._transactions is not None:
+                    self._transactions.forget_partition(sent.tp)
+                self.refuse(sent, UnknownTopic(f"topic {sent.tp.topic} does not exist (any more)"))
 
     def _overdue(self, sent: SentBatch) -> NotAcknowledged:
         return NotAcknowledged(
