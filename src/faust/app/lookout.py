@@ -27,20 +27,17 @@ class TopicLookout:
     def __init__(self, app: Any) -> None:
         self.app = app
         self.missing: dict[str, str] = {}
-        self._generation = -1
         self._identities: dict[str, str] = {}
 
     async def look(self, consumer: Any) -> None:
         """Ask about the subscribed topics and the changelogs.
 
         Raises:
-            ConsistencyError: A changelog is another topic of the same name since this generation began.
+            ConsistencyError: A changelog is another topic of the same name by now, perhaps since a rebalance that this caused.
         """
         wanted, changelogs = self.app.topics.subscription()[0], self.app.tables.changelog_topics
         if not wanted and not changelogs:
             return
-        if consumer.generation != self._generation:  # recovery compares those of before
-            self._generation, self._identities = consumer.generation, {}
         found = await consumer.topic_ids(sorted({*wanted, *changelogs}))
         self.missing = {
             topic: why
