@@ -146,6 +146,20 @@ class HealthWatch(Service):
         else:
             self.broker_gone_since = None
 
+    async def check_changelogs(self) -> None:
+        """See, before tables recover, that the changelogs are the topics that this process has used before.
+
+        Raises:
+            ConsistencyError: One was deleted and made anew since.
+        """
+        try:
+            async with asyncio.timeout(ASK):
+                await self._lookout.look(self.app.consumer)
+        except ConsistencyError:
+            raise
+        except Exception as exc:  # the next look is soon
+            logger.debug("The broker does not say which topics there are: %r", exc)
+
     async def _seen(self, consumer: Any, task: PartitionTask) -> Seen:
         end = self._ends.get(task.tp)
         finished = task.safe()

@@ -15,9 +15,10 @@ from collections.abc import Collection
 from time import monotonic
 from typing import Any
 
-from faust.exceptions import UnknownTopic
+from faust.exceptions import FaustError, UnknownTopic
 from faust.messages import TP
 from faust.transport.exactly_once import TransactionalConsumer
+from faust.utils.crashes import crash_because
 
 __all__ = ["Rebalance"]
 
@@ -59,8 +60,7 @@ class Rebalance:
             await self._revoke_tables(revoked, lost=lost)
             await app.on_partitions_revoked.send(set(revoked))
         except Exception as exc:
-            logger.exception("Rebalance: giving back partitions failed")
-            await app.crash(exc)
+            await self._crash("Rebalance: giving back partitions failed", exc)
 
     async def _revoke_tables(self, revoked: frozenset[TP], *, lost: bool) -> None:
         """Let go of tables; what cannot be flushed in time is dropped: its events are not committed and come again."""
@@ -95,14 +95,12 @@ class Rebalance:
 
     async def on_partitions_assigned(self, assigned: frozenset[TP], generation: int) -> None:
         """Prepare the new partitions and let them flow as their tables are recovered."""
-        app = self.app
         try:
             await self.stop_restart()
             await self.stop_recovery()
             await self._take_over(assigned, generation)
         except Exception as exc:
-            logger.exception("Rebalance: taking over partitions failed")
-            await app.crash(exc)
+            await self._crash("Rebalance: taking over partitions failed", exc)
 
     async def stop_restart(self) -> None:
         """Exactly once: cancel the `restart` that is under way, if any, and wait for its end."""
@@ -186,6 +184,7 @@ class Rebalance:
             if isinstance(app.consumer, TransactionalConsumer):
                 await app.consumer.ready(sources)
             await self._find_changelogs(assigned)
+            await app.health.check_changelogs()
             await app.tables.recover(assigned, generation, on_ready, standbys)
             app.in_recovery = False
             await app.on_rebalance_complete.send()
@@ -196,8 +195,7 @@ class Rebalance:
         except asyncio.CancelledError:
             raise
         except Exception as exc:
-            logger.exception("Recovery of tables failed")
-            await app.crash(exc)
+            await self._crash("Recovery of tables failed", exc)
 
     async def _find_changelogs(self, assigned: frozenset[TP]) -> None:
         """Let no event flow without its table: a changelog that was deleted is in nobody's assignment.
@@ -215,6 +213,9 @@ class Rebalance:
                         "needs its table is processed; a worker that starts creates it anew, with what comes from then on"
                     )
                 await asyncio.sleep(MISSING_LOOK)
+
+    async def _crash(self, what: str, reason: Exception) -> None:
+        await crash_because(what, reason, self.app, explained=isinstance(reason, FaustError))
 
     async def stop_recovery(self) -> None:
         """Cancel the recovery that is running, if any, and wait for its end; follow no copies either."""

@@ -252,6 +252,18 @@ async def test_the_changelog_is_made_anew(
         await it.ends(it.changelog, REWRITTEN)
 
 
+async def test_the_changelog_is_made_anew_in_a_rebalance(tmp_path: Path, topic_name: Name) -> None:
+    """A worker that was not assigned the changelog while it was gone has not forgotten the one that it has used."""
+    url = f"local://{tmp_path / 'broker'}"
+    async with trial(url, tmp_path, topic_name(), processing_guarantee="exactly_once") as it:
+        await it.delete(it.changelog)
+        await it.said("w1", "revoked")
+        await it.create(it.changelog, **{"cleanup.policy": "compact"})
+        await it.feed()
+        await it.ends(it.changelog, REWRITTEN)
+        assert not await it.keys(it.changelog)
+
+
 async def test_the_directory_of_the_broker_is_deleted(tmp_path: Path, topic_name: Name) -> None:
     """The worker ends with 1 within seconds, and says why: once, as its last word."""
     directory = tmp_path / "broker"
