@@ -20,7 +20,7 @@ LONGEST := tests/functional/faults/test_soak.py tests/functional/contracts/test_
 LATE := tests/functional/faults tests/integration tests/functional/contracts
 TESTS := $(LONGEST) $(wildcard tests/test_*.py) tests/typing tests/unit tests/fuzz tests/differential $(wildcard tests/functional/test_*.py) \
 	$(filter-out $(LATE) %__pycache__,$(patsubst %/,%,$(wildcard tests/functional/*/))) tests/seeds \
-	tests/functional/faults/test_standby_chaos.py $(LATE)
+	tests/functional/faults/test_standby_chaos.py tests/integration/interop $(LATE)
 
 # Tests wait more than they compute: more processes than two cores need. Each has a Kafka of its own, so nobody's broker is
 # paused by somebody else's test; loadgroup hands the tests out one by one. A process that crashes ends the run: xdist, with

@@ -112,6 +112,13 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
         if pending:
             loop.run_until_complete(asyncio.wait(pending, timeout=1.0))
         loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(_last_turns())
     finally:
         asyncio.set_event_loop(None)
         loop.close()
+
+
+async def _last_turns() -> None:
+    """Let transports that were closed, or aborted in their handshake, close their sockets."""
+    for _ in range(5):
+        await asyncio.sleep(0)
