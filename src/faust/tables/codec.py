@@ -325,14 +325,9 @@ class WindowedCodec(TableCodec):
             raise TypeError(
                 f"table {self.table!r} is windowed: its keys are (key, (start, end)), got {key!r}"
             ) from None
-        if user_key.__class__ is str and self._plain_text:
-            try:
-                return b"[%b,%b]" % (json.quoted(user_key), self._range_in_json(window_range))
-            except TypeError:  # said below
-                pass
-        if user_key.__class__ is int and self._plain_ints and SMALLEST <= user_key <= LARGEST:
-            return b"[%d,%b]" % (user_key, self._range_in_json(window_range))
-        raw = super().encode_key(user_key)
+        raw = self.plain(user_key)
+        if raw is None:
+            raw = super().encode_key(user_key)
         if not self.json_keys:
             return BINARY + DOUBLES.pack(start, end) + raw
         return b"[%b,%b]" % (raw, self._range_in_json(window_range))

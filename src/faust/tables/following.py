@@ -18,7 +18,7 @@ from faust.messages import TP, Slice
 from faust.tables.base import Collection as Table
 from faust.tables.followed import FollowedPartition
 from faust.tables.reading import retried
-from faust.tables.recovery import Recovery
+from faust.tables.recovery import MANY, Recovery
 from faust.transport.base import ConsumerDriver
 from faust.transport.consumer import Consumer
 
@@ -28,8 +28,6 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 GENERATION = -1
 """That of slices which are read outside a group."""
-MANY = 100
-"""Slices that may wait for somebody who wants to hear of their records."""
 
 
 async def _nothing() -> None:

@@ -122,7 +122,6 @@ class TablePartition:
         self.codec: TableCodec = codec
         self.store: PartitionStore = store
         self.volatile: bool = volatile
-        self._ints = codec.ints
         self.live: dict[Any, Any] = {}
         self.dirty: dict[Any, bytes | None] = {}
         self.sending: dict[Any, bytes | None] = {}
@@ -326,8 +325,6 @@ class TablePartition:
     def encoded(self, key: Any) -> bytes | None:
         """Return the bytes of the value of a dirty key; None: it was deleted."""
         value = self.live.get(key, MISSING)
-        if value.__class__ is int and self._ints:
-            return b"%d" % value
         if value is MISSING:
             return None
         if value.__class__ is Packed:

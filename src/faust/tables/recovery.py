@@ -24,7 +24,7 @@ from faust.tables.partition import TablePartition
 from faust.tables.plan import PartitionPlan, Phase, Verdict, start_of
 from faust.tables.reading import ChangelogReader, OnEvent, Reader
 
-__all__ = ["OnReady", "Recovery"]
+__all__ = ["MANY", "OnReady", "Recovery"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 

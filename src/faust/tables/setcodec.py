@@ -90,7 +90,7 @@ class SetCodec:
     def plain_pair(self, key: bytes, member: Any) -> bytes | None:
         """Return the bytes of set key and member, if it is certain that the member comes back as it is; else None."""
         raw = self.members.plain(member) if self._json else None
-        return None if raw is None else b"[3,%b,%b]" % (key, raw)
+        return None if raw is None else self.join(key, raw)
 
     def prefix(self, key: bytes) -> bytes:
         """Return what all members of a set begin with."""

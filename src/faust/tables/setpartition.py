@@ -27,7 +27,7 @@ STEP = 5000
 """Members between two steps of work that is done in steps."""
 
 
-PLAIN: frozenset[type] = frozenset([str, int])
+REMEMBERED: frozenset[type] = frozenset([str, int])
 """Classes of keys whose bytes are remembered: of what is equal to such a key (``True``, ``1.0``) they differ."""
 
 
@@ -181,7 +181,7 @@ class SetPartition(TablePartition):
             members = self._load(key)
         if member in members:
             return False
-        raw_key = self._raw_keys.get(key) if key.__class__ in PLAIN else None
+        raw_key = self._raw_keys.get(key) if key.__class__ in REMEMBERED else None
         raw = None if raw_key is None else self.codec.plain_pair(raw_key, member)
         if raw is None:
             key, member, raw = self._pair(key, member)
@@ -215,7 +215,7 @@ class SetPartition(TablePartition):
     def _pair(self, key: Any, member: Any) -> tuple[Any, Any, bytes]:
         """Return key and member as they come back from the wire, and their bytes."""
         codec = self.codec
-        plain = key.__class__ in PLAIN
+        plain = key.__class__ in REMEMBERED
         raw_key = self._raw_keys.get(key) if plain else None
         if raw_key is None:
             raw_key = codec.keys.encode_key(key)

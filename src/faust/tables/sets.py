@@ -117,8 +117,7 @@ class ChangeloggedSet(MutableSet[V], Generic[V]):
     # -- writing
 
     def _partition(self) -> SetPartition:
-        partition: Any = self.table.place_to_write(current_cursor.get(), self.key)
-        return partition  # type: ignore[no-any-return]  # those of a table of sets are of its class
+        return cast("SetPartition", self.table.place_to_write(current_cursor.get(), self.key))
 
     def add(self, value: V) -> None:
         """Add a member."""

@@ -131,11 +131,8 @@ class Table(WindowableCollection[K, V], MutableMapping[K, V], Generic[K, V]):
         if hook is not None:
             hook(self, key)
         live = partition.live
+        value = live.get(key, MISSING)
         known = True
-        try:
-            value = live[key]
-        except KeyError:
-            value = MISSING
         if value is MISSING:
             value = partition.fetch(key)
             known = value is not MISSING and key in live
