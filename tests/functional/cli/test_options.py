@@ -72,17 +72,15 @@ def _forget_commands() -> Iterator[None]:
 def app(tmp_path: Path) -> faust.App:
     """An app on a broker of its own."""
     url = f"memory://{uuid.uuid4().hex}"
-    app = faust.App(
-        "shop",
-        origin="shop",
-        broker=url,
-        datadir=tmp_path,
-        env={},
-        topic_partitions=1,
-        Worker=NotStarted,
-    )
+    app = shop(tmp_path, origin="shop", broker=url, topic_partitions=1)
     app.Table("counts", default=int)
     return app
+
+
+def shop(tmp_path: Path, **options: Any) -> faust.App:
+    """Make an app whose worker is not run."""
+    options.setdefault("broker", "memory://")
+    return faust.App("shop", Worker=NotStarted, datadir=tmp_path, env={}, **options)
 
 
 def call(app: Any, name: str, *args: str, **options: Any) -> tuple[int, str, str]:
@@ -237,37 +235,21 @@ def test_options_of_the_worker(
     tmp_path: Path, options: list[str], settings: dict[str, Any]
 ) -> None:
     """worker-cli.md 5: each sets its setting; what is not given leaves the app's own (Q)."""
-    app = faust.App(
-        "shop",
-        Worker=NotStarted,
-        broker="memory://",
-        datadir=tmp_path,
-        env={},
-        web_host="here",
-        web_port=6066,
-    )
+    app = shop(tmp_path, web_host="here", web_port=6066)
     assert call(app, "worker", *options)[0] == 0
     seen = {name: getattr(app.conf, name) for name in settings}
     assert {name: str(value) for name, value in seen.items()} == {
         name: str(value) for name, value in settings.items()
     }
-    app = faust.App(
-        "shop", Worker=NotStarted, broker="memory://", datadir=tmp_path, env={}, web_enabled=False
-    )
+    app = shop(tmp_path, web_enabled=False)
     assert call(app, "worker")[0] == 0
     assert app.conf.web_enabled is False
 
 
 def test_the_banner(tmp_path: Path) -> None:
     """worker-cli.md 5: one row per thing, URLs as one writes them, and no password."""
-    app = faust.App(
-        "shop",
-        broker="kafka://ann:secret@one:9092;two",
-        store="memory://",
-        Worker=NotStarted,
-        web_host="here",
-        datadir=tmp_path,
-        env={},
+    app = shop(
+        tmp_path, broker="kafka://ann:secret@one:9092;two", store="memory://", web_host="here"
     )
     with pytest.warns(FaustWarning, match="broker_credentials"):
         status, out, _ = call(app, "worker", "-l", "info")
@@ -285,7 +267,7 @@ def test_the_banner(tmp_path: Path) -> None:
     assert "URL(" not in out
     assert "http://" in shown["web"] or "aiohttp=" in shown["web"]
     assert call(app, "worker", quiet=True)[1] == ""
-    app = faust.App("shop", Worker=NotStarted, broker="local:///x", datadir=tmp_path, env={})
+    app = shop(tmp_path, broker="local:///x")
     assert "  local:///x " in call(app, "worker")[1]
 
 
@@ -293,14 +275,7 @@ def test_the_banner(tmp_path: Path) -> None:
 def test_the_banner_of_a_server_with_tls(tmp_path: Path, args: tuple[str, ...]) -> None:
     """web.md 1: with ``web_ssl_context`` the banner, and what other workers are told, is https."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    app = faust.App(
-        "shop",
-        Worker=NotStarted,
-        broker="memory://",
-        datadir=tmp_path,
-        env={},
-        web_ssl_context=context,
-    )
+    app = shop(tmp_path, web_ssl_context=context)
     _, out, _ = call(app, "worker", *args)
     port = args[1] if args else 6066
     assert f" https://localhost:{port}/ " in out
@@ -309,7 +284,7 @@ def test_the_banner_of_a_server_with_tls(tmp_path: Path, args: tuple[str, ...]) 
 
 def test_the_banner_of_a_server_on_a_socket_file(tmp_path: Path) -> None:
     """web.md 1: with ``--web-transport unix://`` the banner names the file, not a port where nobody listens."""
-    app = faust.App("shop", Worker=NotStarted, broker="memory://", datadir=tmp_path, env={})
+    app = shop(tmp_path)
     _, out, _ = call(app, "worker", "--web-transport", "unix:///run/shop.sock")
     assert re.search(r"\| web +unix:///run/shop.sock ", out)
     assert "localhost:6066" not in out
