@@ -6,12 +6,13 @@ Acceptances 1 to 3 of issue 8::
     python -m tests.functional.faults.campaign --guarantee at_least_once --seeds 50 --minutes 60
     python -m tests.functional.faults.campaign --catalogue 100 --minutes 60
 
-A seed stands for every app on every kind of broker: it draws the plan of faults, and says which store and how many standbys (all
-four combinations come in turn). A catalogue's seed stands for one random order of all kinds of faults, each made when everything
-has recovered from the one before.
+Each app is played with each seed: it draws the plan of faults, and says which kind of broker, which store and how many standbys
+(all eight combinations come in turn). ``--brokers local,cluster`` plays each seed on all the brokers named instead. A catalogue's
+seed stands for one random order of all kinds of faults, each made when everything has recovered from the one before.
 
 What the report has already is not played again, unless a promise was broken there and the code is another one now. So the command
-can be ended at any time and goes on where it was. It ends with 1 when a promise was broken.
+can be ended at any time and goes on where it was. Several processes share the work with ``--share 1/3``, ``2/3`` and ``3/3``. It
+ends with 1 when a promise was broken.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
 import sys
 import tempfile
 import time
@@ -102,7 +104,8 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
             app = APPS[seed % len(APPS)]
             yield Case(options.guarantee, app, "cluster", store, standbys, seed, 0)
             continue
-        for broker in options.brokers.split(","):
+        drawn = BROKERS[seed // len(CHOICES) % len(BROKERS)]
+        for broker in options.brokers.split(",") if options.brokers else [drawn]:
             for app in options.apps.split(","):
                 yield Case(options.guarantee, app, broker, store, standbys, seed, options.events)
 
@@ -169,7 +172,8 @@ async def campaign(options: argparse.Namespace, books: Books) -> int:
     commit, ends = commit_now(), time.monotonic() + options.minutes * 60
     stages, broken, played = Stages(), 0, 0
     try:
-        for case in cases(options):
+        share, shares = options.share
+        for case in itertools.islice(cases(options), share - 1, None, shares):
             if time.monotonic() >= ends or played == options.runs:
                 break
             if not books.wants(case, commit):
@@ -187,6 +191,14 @@ async def campaign(options: argparse.Namespace, books: Books) -> int:
     return broken
 
 
+def share_of(text: str) -> tuple[int, int]:
+    """Return which share of how many ``2/3`` is."""
+    share, shares = map(int, text.split("/"))
+    if not 1 <= share <= shares:
+        raise argparse.ArgumentTypeError(f"{text} is not one of the shares 1/{shares} to {shares}/{shares}")
+    return share, shares
+
+
 def main() -> None:
     """Play what is not in the report yet, and write it there."""
     parser = argparse.ArgumentParser(
@@ -200,12 +212,13 @@ def main() -> None:
         "--catalogue", type=int, default=0, help="so many random orders of all kinds, instead"
     )
     parser.add_argument("--apps", default=",".join(APPS))
-    parser.add_argument("--brokers", default=",".join(BROKERS))
+    parser.add_argument("--brokers", default="", help="each seed on all of these: local, cluster")
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument(
         "--rate", type=float, default=0.0, help="events per second; 8,000, with --catalogue 1,000"
     )
     parser.add_argument("--minutes", type=float, default=60.0, help="begin no run after these")
+    parser.add_argument("--share", type=share_of, default=(1, 1), help="2/3: the second third")
     parser.add_argument("--runs", type=int, default=-1, help="at most so many")
     parser.add_argument("--report", type=Path, default=None, help="the file of lines (.jsonl)")
     options = parser.parse_args()
