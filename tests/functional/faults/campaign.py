@@ -176,7 +176,7 @@ async def campaign(options: argparse.Namespace, books: Books) -> int:
         for case in itertools.islice(cases(options), share - 1, None, shares):
             if time.monotonic() >= ends or played == options.runs:
                 break
-            if not books.wants(case, commit):
+            if case.broker not in options.only or not books.wants(case, commit):
                 continue
             print(f"{time.strftime('%H:%M:%S')} {' '.join(map(str, case))}", flush=True)
             report = await play(case, options.rate, stages)
@@ -195,7 +195,9 @@ def share_of(text: str) -> tuple[int, int]:
     """Return which share of how many ``2/3`` is."""
     share, shares = map(int, text.split("/"))
     if not 1 <= share <= shares:
-        raise argparse.ArgumentTypeError(f"{text} is not one of the shares 1/{shares} to {shares}/{shares}")
+        raise argparse.ArgumentTypeError(
+            f"{text} is not one of the shares 1/{shares} to {shares}/{shares}"
+        )
     return share, shares
 
 
@@ -218,6 +220,9 @@ def main() -> None:
         "--rate", type=float, default=0.0, help="events per second; 8,000, with --catalogue 1,000"
     )
     parser.add_argument("--minutes", type=float, default=60.0, help="begin no run after these")
+    parser.add_argument(
+        "--only", default=",".join(BROKERS), help="leave out what other brokers are drawn for"
+    )
     parser.add_argument("--share", type=share_of, default=(1, 1), help="2/3: the second third")
     parser.add_argument("--runs", type=int, default=-1, help="at most so many")
     parser.add_argument("--report", type=Path, default=None, help="the file of lines (.jsonl)")
