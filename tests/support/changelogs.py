@@ -394,7 +394,7 @@ class App:
         self.consumer = Consumer(
             self.consumer_driver, before_commit=self.tables.flush, commit_interval=1000.0
         )
-        self.producer = Producer(self.producer_driver)
+        self.producer = self.soon_producer = Producer(self.producer_driver)
         self.topics: list[Any] = []
 
     def Table(self, name: str, **options: Any) -> Table[Any, Any]:

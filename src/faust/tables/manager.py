@@ -162,7 +162,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
             self._cleaner = Cleaner(
                 self._tables.values,
                 interval=self.app.conf.table_cleanup_interval,
-                sent=lambda: self.app.producer.taken,
+                sent=lambda: sum(producer.taken for producer in self._producers()),
                 sync=self._sync,
                 busy=self.app.consumer.busy,
                 gate=self.app.gate,
@@ -284,7 +284,12 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
     async def _sync(self) -> None:
         """Wait until what close callbacks have sent is acknowledged; in a transaction it is one with the deletion."""
         if not self.app.exactly_once:
-            await self.app.producer.flush()
+            for producer in self._producers():
+                await producer.flush()
+
+    def _producers(self) -> set[Any]:
+        """Return the producers that a close callback may have sent with."""
+        return {self.app.producer, self.app.soon_producer}
 
     async def _clean_regularly(self) -> None:
         assert self._cleaner is not None

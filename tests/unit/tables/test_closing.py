@@ -8,13 +8,14 @@ import random
 from typing import Any
 
 import pytest
-from tests.support.changelogs import App, World, assign, event_of, worker
+from tests.support.changelogs import App, ScriptedProducer, World, assign, event_of, worker
 
 import faust
 from faust.messages import TP
 from faust.sensors.base import Sensor
 from faust.tables.expiry import TtlIndex
 from faust.tables.table import Table
+from faust.transport.producer import Producer
 
 HERE = TP("orders", 3)
 LOG = TP("shop-totals-changelog", 3)
@@ -210,23 +211,27 @@ async def test_pain_32_a_failing_callback_is_called_again(
     assert list(hits.table) == [("k", (1000.0, 1009.9))]
 
 
+@pytest.mark.parametrize("threaded", [False, True])
 async def test_pain_32_what_a_callback_sends_is_safe_before_the_window_goes(
-    app: App, world: World
+    app: App, world: World, threaded: bool
 ) -> None:
-    """The window is deleted only when what the callback has sent is acknowledged (pain row 32)."""
+    """The window is deleted only when what the callback has sent is acknowledged, also with ``producer_threaded`` (pain row 32)."""
     world.make("results", 1)
+    driver = ScriptedProducer(world) if threaded else app.producer_driver
+    if threaded:
+        app.soon_producer = Producer(driver)
 
     async def closed(key: Any, value: Any) -> None:
-        app.producer.append("results", 0, b"%d" % value, b"")
+        app.soon_producer.append("results", 0, b"%d" % value, b"")
 
     hits = await declare(app, on_window_close=closed)
     hit(world, hits, 12)
     hit(world, hits, 1000)
-    app.producer_driver.gate.clear()
+    driver.gate.clear()
     cleaning = asyncio.create_task(clean(app))
     await asyncio.sleep(0.01)
     assert ("k", (10.0, 19.9)) in hits.table
-    app.producer_driver.gate.set()
+    driver.gate.set()
     await cleaning
     assert ("k", (10.0, 19.9)) not in hits.table
     assert [entry.key for entry in world.log(TP("results", 0)).entries] == [b"1"]
