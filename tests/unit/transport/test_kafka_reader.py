@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faust.transport.drivers.aiokafka import reader
-from faust.transport.drivers.aiokafka.reader import FastReader, _Cursor
+from faust.transport.drivers.aiokafka.reader import FastReader, Run, _Cursor
 
 TP0 = TopicPartition("topic", 0)
 ATTRIBUTES, CRC, CRC_START, LAST_DELTA, PRODUCER = 21, 17, 21, 23, 43
@@ -117,11 +117,12 @@ def logs(draw: st.DrawFn) -> tuple[list[Shape], list[tuple[int, int]]]:
 @given(
     log=logs(),
     skip=st.integers(0, 3),
+    span=st.integers(1, 30),
     size=st.integers(1, 30),
     isolation=st.sampled_from([READ_COMMITTED, READ_UNCOMMITTED]),
 )
 def test_fast_and_public_reader_give_the_same(
-    log: tuple[list[Shape], list[tuple[int, int]]], skip: int, size: int, isolation: int
+    log: tuple[list[Shape], list[tuple[int, int]]], skip: int, span: int, size: int, isolation: int
 ) -> None:
     """Whatever is in a fetch (markers, aborted ranges, gaps, half-read batches), records and next offset are equal."""
     shapes, aborted = log
@@ -131,13 +132,16 @@ def test_fast_and_public_reader_give_the_same(
     ours = fetched(shapes, skip, isolation, aborted)
     cursor = _Cursor(FetchResult(TP0, assignment=None, partition_records=ours, backoff=0.0))
     found = []
-    position = cursor.position
     while not cursor.exhausted:
-        some = cursor.take(size)
-        assert len(some) <= size
-        assert cursor.position >= position
-        position = cursor.position
-        found += [view(record) for record in some]
+        start = cursor.position
+        run = Run(cursor.take(span), start, cursor.position)
+        while not run.done:
+            position = run.position
+            some = run.cut(size)
+            assert len(some) <= size
+            assert position <= run.position <= run.end
+            found += [view(record) for record in some]
+        assert run.position == cursor.position
     assert found == expected
     assert cursor.position == theirs.next_fetch_offset
 
@@ -151,9 +155,11 @@ def test_a_damaged_batch_is_an_error_that_names_its_place() -> None:
         TP0, MemoryRecords(good + bytes(bad)), None, 100, None, None, True, READ_UNCOMMITTED
     )
     cursor = _Cursor(FetchResult(TP0, assignment=None, partition_records=source, backoff=0.0))
-    assert [record.offset for record in cursor.take(2)] == [100, 101]
+    run = Run(cursor.take(200), 100, cursor.position)
+    assert [record.offset for record in run.cut(200)] == [100, 101]
+    assert run.done
     with pytest.raises(CorruptRecordException, match=r"topic\[0\] offset 102"):
-        cursor.take(2)
+        cursor.take(200)
 
 
 def test_the_fast_reader_fits_this_aiokafka() -> None:

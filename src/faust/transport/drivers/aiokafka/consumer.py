@@ -75,7 +75,7 @@ class Consumer(ConsumerDriver):
         self._client: ConsumerClient | None = None
         self._pump: Pump | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._hand_over = HandOver(self._wake_from_client, self._wake_pump)
+        self._hand_over = HandOver(options.slice_size, self._wake_from_client, self._wake_pump)
         self._waiter: asyncio.Future[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = 0.0

@@ -1,8 +1,8 @@
-"""From the client thread to the application's: slices through a bounded queue.
+"""From the client thread to the application's: fetched batches through a bounded queue.
 
-The *pump* runs in the client thread. It takes fetched records of the partitions in turn, one slice each, and puts
-them into the *hand-over*, as many as there is room for; the application is woken once per batch of slices. `take`
-empties the hand-over, and wakes the pump when that had run out of room. So the client's buffers stay full while the
+The *pump* runs in the client thread. It takes fetched batches of the partitions in turn, one run of them each, and puts
+them into the *hand-over*, as many as there is room for; the application is woken once for all of them. `take` cuts slices
+from the hand-over, and wakes the pump when that had run out of room. So the client's buffers stay full while the
 application works, and no more is held than the queue's bound plus what the client has fetched.
 
 A `Track` is one partition between two jumps: a seek or a new assignment ends it and begins another. What was fetched
@@ -25,23 +25,23 @@ from aiokafka.structs import TopicPartition
 from faust.exceptions import BrokerError, FaustError, OffsetOutOfRange
 from faust.messages import TP, Slice
 from faust.transport.drivers.aiokafka.errors import translate
-from faust.transport.drivers.aiokafka.reader import Reader
+from faust.transport.drivers.aiokafka.reader import Reader, Run
 
 __all__ = ["CAPACITY", "HandOver", "Pump", "Track"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
 CAPACITY = 64
-"""Slices in the hand-over at most."""
+"""Runs in the hand-over at most, and slices that are handed out at once."""
 TURN = 16
-"""Slices built before other work of the client thread gets its turn."""
+"""Runs built before other work of the client thread gets its turn."""
 CORRUPT_RETRIES = 3
 IDLE_LOOK = 1.0
 """Seconds after which the pump looks at errors and at the application without being woken."""
 
 
-Item: TypeAlias = Slice | FaustError
-"""What is handed over: a slice, or why there are no more of a partition."""
+Item: TypeAlias = Run | FaustError
+"""What is handed over: a run of batches, or why there are no more of a partition."""
 
 
 class Track:
@@ -53,7 +53,7 @@ class Track:
         alive: False after the next jump. Written in the application's thread, except at the end of an assignment.
         paused: Asked for by the application; its thread's.
         position: Offset of the next record to be handed over; None while unknown.
-        kept: What was ready when the partition was paused; the application's thread's.
+        kept: What had come when the partition was paused; the application's thread's.
         stuck: Why it cannot be read on.
         corrupt: How often in a row a batch was damaged; the client thread's.
     """
@@ -82,13 +82,15 @@ class HandOver:
     """The bounded queue between the two threads; appends and pops of a deque are atomic.
 
     Arguments:
-        wake_application: Called in the client thread when slices came while the application waited.
+        slice_size: Records per slice at most.
+        wake_application: Called in the client thread when something came while the application waited.
         wake_pump: Called in the application's thread when there is room again and the pump waited for it.
-        capacity: Bound, in slices.
+        capacity: Bound, in runs.
     """
 
     def __init__(
         self,
+        slice_size: int,
         wake_application: Callable[[], None],
         wake_pump: Callable[[], None],
         capacity: int = CAPACITY,
@@ -97,6 +99,7 @@ class HandOver:
         self._resumed: deque[tuple[Track, Item]] = deque()
         self._wake_application = wake_application
         self._wake_pump = wake_pump
+        self._slice_size = slice_size
         self._capacity = capacity
         self.application_waits: bool = False
         self.pump_waits: bool = False
@@ -104,7 +107,7 @@ class HandOver:
     # -- the client thread's side
 
     def room(self) -> int:
-        """Return how many slices fit in."""
+        """Return how many runs fit in."""
         return self._capacity - len(self._queue)
 
     def put(self, ready: list[tuple[Track, Item]]) -> None:
@@ -117,28 +120,42 @@ class HandOver:
     # -- the application's side
 
     def collect(self) -> list[Slice]:
-        """Take everything that may be handed out now.
+        """Cut the slices that may be handed out now, `CAPACITY` at most.
 
         Raises:
             FaustError: a partition that is read cannot be read on. A seek or a pause in time avoids it.
         """
         found: list[Slice] = []
         for queue in (self._resumed, self._queue):
-            while queue:
-                track, some = queue.popleft()
-                if not track.alive:
-                    continue
-                if track.paused:
+            while queue and len(found) < CAPACITY:
+                track, some = queue[0]
+                if track.alive and not track.paused and isinstance(some, Run):
+                    self._cut(track, some, found)
+                    if not some.done:
+                        continue
+                queue.popleft()
+                if track.alive and track.paused:
                     track.kept.append(some)
-                    continue
-                if isinstance(some, FaustError):
+                elif track.alive and isinstance(some, FaustError):
                     raise some
-                track.position = some.next_offset
-                found.append(some)
         if self.pump_waits and self.room() > 0:
             self.pump_waits = False
             self._wake_pump()
         return found
+
+    def _cut(self, track: Track, run: Run, found: list[Slice]) -> None:
+        """Cut a slice off *run*."""
+        before = run.position
+        try:
+            records = run.cut(self._slice_size)
+        except Exception as error:
+            tp = track.tp
+            raise translate(
+                error, f"cannot read {tp.topic}[{tp.partition}] from offset {before} on"
+            ) from error
+        track.position = run.position
+        if run.position != before or run.start == run.end:
+            found.append(Slice(track.tp, track.generation, records, run.position))
 
     def resume(self, track: Track) -> None:
         """Hand out first what was kept while *track* was paused."""
@@ -179,7 +196,7 @@ class Pump:
         consumer: aiokafka's consumer, started.
         reader: Reads what it has fetched.
         hand_over: Where slices go.
-        slice_size: Records per slice at most.
+        slice_size: Offsets that a run spans at least, where there are so many.
     """
 
     def __init__(
@@ -248,7 +265,7 @@ class Pump:
         self.wake()
 
     def _fill(self) -> bool:
-        """Build slices, a turn's worth at most; say whether there may be more to do at once."""
+        """Build runs, a turn's worth at most; say whether there may be more to do at once."""
         room = min(self._hand_over.room(), TURN)
         if room <= 0:
             self._hand_over.pump_waits = True
@@ -266,7 +283,7 @@ class Pump:
         return bool(ready)
 
     def _round(self, ready: list[tuple[Track, Item]], room: int) -> None:
-        """Build one slice of each partition that has something."""
+        """Build one run of each partition that has something."""
         tracks = self._host.client_tracks()
         for tp in self._in_turn():
             if len(ready) >= room:
@@ -286,16 +303,16 @@ class Pump:
 
     def _read(self, tp: Any, track: Track, ready: list[tuple[Track, Item]]) -> None:
         try:
-            chunk = self._reader.read(tp, self._slice_size)
+            run = self._reader.read(tp, self._slice_size)
         except kafka.KafkaError as error:
             self._partition_error(tp, track, error)
             return
-        if chunk is None or not track.alive:
+        if run is None or not track.alive:
             return
         track.corrupt = 0
         if track.position is None:
-            track.position = chunk.start
-        ready.append((track, Slice(track.tp, track.generation, chunk.records, chunk.next_offset)))
+            track.position = run.start
+        ready.append((track, run))
 
     # -- partitions that cannot be read on
 
@@ -356,8 +373,7 @@ class Pump:
         done.cancel()
         if track.alive and track.position is not None and state.has_valid_position:
             # Somebody waits for this partition to get somewhere: tell where it is now.
-            here = Slice(track.tp, track.generation, (), state.position)
-            self._hand_over.put([(track, here)])
+            self._hand_over.put([(track, Run((), state.position, state.position))])
 
     def _reset_done(self, task: asyncio.Task[None]) -> None:
         self._resets.discard(task)

@@ -5,16 +5,16 @@ aiokafka makes a ``ConsumerRecord`` of ten fields per record, which costs more t
 it looks into aiokafka's fetcher; `fast_reader_works` reads a batch both ways once per process, and when the
 internals differ from what is expected here the `PublicReader` does the work with the public ``getmany``.
 
-Rules both keep: a slice is at most so many records of one partition, in offset order; markers and aborted records
+Rules both keep: a run is some batches of one partition, and gives its records in offset order; markers and aborted records
 are left out, batch by batch; the next offset may lie beyond the last record (compaction, markers).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from aiokafka.consumer.fetcher import (
     READ_COMMITTED,
@@ -28,19 +28,68 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
-from faust.messages import Record
-
-__all__ = ["Chunk", "FastReader", "PublicReader", "Reader", "fast_reader_works", "make_reader"]
+__all__ = ["FastReader", "PublicReader", "Reader", "Run", "fast_reader_works", "make_reader"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
 
-class Chunk(NamedTuple):
-    """Some records of one partition; *start* is the position before them, *next_offset* after them."""
+Batch: TypeAlias = tuple[Iterator[Any], int]
+"""The records of a batch, and the offset after it."""
 
-    records: Sequence[Record]
-    start: int
-    next_offset: int
+
+class Run:
+    """Some consecutive batches of one partition, on their way to the application's thread, which makes records of them.
+
+    What one thread makes, and the other keeps and frees, costs three times as much: the client's thread only looks at the
+    heads of batches.
+
+    Attributes:
+        start: The position before them.
+        end: The position after them.
+        position: The offset of the next record to be cut off.
+        done: Nothing is left.
+    """
+
+    __slots__ = ("_batch_end", "_batches", "_records", "done", "end", "position", "start")
+
+    def __init__(self, batches: Iterable[Batch], start: int, end: int) -> None:
+        self.start: int = start
+        self.end: int = end
+        self.position: int = start
+        self.done: bool = False
+        self._batches = iter(batches)
+        self._records: Iterator[Any] | None = None
+        self._batch_end = start
+
+    def cut(self, size: int) -> list[Any]:
+        """Return the next records, at most *size*; moves `position`."""
+        found: list[Any] = []
+        while len(found) < size:
+            if self._records is None and not self._open_next():
+                break
+            wanted = size - len(found)
+            some = list(islice(self._records, wanted))  # type: ignore[arg-type]
+            ended = len(some) < wanted
+            if some and some[0].offset < self.position:
+                # The broker sends whole batches, from the one that holds the wanted offset on.
+                some = [record for record in some if record.offset >= self.position]
+            if some:
+                self.position = some[-1].offset + 1
+                found = found + some if found else some
+            if ended:
+                self._records = None
+                self.position = max(self.position, self._batch_end)
+        if self.position >= self.end:
+            self.done = True
+        return found
+
+    def _open_next(self) -> bool:
+        following = next(self._batches, None)
+        if following is None:
+            self.position = max(self.position, self.end)
+            return False
+        self._records, self._batch_end = following
+        return True
 
 
 class Reader(Protocol):
@@ -50,8 +99,11 @@ class Reader(Protocol):
         """Return the partitions that may have something to read."""
         ...
 
-    def read(self, tp: Any, size: int) -> Chunk | None:
-        """Read at most *size* records of *tp*; None when nothing is there, or when the position does not move.
+    def read(self, tp: Any, size: int) -> Run | None:
+        """Read whole batches of *tp*, until they span *size* offsets.
+
+        Returns:
+            None when nothing is there, or when the position does not move.
 
         Raises:
             aiokafka.errors.KafkaError: what the broker answered for this partition.
@@ -80,7 +132,7 @@ class PublicReader:
         """Return all partitions: only ``getmany`` knows."""
         return tuple(self._consumer.assignment())
 
-    def read(self, tp: Any, size: int) -> Chunk | None:
+    def read(self, tp: Any, size: int) -> Run | None:
         """Read at most *size* records of *tp*."""
         subscription = self._consumer._subscription
         if subscription.reassignment_in_progress:
@@ -92,7 +144,7 @@ class PublicReader:
             return None
         records = found.get(tp, ())
         end = state.position
-        return None if end == start and not records else Chunk(records, start, end)
+        return None if end == start else Run([(iter(records), end)], start, end)
 
 
 def _at_once(work: Coroutine[Any, Any, Any]) -> Any:
@@ -111,56 +163,42 @@ def _at_once(work: Coroutine[Any, Any, Any]) -> Any:
 class _Cursor:
     """How far one fetched run of batches has been read."""
 
-    __slots__ = ("_end", "_records", "_source", "entry", "exhausted", "position")
+    __slots__ = ("_source", "damaged", "entry", "exhausted", "position")
 
     def __init__(self, entry: Any) -> None:
         self.entry = entry
         self.exhausted = False
+        self.damaged: CorruptRecordException | None = None
         self._source = entry._partition_records
         self.position: int = self._source.next_fetch_offset
-        self._records: Iterator[Any] | None = None
-        self._end = 0
 
-    def take(self, size: int) -> list[Any]:
-        """Return the next records, at most *size*; moves ``position``."""
-        found: list[Any] = []
-        while len(found) < size:
-            if self._records is None and not self._open_next():
+    def take(self, size: int) -> list[Batch]:
+        """Return the next batches, until they span *size* offsets; moves ``position``.
+
+        Raises:
+            CorruptRecordException: the next batch is damaged. What stands before it was returned by then.
+        """
+        if self.damaged is not None:
+            raise self.damaged
+        found: list[Batch] = []
+        source, batches, enough = self._source, self._source._records, self.position + size
+        while self.position < enough:
+            if not batches.has_next():
                 self.exhausted = True
                 break
-            wanted = size - len(found)
-            some = list(islice(self._records, wanted))  # type: ignore[arg-type]
-            ended = len(some) < wanted
-            if some and some[0].offset < self.position:
-                # The broker sends whole batches, from the one that holds the wanted offset on.
-                some = [record for record in some if record.offset >= self.position]
-            if some:
-                self.position = some[-1].offset + 1
-                found = found + some if found else some
-            if ended:
-                self._records = None
-                self.position = max(self.position, self._end)
-        return found
-
-    def _open_next(self) -> bool:
-        """Go to the next batch with records for us; False at the end."""
-        source = self._source
-        batches = source._records
-        while batches.has_next():
             batch = batches.next_batch()
             if source._check_crcs and not batch.validate_crc():
                 tp = source._tp
-                raise CorruptRecordException(
+                self.damaged = CorruptRecordException(
                     f"the checksum of the batch at {tp.topic}[{tp.partition}] offset {batch.base_offset} is wrong"
                 )
-            if self._is_left_out(batch):
-                self.position = max(self.position, batch.next_offset)
-                continue
-            # A compiled batch may be iterated once only; `chain` may be sliced again and again.
-            self._records = chain(batch)
-            self._end = batch.next_offset
-            return True
-        return False
+                if found:
+                    break
+                raise self.damaged
+            if not self._is_left_out(batch):
+                found.append((_opened(batch), batch.next_offset))
+            self.position = max(self.position, batch.next_offset)
+        return found
 
     def _is_left_out(self, batch: Any) -> bool:
         """Say whether it is a marker, or belongs to an aborted transaction (KIP-98)."""
@@ -176,6 +214,17 @@ class _Cursor:
         return bool(batch.is_control_batch)
 
 
+def _opened(batch: Any) -> Iterator[Any]:
+    """Return the records of *batch*, as something that may be sliced again and again: a compiled batch may be iterated once only.
+
+    What is compressed is expanded here, in the client's thread.
+    """
+    records = chain(batch)
+    if getattr(batch, "compression_type", True):  # those of before KIP-98 do not tell
+        return chain(tuple(islice(records, 1)), records)
+    return records
+
+
 class FastReader:
     """Reads the batches that aiokafka's fetcher holds."""
 
@@ -187,8 +236,8 @@ class FastReader:
         """Return the partitions with something fetched, or an error."""
         return tuple(self._fetcher._records)
 
-    def read(self, tp: Any, size: int) -> Chunk | None:
-        """Read at most *size* records of *tp*."""
+    def read(self, tp: Any, size: int) -> Run | None:
+        """Read whole batches of *tp*, until they span *size* offsets."""
         entry = self._fetcher._records.get(tp)
         if entry is None:
             return None
@@ -207,7 +256,7 @@ class FastReader:
         if state.paused:
             return None
         try:
-            records = cursor.take(size)
+            batches = cursor.take(size)
         except Exception:
             self._drop(tp)
             raise
@@ -217,7 +266,7 @@ class FastReader:
             state.consumed_to(end)
         if cursor.exhausted:
             self._drop(tp)
-        return Chunk(records, start, end) if end != start else None
+        return Run(batches, start, end) if end != start else None
 
     def _drop(self, tp: Any) -> None:
         """Forget what was fetched; the fetcher may ask for more."""
@@ -264,11 +313,12 @@ def _reads_alike() -> bool:
         expected = [(r.offset, r.timestamp, r.key, r.value, tuple(r.headers)) for r in slow]
         result = FetchResult(tp, assignment=None, partition_records=fetched(isolation), backoff=0.0)
         cursor = _Cursor(result)
+        run = Run(cursor.take(6), 2, cursor.position)
         fast = [
             (r.offset, r.timestamp, r.key, r.value, tuple(r.headers))
             for _ in range(3)
-            for r in cursor.take(2)
+            for r in run.cut(2)
         ]
-        if fast != expected or cursor.position != slow.next_fetch_offset or not cursor.exhausted:
+        if fast != expected or run.position != slow.next_fetch_offset or not cursor.exhausted:
             return False
     return len(expected) == 3
