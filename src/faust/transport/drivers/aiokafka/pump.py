@@ -32,7 +32,9 @@ __all__ = ["CAPACITY", "HandOver", "Pump", "Track"]
 logger: logging.Logger = logging.getLogger(__name__)
 
 CAPACITY = 64
-"""Runs in the hand-over at most, and slices that are handed out at once."""
+"""Runs in the hand-over at most."""
+AT_ONCE = 8
+"""Slices that are cut at once: few, so that their records are used while they are in the processor's cache."""
 TURN = 16
 """Runs built before other work of the client thread gets its turn."""
 CORRUPT_RETRIES = 3
@@ -120,14 +122,14 @@ class HandOver:
     # -- the application's side
 
     def collect(self) -> list[Slice]:
-        """Cut the slices that may be handed out now, `CAPACITY` at most.
+        """Cut the slices that may be handed out now, `AT_ONCE` at most.
 
         Raises:
             FaustError: a partition that is read cannot be read on. A seek or a pause in time avoids it.
         """
         found: list[Slice] = []
         for queue in (self._resumed, self._queue):
-            while queue and len(found) < CAPACITY:
+            while queue and len(found) < AT_ONCE:
                 track, some = queue[0]
                 if track.alive and not track.paused and isinstance(some, Run):
                     self._cut(track, some, found)
