@@ -31,8 +31,8 @@ __all__ = ["CAPACITY", "HandOver", "Pump", "Track"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-CAPACITY = 64
-"""Runs in the hand-over at most."""
+CAPACITY = 128
+"""Slices' worth of offsets in the hand-over, above which nothing more is put into it; a run may span many."""
 AT_ONCE = 8
 """Slices that are cut at once: few, so that their records are used while they are in the processor's cache."""
 TURN = 16
@@ -87,7 +87,7 @@ class HandOver:
         slice_size: Records per slice at most.
         wake_application: Called in the client thread when something came while the application waited.
         wake_pump: Called in the application's thread when there is room again and the pump waited for it.
-        capacity: Bound, in runs.
+        capacity: Bound, in slices' worth of offsets.
     """
 
     def __init__(
@@ -102,18 +102,20 @@ class HandOver:
         self._wake_application = wake_application
         self._wake_pump = wake_pump
         self._slice_size = slice_size
-        self._capacity = capacity
+        self._capacity = capacity * slice_size
+        self._put = self._taken = 0  # offsets; each is written by one thread only
         self.application_waits: bool = False
         self.pump_waits: bool = False
 
     # -- the client thread's side
 
     def room(self) -> int:
-        """Return how many runs fit in."""
-        return self._capacity - len(self._queue)
+        """Return how many offsets fit in."""
+        return self._capacity - self._put + self._taken
 
     def put(self, ready: list[tuple[Track, Item]]) -> None:
         """Hand over *ready*."""
+        self._put += sum(map(_span, ready))
         self._queue.extend(ready)
         if self.application_waits:
             self.application_waits = False
@@ -135,7 +137,9 @@ class HandOver:
                     self._cut(track, some, found)
                     if not some.done:
                         continue
-                queue.popleft()
+                popped = queue.popleft()
+                if queue is self._queue:
+                    self._taken += _span(popped)
                 if track.alive and track.paused:
                     track.kept.append(some)
                 elif track.alive and isinstance(some, FaustError):
@@ -166,8 +170,15 @@ class HandOver:
 
     def clear(self) -> None:
         """Drop everything: the assignment is over."""
-        self._queue.clear()
+        while self._queue:
+            self._taken += _span(self._queue.popleft())
         self._resumed.clear()
+
+
+def _span(handed: tuple[Track, Item]) -> int:
+    """Return how many offsets lie between begin and end of what is handed over."""
+    some = handed[1]
+    return some.end - some.start if isinstance(some, Run) else 0
 
 
 class PumpHost(Protocol):
@@ -268,32 +279,36 @@ class Pump:
 
     def _fill(self) -> bool:
         """Build runs, a turn's worth at most; say whether there may be more to do at once."""
-        room = min(self._hand_over.room(), TURN)
+        room = self._hand_over.room()
         if room <= 0:
             self._hand_over.pump_waits = True
-            room = min(self._hand_over.room(), TURN)
+            room = self._hand_over.room()
             if room <= 0:
                 return False
             self._hand_over.pump_waits = False
         ready: list[tuple[Track, Item]] = []
         before = -1
-        while len(ready) < room and len(ready) > before:
+        while room > 0 and before < len(ready) < TURN:
             before = len(ready)
-            self._round(ready, room)
+            room = self._round(ready, room)
         if ready:
             self._hand_over.put(ready)
         return bool(ready)
 
-    def _round(self, ready: list[tuple[Track, Item]], room: int) -> None:
-        """Build one run of each partition that has something."""
+    def _round(self, ready: list[tuple[Track, Item]], room: int) -> int:
+        """Build one run of each partition that has something; return how many offsets still fit in."""
         tracks = self._host.client_tracks()
         for tp in self._in_turn():
-            if len(ready) >= room:
+            if room <= 0 or len(ready) >= TURN:
                 break
             track = tracks.get(tp)
             if track is not None:
                 self._last = tp
-                self._read(tp, track, ready)
+                run = self._read(tp, track)
+                if run is not None:
+                    ready.append((track, run))
+                    room -= run.end - run.start
+        return room
 
     def _in_turn(self) -> Iterable[Any]:
         """Return the partitions with something to read, beginning after the one read last."""
@@ -303,18 +318,18 @@ class Pump:
             return waiting[cut:] + waiting[:cut]
         return waiting
 
-    def _read(self, tp: Any, track: Track, ready: list[tuple[Track, Item]]) -> None:
+    def _read(self, tp: Any, track: Track) -> Run | None:
         try:
             run = self._reader.read(tp, self._slice_size)
         except kafka.KafkaError as error:
             self._partition_error(tp, track, error)
-            return
+            return None
         if run is None or not track.alive:
-            return
+            return None
         track.corrupt = 0
         if track.position is None:
             track.position = run.start
-        ready.append((track, run))
+        return run
 
     # -- partitions that cannot be read on
 
