@@ -270,7 +270,10 @@ def main() -> None:
         if options.broker == "local":
             broker, sides = OnLocal(scratch / "broker"), ["ours"]
         else:
-            server = options.kafka or stack.enter_context(KafkaCluster(heap="1g")).bootstrap
+            server = (
+                options.kafka
+                or stack.enter_context(KafkaCluster(heap="1g", measured=True)).bootstrap
+            )
             broker = OnKafka(server)
         bench = Bench(broker, scratch, smaller=options.smaller, store=options.store)
         workloads = options.workload or list(WORKLOADS)

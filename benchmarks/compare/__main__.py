@@ -24,7 +24,7 @@ def _cluster(server: str | None) -> Iterator[OnKafka]:
         return
     from tests.support.kafka import KafkaCluster
 
-    with KafkaCluster(heap="1g") as cluster:
+    with KafkaCluster(heap="1g", measured=True) as cluster:
         yield OnKafka(cluster.bootstrap)
 
 

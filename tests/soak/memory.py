@@ -137,7 +137,7 @@ def broker_url(kind: str) -> Iterator[str]:
         with tempfile.TemporaryDirectory(prefix="faust-soak-broker-") as directory:
             yield f"local://{directory}"
         return
-    cluster = KafkaCluster()
+    cluster = KafkaCluster(measured=True)
     cluster.start()
     try:
         yield cluster.url
