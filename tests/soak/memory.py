@@ -42,6 +42,12 @@ class Soak:
     sent: int = 0
     faults: list[str] = field(default_factory=list)
 
+    @property
+    def passed(self) -> int:
+        """How many numbers have come through, as of the last line."""
+        passed: int = self.lines[-1]["done"].get("passed", 0)
+        return passed
+
     def judge(self) -> None:
         """Fill in the faults."""
         length = self.lines[-1]["seconds"]
@@ -84,8 +90,13 @@ class Soak:
         return "\n".join([*rows, *(f"  FAULT: {fault}" for fault in self.faults or ["none"])])
 
 
-async def soak(broker: str, minutes: float, rate: int, *, show: bool = False) -> Soak:
-    """Run the application for *minutes* under *rate* numbers per second."""
+async def soak(
+    broker: str, minutes: float, rate: int, *, show: bool = False, ahead: float | None = None
+) -> Soak:
+    """Run the application for *minutes* under *rate* numbers per second.
+
+    With *ahead* no more numbers are under way than come in so many seconds: a machine that others use may be too slow for the rate.
+    """
     result = Soak(rate)
     with tempfile.TemporaryDirectory(prefix="faust-soak-") as scratch:
         orders = {
@@ -97,7 +108,8 @@ async def soak(broker: str, minutes: float, rate: int, *, show: bool = False) ->
         process = start_python(APP, "worker", env={"SOAK_ORDERS": json.dumps(orders)})
         try:
             await _wait_for_line(process, result)
-            feeder = Feeder(open_transport(broker), "soak-numbers", rate, PARTITIONS)
+            room = None if ahead is None else lambda: result.passed + int(ahead * rate)
+            feeder = Feeder(open_transport(broker), "soak-numbers", rate, PARTITIONS, room=room)
             feeding = asyncio.create_task(feeder.feed(minutes * 60))
             while not feeding.done():
                 await _read(process, result, show=show)

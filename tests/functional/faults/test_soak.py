@@ -17,8 +17,8 @@ MINUTES = 2.0
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_memory_stays_flat(tmp_path: Path) -> None:
-    """20,000 events/s through group_by, table, sink and `ask`: resident memory, objects, files and threads stay."""
-    result = await soak(f"local://{tmp_path / 'broker'}", MINUTES, 20_000)
+    """20,000 events/s, or what the machine can do, through group_by, table, sink and `ask`: memory, objects, files stay."""
+    result = await soak(f"local://{tmp_path / 'broker'}", MINUTES, 20_000, ahead=4.0)
     assert not result.faults, str(result)
 
 
