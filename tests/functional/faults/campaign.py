@@ -176,7 +176,7 @@ async def campaign(options: argparse.Namespace, books: Books) -> int:
         for case in itertools.islice(cases(options), share - 1, None, shares):
             if time.monotonic() >= ends or played == options.runs:
                 break
-            if case.broker not in options.only or not books.wants(case, commit):
+            if case.broker not in options.only.split(",") or not books.wants(case, commit):
                 continue
             print(f"{time.strftime('%H:%M:%S')} {' '.join(map(str, case))}", flush=True)
             report = await play(case, options.rate, stages)

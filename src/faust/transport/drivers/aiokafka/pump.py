@@ -160,7 +160,7 @@ class HandOver:
                 error, f"cannot read {tp.topic}[{tp.partition}] from offset {before} on"
             ) from error
         track.position = run.position
-        if run.position != before or run.start == run.end:
+        if run.position != before or not run.span:
             found.append(Slice(track.tp, track.generation, records, run.position))
 
     def resume(self, track: Track) -> None:
@@ -178,7 +178,7 @@ class HandOver:
 def _span(handed: tuple[Track, Item]) -> int:
     """Return how many offsets lie between begin and end of what is handed over."""
     some = handed[1]
-    return some.end - some.start if isinstance(some, Run) else 0
+    return some.span if isinstance(some, Run) else 0
 
 
 class PumpHost(Protocol):
@@ -307,7 +307,7 @@ class Pump:
                 run = self._read(tp, track)
                 if run is not None:
                     ready.append((track, run))
-                    room -= run.end - run.start
+                    room -= run.span
         return room
 
     def _in_turn(self) -> Iterable[Any]:

@@ -47,19 +47,27 @@ class Run:
         start: The position before them.
         end: The position after them.
         position: The offset of the next record to be cut off.
-        done: Nothing is left.
     """
 
-    __slots__ = ("_batch_end", "_batches", "_records", "done", "end", "position", "start")
+    __slots__ = ("_batch_end", "_batches", "_records", "end", "position", "start")
 
     def __init__(self, batches: Iterable[Batch], start: int, end: int) -> None:
         self.start: int = start
         self.end: int = end
         self.position: int = start
-        self.done: bool = False
         self._batches = iter(batches)
         self._records: Iterator[Any] | None = None
         self._batch_end = start
+
+    @property
+    def done(self) -> bool:
+        """Nothing is left."""
+        return self.position >= self.end
+
+    @property
+    def span(self) -> int:
+        """How many offsets lie between begin and end."""
+        return self.end - self.start
 
     def cut(self, size: int) -> list[Any]:
         """Return the next records, at most *size*; moves `position`."""
@@ -79,8 +87,6 @@ class Run:
             if ended:
                 self._records = None
                 self.position = max(self.position, self._batch_end)
-        if self.position >= self.end:
-            self.done = True
         return found
 
     def _open_next(self) -> bool:
