@@ -31,6 +31,7 @@ app = faust.App(
     broker_session_timeout=10.0,
     broker_request_timeout=40.0,
     consumer_auto_offset_reset="earliest",
+    reply_to=f"{ID}-{PART}-replies",
 )
 
 
