@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from mode import Service, SupervisorStrategyT
 
 from faust._core.places import Place
-from faust.exceptions import ImproperlyConfigured
+from faust.exceptions import GivenUp, ImproperlyConfigured
 from faust.messages import TP
 from faust.streams.stream import Stream
 
@@ -148,7 +148,13 @@ class Actor(Service):
         await self.crash(error)
 
     async def report(self, error: BaseException, place: Place | None) -> None:
-        """Tell of an error that costs one message: once in the log, then sensors and handlers."""
+        """Tell of an error that costs one message: once in the log, then sensors and handlers.
+
+        One of an event that was given up costs nothing: it will come again.
+        """
+        if isinstance(error, GivenUp):
+            logger.info("Agent %s: %s", self.label, error)
+            return
         logger.error(
             "Agent %s raised %s: %s%s",
             self.label,

@@ -81,6 +81,7 @@ CATALOGUE: Mapping[str, tuple[float, float]] = {
     "net-delay": (1.0, 2.0),
     "net-slow": (1.0, 2.0),
     "net-heartbeat": (5.0, 6.0),
+    "net-request": (1.0, 2.0),
     "hang": (1.0, 3.0),
     "poison": (0.0, 0.0),
 }

@@ -107,12 +107,25 @@ async def test_cut_and_refuse(proxy: Proxy) -> None:
         await caller.ask()
 
 
+def request(api_key: int) -> bytes:
+    """Return what begins like a request of Kafka's protocol."""
+    return struct.pack(">ihhi", 100, api_key, 1, 7) + bytes(92)
+
+
+async def test_it_cuts_connections_that_carry_one_kind_of_request(proxy: Proxy) -> None:
+    """Such a connection is reset, whatever else it carried; another one is not, and new ones are welcome."""
+    async with call(proxy) as one, call(proxy) as other:
+        proxy.cut_at(10)
+        await one.ask(request(9))
+        with pytest.raises((OSError, asyncio.IncompleteReadError)):
+            await one.ask(request(9) + request(10))
+        await other.ask(request(9))
+        proxy.heal()
+        await other.ask(request(10))
+
+
 async def test_it_leaves_one_kind_of_request_unanswered(proxy: Proxy) -> None:
     """Muted for heartbeats, a connection gets no answer from its next one on, others do; healed, it is given what was kept."""
-
-    def request(api_key: int) -> bytes:
-        return struct.pack(">ihhi", 100, api_key, 1, 7) + bytes(92)
-
     async with call(proxy) as one, call(proxy) as other:
         await one.ask(request(12))
         proxy.mute(12)

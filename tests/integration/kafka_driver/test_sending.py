@@ -17,8 +17,9 @@ from faust.exceptions import (
     UnknownTopic,
 )
 from faust.messages import TP
+from faust.testing.faults import REQUESTS, Proxy
 from faust.transport.base import ConsumerDriver, ProducerOptions
-from tests.support.driving import Stage, until
+from tests.support.driving import Stage, open_transport, until
 
 pytestmark = pytest.mark.kafka
 
@@ -257,6 +258,31 @@ async def test_the_older_of_two_producers_is_fenced(stage: Stage) -> None:
     assert await read_all(stage, TP(topic, 0)) == [b"second"]
     with pytest.raises(ProducerFenced):
         await first.begin_transaction()
+
+
+async def test_the_coordinator_is_looked_for_again_when_the_connection_breaks(stage: Stage) -> None:
+    """A producer that does not know its coordinator any more, and loses who it asks for it, ends its transaction later."""
+    topic = await stage.topic(1)
+    assert stage.cluster is not None
+    ((listen, behind),) = stage.cluster.behind
+    proxy = Proxy(behind, listen=listen)
+    await proxy.start()
+    try:
+        through = open_transport(stage.cluster.proxied_url)
+        producer = await stage.producer(transport=through, transactional_id=topic)
+        for value in (b"one", b"two"):
+            proxy.cut_at(REQUESTS["FindCoordinator"])
+            producer._client._sender._coordinators.clear()  # type: ignore[attr-defined]  # as NOT_COORDINATOR does
+            await producer.begin_transaction()
+            producer.append(topic, 0, None, value)
+            commit = asyncio.create_task(producer.commit_transaction())
+            await asyncio.sleep(0.5)
+            assert not commit.done()
+            proxy.heal()
+            await commit
+        assert await read_all(stage, TP(topic, 0)) == [b"one", b"two"]
+    finally:
+        await proxy.close()
 
 
 async def test_a_failed_record_spoils_its_transaction_only(stage: Stage) -> None:

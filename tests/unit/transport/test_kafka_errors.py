@@ -173,3 +173,16 @@ def test_a_coordinator_that_fails_leaves_the_outcome_open() -> None:
         assert "cannot commit the transaction of t" in str(told)
     assert type(translate_transaction(kafka.ProducerFenced(), "here")) is ProducerFenced
     assert type(translate_transaction(kafka.KafkaError("bug"), "here")) is BrokerError
+
+
+@pytest.mark.parametrize("reason", [kafka.KafkaConnectionError("gone"), kafka.UnknownError()])
+def test_a_sender_that_ended_for_what_passes_does_not_end_the_worker(reason: Exception) -> None:
+    """A sender of aiokafka's ends with an error without a name; what has ended it says who must act: nobody."""
+    looked_up = kafka.KafkaError(repr(reason))
+    looked_up.__cause__ = reason
+    ended = kafka.KafkaError("Unexpected error during batch delivery")
+    ended.__cause__ = looked_up
+    assert type(translate_transaction(ended, "cannot commit")) is BrokerUnavailable
+    sent = translate_send(ended, "topic", 3, records=2, size=80)
+    assert type(sent) is NotAcknowledged
+    assert type(reason).__name__ in str(sent)

@@ -11,6 +11,7 @@ from faust.testing.faults.proxy import Proxy
 from faust.testing.faults.world import (
     BROKER_KINDS,
     NET_KINDS,
+    REQUESTS,
     WORKER_KINDS,
     Brokers,
     Outcome,
@@ -21,6 +22,7 @@ from faust.testing.faults.world import (
 __all__ = [
     "BROKER_KINDS",
     "NET_KINDS",
+    "REQUESTS",
     "WORKER_KINDS",
     "Brokers",
     "Crew",

@@ -7,7 +7,7 @@ A lost packet is not visible above TCP: what loss does to a program is that byte
 end: connections stay open, and nothing passes.
 
 Of what passes only one thing is understood: a request of Kafka's protocol begins with its size (4 bytes) and its API key (2
-bytes). So `Proxy.mute` can leave one kind of request unanswered.
+bytes). So `Proxy.mute` can leave one kind of request unanswered, and `Proxy.cut_at` reset the connections that carry one.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Proxy:
         self._flows.set()
         self._refuses = False
         self._muted: frozenset[int] = frozenset()
+        self._cut_at: frozenset[int] = frozenset()
         self._answers: set[asyncio.Event] = set()
         """One per connection: set while answers pass."""
         self._server: asyncio.Server | None = None
@@ -78,11 +79,7 @@ class Proxy:
     def cut(self) -> None:
         """Reset every connection; new ones are welcome."""
         for writer in list(self._connections):
-            with contextlib.suppress(OSError):
-                writer.get_extra_info("socket").setsockopt(
-                    SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0)
-                )
-            writer.transport.abort()
+            _reset(writer)
 
     def refuse(self) -> None:
         """Reset every connection, and every new one."""
@@ -96,10 +93,17 @@ class Proxy:
         """
         self._muted = frozenset(api_keys)
 
+    def cut_at(self, *api_keys: int) -> None:
+        """Reset each connection that carries such a request; the request itself gets through or not.
+
+        Other connections are not hurt, and new ones are welcome. API keys are Kafka's, such as 10 for FindCoordinator.
+        """
+        self._cut_at = frozenset(api_keys)
+
     def heal(self) -> None:
         """Undo every fault."""
         self.delay, self.bandwidth, self._refuses = 0.0, None, False
-        self._muted = frozenset()
+        self._muted = self._cut_at = frozenset()
         for answers in self._answers:
             answers.set()
         self._flows.set()
@@ -127,8 +131,11 @@ class Proxy:
         self._answers.add(answers)
 
         def look(data: bytes) -> None:
-            if any(key in self._muted for key in requests.feed(data)):
+            keys = set(requests.feed(data))
+            if keys & self._muted:
                 answers.clear()
+            if keys & self._cut_at:
+                _reset(writer)
 
         pumps = [
             self._pump(reader, far_writer, look=look),
@@ -194,6 +201,13 @@ class Proxy:
             await writer.drain()
             if self.bandwidth is not None:
                 await asyncio.sleep(len(data) / self.bandwidth)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection at once, and tell the other end that this was no farewell (RST)."""
+    with contextlib.suppress(OSError):
+        writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 class _Requests:

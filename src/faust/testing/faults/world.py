@@ -1,27 +1,28 @@
 """What can be done to a running application: the kinds of faults, and who carries out a plan.
 
-=================  ==================================================================================  ==========
-kind               what happens                                                                        needs
-=================  ==================================================================================  ==========
-``kill``           SIGKILL of a worker; started again after the length                                 workers
-``wipe``           the same, and its data directory is removed                                         workers
-``term``           SIGTERM of a worker, which must end with 0; started again after the length          workers
-``freeze``         SIGSTOP of a worker, SIGCONT after the length                                       workers
-``join``           one worker more; it is sent home after the length                                   workers
-``broker-kill``    SIGKILL of a broker; started again after the length                                 brokers
-``broker-stop``    a controlled end of a broker; started again after the length                        brokers
-``broker-freeze``  SIGSTOP of a broker, SIGCONT after the length                                       brokers
-``coordinator``    ``broker-kill`` of the coordinator of the group                                     brokers
-``outage``         SIGKILL of all brokers; started again after the length                              brokers
-``leaders``        ``broker-stop``, and then every partition gets the leader it had before             brokers
-``leader-move``    every partition, also those of coordinators, gets another leader; all nodes stay up brokers
-``net-stall``      nothing passes between workers and brokers, and no connection breaks                proxies
-``net-cut``        every connection is reset                                                           proxies
-``net-refuse``     every connection is reset, and new ones as well                                     proxies
-``net-delay``      every byte takes 0.2 s longer                                                       proxies
-``net-slow``       every connection has half a megabyte per second                                     proxies
-``net-heartbeat``  heartbeats are not answered, and nothing else on their connections                  proxies
-=================  ==================================================================================  ==========
+=================  ======================================================================================  ==========
+kind               what happens                                                                            needs
+=================  ======================================================================================  ==========
+``kill``           SIGKILL of a worker; started again after the length                                     workers
+``wipe``           the same, and its data directory is removed                                             workers
+``term``           SIGTERM of a worker, which must end with 0; started again after the length              workers
+``freeze``         SIGSTOP of a worker, SIGCONT after the length                                           workers
+``join``           one worker more; it is sent home after the length                                       workers
+``broker-kill``    SIGKILL of a broker; started again after the length                                     brokers
+``broker-stop``    a controlled end of a broker; started again after the length                            brokers
+``broker-freeze``  SIGSTOP of a broker, SIGCONT after the length                                           brokers
+``coordinator``    ``broker-kill`` of the coordinator of the group                                         brokers
+``outage``         SIGKILL of all brokers; started again after the length                                  brokers
+``leaders``        ``broker-stop``, and then every partition gets the leader it had before                 brokers
+``leader-move``    every partition, also those of coordinators, gets another leader; all nodes stay up     brokers
+``net-stall``      nothing passes between workers and brokers, and no connection breaks                    proxies
+``net-cut``        every connection is reset                                                               proxies
+``net-refuse``     every connection is reset, and new ones as well                                         proxies
+``net-delay``      every byte takes 0.2 s longer                                                           proxies
+``net-slow``       every connection has half a megabyte per second                                         proxies
+``net-heartbeat``  heartbeats are not answered, and nothing else on their connections                      proxies
+``net-request``    every connection is reset, and then each that carries one kind of request (`REQUESTS`)  proxies
+=================  ======================================================================================  ==========
 """
 
 from __future__ import annotations
@@ -37,7 +38,16 @@ from faust.testing.faults.crew import Crew
 from faust.testing.faults.plan import Plan, Step
 from faust.testing.faults.proxy import Proxy
 
-__all__ = ["BROKER_KINDS", "NET_KINDS", "WORKER_KINDS", "Brokers", "Outcome", "World", "play"]
+__all__ = [
+    "BROKER_KINDS",
+    "NET_KINDS",
+    "REQUESTS",
+    "WORKER_KINDS",
+    "Brokers",
+    "Outcome",
+    "World",
+    "play",
+]
 
 Kind = Callable[[Step], Awaitable[None]]
 
@@ -67,12 +77,30 @@ NET_KINDS: Mapping[str, tuple[float, float]] = {
     "net-delay": (2.0, 5.0),
     "net-slow": (2.0, 5.0),
     "net-heartbeat": (5.0, 9.0),
+    "net-request": (1.0, 3.0),
 }
 """The same of kinds that need proxies between workers and brokers."""
 
 
 HEARTBEAT = 12
 """API key of Kafka's heartbeats."""
+REQUESTS: Mapping[str, int] = {
+    "Produce": 0,
+    "Fetch": 1,
+    "ListOffsets": 2,
+    "Metadata": 3,
+    "OffsetCommit": 8,
+    "OffsetFetch": 9,
+    "FindCoordinator": 10,
+    "JoinGroup": 11,
+    "SyncGroup": 14,
+    "InitProducerId": 22,
+    "AddPartitionsToTxn": 24,
+    "AddOffsetsToTxn": 25,
+    "EndTxn": 26,
+    "TxnOffsetCommit": 28,
+}
+"""API keys of what a worker asks Kafka, for ``net-request``: the target of the fault says which one in turn."""
 
 
 class Brokers(Protocol):
@@ -264,6 +292,9 @@ class World:
                 proxy.delay = 0.2
             elif step.kind == "net-heartbeat":
                 proxy.mute(HEARTBEAT)
+            elif step.kind == "net-request":
+                proxy.cut()
+                proxy.cut_at([*REQUESTS.values()][step.target % len(REQUESTS)])
             else:
                 proxy.bandwidth = 500_000.0
         await asyncio.sleep(step.length)

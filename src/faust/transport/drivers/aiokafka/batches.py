@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from aiokafka import errors as kafka
 from aiokafka.client import CoordinationType
+from aiokafka.producer.message_accumulator import MessageAccumulator
 from aiokafka.producer.sender import (
     AddPartitionsToTxnHandler,
     InitPIDHandler,
@@ -26,7 +27,7 @@ from faust.transport.drivers.aiokafka.errors import FENCED_INSTANCE_ID, is_gener
 from faust.transport.drivers.aiokafka.protocol import TransactionOffsetCommit
 from faust.transport.drivers.batching import Batch
 
-__all__ = ["GroupMetadata", "SentBatch", "TransactionSender", "Transactions"]
+__all__ = ["GroupMetadata", "Queue", "SentBatch", "TransactionSender", "Transactions"]
 
 _UNENDED = "CONCURRENT_TRANSACTIONS: it has not ended the last transaction of this id yet"
 """It writes the end of a transaction to every partition of it, which waits for their replicas (KIP-98)."""
@@ -124,6 +125,15 @@ class SentBatch:
     def failure(self, exception: BaseException) -> None:
         """Tell that it will not be tried again."""
         self._owner.refuse(self, exception)
+
+
+class Queue(MessageAccumulator):  # type: ignore[misc]  # aiokafka is untyped
+    """aiokafka's queue of batches, in which nothing stands twice."""
+
+    def reenqueue(self, batch: Any) -> None:
+        """Have *batch* sent again, unless it was given up while its handler waited to do so."""
+        if batch in self._pending_batches:
+            super().reenqueue(batch)
 
 
 class Transactions(TransactionManager):  # type: ignore[misc]  # aiokafka is untyped

@@ -23,7 +23,7 @@ from typing import Any
 
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import CloseReason
-from aiokafka.errors import KafkaError
+from aiokafka.errors import CoordinatorNotAvailableError, KafkaError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.util import create_task
@@ -31,7 +31,7 @@ from aiokafka.util import create_task
 from faust.exceptions import BrokerUnavailable, FaustError
 from faust.transport.base import DriverState
 from faust.transport.drivers.aiokafka.connection import Connection
-from faust.transport.drivers.aiokafka.errors import is_refusal, translate
+from faust.transport.drivers.aiokafka.errors import is_passing, is_refusal, translate
 from faust.transport.drivers.aiokafka.protocol import TopicIds
 
 __all__ = ["Backoff", "KafkaClient", "Watch"]
@@ -318,11 +318,18 @@ class KafkaClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is untyped
         return answer
 
     async def coordinator_lookup(self, coordinator_type: Any, coordinator_key: str) -> Any:
-        """Return the node that coordinates a group or a transactional id; notes in `watch` that there is none."""
+        """Return the node that coordinates a group or a transactional id; notes in `watch` that there is none.
+
+        Raises:
+            CoordinatorNotAvailableError: there is none, or who was asked went away instead of answering. aiokafka's
+                producer looks again after this, but ends after a lost connection.
+        """
         try:
             node_id = await super().coordinator_lookup(coordinator_type, coordinator_key)
         except KafkaError as error:
             self.watch.note(f"no coordinator of {coordinator_key}: {_describe(error)}")
+            if is_passing(error):
+                raise CoordinatorNotAvailableError(str(error)) from error
             raise
         self.watch.note("")
         return node_id

@@ -171,6 +171,7 @@ def translate(error: BaseException, where: str) -> FaustError:
     """
     if isinstance(error, FaustError):
         return error
+    error, ended_sender = _root(error), error
     alert = _refusing_alert(error)
     reason = _reason(alert or error)
     kind: type[FaustError] = BrokerError
@@ -192,9 +193,16 @@ def translate(error: BaseException, where: str) -> FaustError:
         reason = "the broker does not know the topic or partition"
     elif isinstance(error, _CONFIGURATION):
         kind = ImproperlyConfigured
-    elif is_passing(error):
+    elif is_passing(error) or (ended_sender is not error and isinstance(error, kafka.UnknownError)):
         kind = BrokerUnavailable
     return kind(f"{where}: {reason}")
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return what has ended aiokafka's sender; what it raises itself has no name, and that as its cause."""
+    while type(error) is kafka.KafkaError and error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def translate_send(
@@ -218,10 +226,10 @@ def translate_send(
 def translate_transaction(error: BaseException, where: str) -> FaustError:
     """Return our error for a step of a transaction that has failed.
 
-    A coordinator that is just dying answers UNKNOWN_SERVER_ERROR (-1), which ends aiokafka's sender with an error without a
-    name. What became of the step is not known then, as with a lost connection; the next producer of the id finds out.
+    A coordinator that is just dying answers UNKNOWN_SERVER_ERROR (-1). What became of the step is not known then, as with a
+    lost connection; the next producer of the id finds out.
     """
-    if any(isinstance(each, kafka.UnknownError) for each in (error, error.__cause__)):
+    if isinstance(error, kafka.UnknownError):
         return BrokerUnavailable(f"{where}: the coordinator has failed ({_reason(error)})")
     return translate(error, where)
 

@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from aiokafka import errors as kafka
-from aiokafka.producer.message_accumulator import MessageAccumulator
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from aiokafka.util import INTEGER_MAX_VALUE
 
@@ -40,6 +39,7 @@ from faust.messages import TP
 from faust.transport.base import DriverState, ProducerOptions
 from faust.transport.drivers.aiokafka.batches import (
     GroupMetadata,
+    Queue,
     SentBatch,
     Transactions,
 )
@@ -169,7 +169,7 @@ class Sending:
             )
         elif options.acks == -1:
             self._transactions = Transactions(None, INTEGER_MAX_VALUE)
-        self._queue = MessageAccumulator(
+        self._queue = Queue(
             self.connection.cluster,
             options.max_batch_size,
             0,
@@ -288,6 +288,8 @@ class Sending:
                 await self._remember(topic)
                 if topic in self.partitions:
                     return self.partitions[topic]
+                # It is there, but the node that was asked next did not know it yet, or did not answer.
+                deadline = time.monotonic() + MISSING_TOPIC_PATIENCE
             elif not error.retriable:
                 raise translate(error(topic), f"cannot look up topic {topic}")
             if time.monotonic() > deadline:
