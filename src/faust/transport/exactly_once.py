@@ -62,6 +62,8 @@ WAIT_SHARE = 0.5
 GIVE_UP_SHARE = 0.8
 """Share of the transaction's time after which it is aborted."""
 
+LAST_ABORT = 0.5
+"""Seconds that aborting may take when partitions are given back and the last commit was not made in its time."""
 READY_PAUSE = 0.5
 """Seconds between two attempts to begin a transaction while brokers are away."""
 
@@ -108,6 +110,8 @@ class TransactionalConsumer(Consumer):
         self._started_at: dict[TP, int] = {}
         self._slow: frozenset[_Place] = frozenset()
         self._restarting: asyncio.Task[None] | None = None
+        self._may_restart = True
+        """No rebalance is under way, which does what a restart would do."""
 
     last_commit: float
 
@@ -173,6 +177,7 @@ class TransactionalConsumer(Consumer):
 
     def open_tasks(self, tps: Iterable[TP], generation: int) -> list[PartitionTask]:
         """Make the tasks of newly assigned partitions."""
+        self._may_restart = True
         made = super().open_tasks(tps, generation)
         self._started_at = {
             task.tp: self._started_at[task.tp] for task in made if task.tp in self._started_at
@@ -200,24 +205,27 @@ class TransactionalConsumer(Consumer):
                 for tp in tps:
                     if (task := self.tasks.get(tp)) is not None:
                         task.alive = False
-                await self._drop()
+                await self._drop(LAST_COMMIT)
             stuck = await super().close_tasks(
                 tps, lost=lost, timeout=timeout, commit_timeout=commit_timeout
             )
             if not lost and (self.producer.touched or self.producer.fenced):
-                await self._drop()  # the last commit was not made
+                await self._drop(LAST_ABORT)  # the last commit was not made
             return stuck
         finally:
             self._closing = False
 
-    async def _drop(self) -> None:
+    async def _drop(self, timeout: float) -> None:
         """Partitions are not ours any more: what was done for them and not committed does not count."""
         self._undone = True
         try:
-            async with asyncio.timeout(LAST_COMMIT), self._commit_lock:
+            async with asyncio.timeout(timeout), self._commit_lock:
                 await self._abort()
         except TimeoutError:
-            logger.warning("A commit of partitions that were lost is still waiting for the broker")
+            logger.warning(
+                "A transaction of partitions that are given away is neither committed nor aborted yet: the broker does "
+                "not answer. What it covers will be processed again"
+            )
 
     # -- the commit
 
@@ -377,13 +385,14 @@ class TransactionalConsumer(Consumer):
             task.alive = False
         with contextlib.suppress(*UNDONE):
             await self._abort()
-        if not self._closing and not self.should_stop:
+        if self._may_restart and not self._closing and not self.should_stop:
             self._restarting = asyncio.get_running_loop().create_task(
                 self._guard(self._restart, "restart from what is committed"), name="restart"
             )
 
     async def stop_restart(self) -> None:
-        """A rebalance does what a restart would do."""
+        """A rebalance does what a restart would do: end the one under way, and begin none before there are new tasks."""
+        self._may_restart = False
         task, self._restarting = self._restarting, None
         if task is not None and task is not asyncio.current_task():
             task.cancel()

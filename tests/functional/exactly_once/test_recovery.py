@@ -101,3 +101,23 @@ async def test_7_6_r17_an_open_transaction_is_waited_for(broker_url: str, topic_
         finally:
             await starting
             await app.stop()
+
+
+async def test_what_is_undone_while_partitions_change_hands_waits_for_the_next_ones(
+    topic_name: Name,
+) -> None:
+    """A rebalance does what a restart would do: work that is undone meanwhile begins none, and comes again with the next tasks."""
+    url = f"memory://{topic_name('broker')}"
+    app, source, totals = counting(url, topic_name("app"), "memory://")
+    async with running(app):
+        await eventually(lambda: app.tables.actives_ready)
+        consumer = app.consumer
+        await consumer.stop_restart()  # as the first step of giving back
+        await source.send(value=1)
+        await eventually(lambda: dict(totals.items()) == {1: 1})
+        app.gate.spoilt = "an event was taken back"
+        await consumer.commit()
+        assert consumer._restarting is None
+        await app._rebalance.restart()  # new tasks
+        await source.send(value=2)
+        await eventually(lambda: dict(totals.items()) == {1: 1, 2: 1})

@@ -11,14 +11,16 @@ from tests.soak.fullrun import Run
 from tests.soak.memory import soak
 from tests.soak.minutes import Minute
 
-MINUTES = 2.0
+MINUTES = 1.5
+RATE = 10_000
+"""Half of what the long soak sends: the machine has two cores, and other tests beside this one."""
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_memory_stays_flat(tmp_path: Path) -> None:
-    """20,000 events/s, or what the machine can do, through group_by, table, sink and `ask`: memory, objects, files stay."""
-    result = await soak(f"local://{tmp_path / 'broker'}", MINUTES, 20_000, ahead=4.0)
+    """Events at a rate, or what the machine can do, through group_by, table, sink and `ask`: memory, objects, files stay."""
+    result = await soak(f"local://{tmp_path / 'broker'}", MINUTES, RATE, ahead=4.0)
     assert not result.faults, str(result)
 
 
