@@ -12,6 +12,7 @@ import pytest
 
 import faust
 from faust.transport.base import ProducerDriver, ProducerOptions, TopicSpec
+from faust.transport.exactly_once import TransactionalConsumer
 from tests.support.apps import committed_everything, eventually, make_app, running
 from tests.support.driving import open_transport
 
@@ -112,6 +113,7 @@ async def test_what_is_undone_while_partitions_change_hands_waits_for_the_next_o
     async with running(app):
         await eventually(lambda: app.tables.actives_ready)
         consumer = app.consumer
+        assert isinstance(consumer, TransactionalConsumer)
         await consumer.stop_restart()  # as the first step of giving back
         await source.send(value=1)
         await eventually(lambda: dict(totals.items()) == {1: 1})
