@@ -509,10 +509,13 @@ class Trial:
             await observer.admin.delete_topics(topics)
 
     def _keep_evidence(self) -> None:
-        """Put the logs of all workers where they can be read after the trial."""
+        """Put the logs of all workers and brokers where they can be read after the trial."""
         directory = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
         self.crew.write_logs(directory)
-        self.report.problems.append(f"(the logs of the workers are in {directory})")
+        if (brokers := self._brokers) is not None:
+            for node in range(1, brokers.size + 1):
+                (directory / f"kafka-{node}.log").write_text(brokers.log_tail(node, 10_000))
+        self.report.problems.append(f"(the logs of workers and brokers are in {directory})")
 
 
 # -- by hand
