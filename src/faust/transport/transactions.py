@@ -76,6 +76,8 @@ class TransactionalDriver(ProducerDriver):
         self._where = where
         self._transactional: ProducerDriver | None = None
         self._starting: ProducerDriver | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+        """Producers that nobody had the time to close."""
         self._begun = False
         self._told: BatchWatcher | None = None
         self._plain_append = plain.append
@@ -97,6 +99,7 @@ class TransactionalDriver(ProducerDriver):
         if transactional is not None:
             await transactional.close(timeout / 2)
         await self.plain.close(timeout / 2)
+        await asyncio.gather(*self._ending)
 
     async def ready(self) -> None:
         """Have a transaction open; make a new producer first if there is none that can be used.
@@ -138,7 +141,7 @@ class TransactionalDriver(ProducerDriver):
         return "" if self._starting is None else self._starting.state.last_error
 
     async def give_up(self) -> None:
-        """Abort the open transaction; if that cannot be done, the next `ready` does it with a new producer."""
+        """Abort the open transaction; if it fails, or nobody waits for it, the next `ready` does it with a new producer."""
         transactional, begun = self._transactional, self._begun
         self._begun = self.touched = self.fenced = False
         self._task = None
@@ -152,6 +155,9 @@ class TransactionalDriver(ProducerDriver):
             await self._replace()
         except BaseException:
             self._transactional = None
+            ending = asyncio.get_running_loop().create_task(transactional.close(CLOSE_TIMEOUT))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
             raise
 
     # -- records

@@ -16,9 +16,11 @@ from faust.exceptions import (
     RecordTooLarge,
     UnknownTopic,
 )
+from faust.gate import Where
 from faust.messages import TP
 from faust.testing.faults import REQUESTS, Proxy
-from faust.transport.base import ConsumerDriver, ProducerOptions
+from faust.transport.base import ConsumerDriver, ProducerDriver, ProducerOptions
+from faust.transport.transactions import TransactionalDriver
 from tests.support.driving import Stage, open_transport, until
 
 pytestmark = pytest.mark.kafka
@@ -283,6 +285,41 @@ async def test_the_coordinator_is_looked_for_again_when_the_connection_breaks(st
         assert await read_all(stage, TP(topic, 0)) == [b"one", b"two"]
     finally:
         await proxy.close()
+
+
+async def test_a_transaction_that_nobody_waits_to_abort_leaves_nothing_open(stage: Stage) -> None:
+    """Who gives up waiting for the abort has the producer closed all the same, and the next one aborts what it left."""
+    topic = await stage.topic(1)
+    assert stage.cluster is not None
+    ((listen, behind),) = stage.cluster.behind
+    proxy = Proxy(behind, listen=listen)
+    await proxy.start()
+    made: list[ProducerDriver] = []
+
+    def make() -> ProducerDriver:
+        options = ProducerOptions(transactional_id=topic, connect_timeout=20.0)
+        made.append(open_transport(cluster.proxied_url).producer(options))
+        return made[-1]
+
+    cluster = stage.cluster
+    plain = await stage.producer()
+    both = TransactionalDriver(plain, make, lambda: Where.EVENT)
+    try:
+        await both.ready()
+        await both.append(topic, 0, None, b"given up")
+        proxy.stall()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await both.give_up()
+        proxy.heal()
+        await both.ready()
+        await both.append(topic, 0, None, b"counts")
+        await both.commit_transaction()
+        await both.close()
+        assert [each.state.connected for each in made] == [False, False]
+    finally:
+        await proxy.close()
+    assert await read_all(stage, TP(topic, 0)) == [b"counts"]
 
 
 async def test_a_failed_record_spoils_its_transaction_only(stage: Stage) -> None:
