@@ -154,11 +154,16 @@ class TransactionalDriver(ProducerDriver):
             logger.info("The transactional producer has to be made anew: %s", exc or "no answer")
             await self._replace()
         except BaseException:
-            self._transactional = None
-            ending = asyncio.get_running_loop().create_task(transactional.close(CLOSE_TIMEOUT))
+            self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        """Somebody has stopped waiting for the producer, and what became of his wish is unknown: have another one made."""
+        useless, self._transactional = self._transactional, None
+        if useless is not None:
+            ending = asyncio.get_running_loop().create_task(useless.close(CLOSE_TIMEOUT))
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
-            raise
 
     # -- records
 
@@ -268,7 +273,11 @@ class TransactionalDriver(ProducerDriver):
     async def begin_transaction(self) -> None:
         """Open a transaction; what was kept behind the fence is in it."""
         assert self._transactional is not None
-        await self._transactional.begin_transaction()
+        try:
+            await self._transactional.begin_transaction()
+        except asyncio.CancelledError:
+            self._abandon()
+            raise
         self._begun = True
         if not self.fenced:
             self.touched, self.began = False, monotonic()

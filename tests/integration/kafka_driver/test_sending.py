@@ -322,6 +322,28 @@ async def test_a_transaction_that_nobody_waits_to_abort_leaves_nothing_open(stag
     assert await read_all(stage, TP(topic, 0)) == [b"counts"]
 
 
+async def test_a_transaction_whose_begin_was_cancelled_is_begun_again(stage: Stage) -> None:
+    """However far it had come, the next one can be begun, and commits what it is given."""
+    topic = await stage.topic(1)
+    plain = await stage.producer()
+    transport = stage.transport
+    options = ProducerOptions(transactional_id=topic, connect_timeout=20.0)
+    both = TransactionalDriver(plain, lambda: transport.producer(options), lambda: Where.EVENT)
+    await both.ready()
+    await both.commit_transaction()
+    for turns in range(5):
+        beginning = asyncio.create_task(both.ready())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        beginning.cancel()
+        await asyncio.gather(beginning, return_exceptions=True)
+        await both.ready()
+        await both.append(topic, 0, None, b"%d" % turns)
+        await both.commit_transaction()
+    await both.close()
+    assert await read_all(stage, TP(topic, 0)) == [b"%d" % turns for turns in range(5)]
+
+
 async def test_a_failed_record_spoils_its_transaction_only(stage: Stage) -> None:
     """A transaction with a refused record cannot commit; aborted, the next one works."""
     topic = await stage.topic(1, max_message_bytes="2000")
