@@ -129,6 +129,7 @@ class ScriptedConsumer(ConsumerDriver):
         slow: Requests by name that never answer, and how often.
         silent_jumps: What lies behind the last record shows in the position only, in no slice.
         on_slice: Called before each slice; the moment to change a log under the reader.
+        mislaid: Partitions of which nothing comes until they are sought.
     """
 
     def __init__(self, world: World) -> None:
@@ -144,6 +145,7 @@ class ScriptedConsumer(ConsumerDriver):
         self.slice_size = 3
         self.silent_jumps = False
         self.on_slice: Callable[[TP], None] = lambda _tp: None
+        self.mislaid: set[TP] = set()
 
     def give(self, tps: Collection[TP]) -> int:
         """Assign *tps* in a new generation; everything is paused, as the application does it."""
@@ -161,7 +163,7 @@ class ScriptedConsumer(ConsumerDriver):
         await asyncio.sleep(0)
 
     async def take(self, timeout: float) -> list[Slice]:
-        for tp in sorted(self.held - self.paused):
+        for tp in sorted(self.held - self.paused - self.mislaid):
             self.on_slice(tp)
             batch = self._next_slice(tp)
             if batch is not None:
@@ -195,6 +197,7 @@ class ScriptedConsumer(ConsumerDriver):
     async def seek(self, offsets: Mapping[TP, int]) -> None:
         await self._request("seek")
         self.positions.update(offsets)
+        self.mislaid -= set(offsets)
 
     async def position(self, tp: TP) -> int:
         await self._request("position")

@@ -56,6 +56,10 @@ class Reader(Protocol):
         """Return log start offsets."""
         ...
 
+    async def end_offsets(self, tps: Collection[TP]) -> dict[TP, int]:
+        """Return the offsets up to which may be read: before open transactions, where only what is committed is."""
+        ...
+
     async def log_end_offsets(self, tps: Collection[TP]) -> dict[TP, int]:
         """Return next offsets to be written."""
         ...

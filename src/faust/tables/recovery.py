@@ -37,7 +37,7 @@ FIRST_POLL = 0.02
 LAST_POLL = 0.5
 """Seconds between two looks at partitions that send nothing; it doubles from the first to the last."""
 STALLED_AFTER = 5.0
-"""Seconds without a slice after which a partition's bounds are asked for again."""
+"""Seconds without a slice after which a partition's bounds are asked for again, and what may be read of it is fetched again."""
 REPORT_EVERY = 5.0
 """Seconds between two progress reports in the log."""
 
@@ -80,6 +80,8 @@ class Recovery(ChangelogReader):
         self._pending: set[TP] = set(self.partitions)
         self._failure: Exception | None = None
         self._look = asyncio.Event()
+        self._readable: dict[TP, int] = {}
+        """Of partitions of which nothing comes: up to where they may be read."""
         self._started = self._reported = monotonic()
 
     # -- the run
@@ -154,9 +156,10 @@ class Recovery(ChangelogReader):
                 await self._confirm(reached)
             elif self.records == records:
                 await self._poll()
-                await self._confirm(self._stalled())
             else:
                 poll = FIRST_POLL
+            if stalled := self._stalled():
+                await self._look_into(stalled)
 
     async def _wait(self, poll: float) -> float:
         """Wait until a partition has reached its end, or for *poll* seconds; return how long to wait next."""
@@ -185,6 +188,24 @@ class Recovery(ChangelogReader):
             what = f"ask for the position in {tp.topic}[{tp.partition}]"
             where = await self.ask(what, partial(self.reader.position, tp))
             self.plans[tp].polled(where)
+
+    async def _look_into(self, stalled: Collection[TP]) -> None:
+        """Nothing comes of these partitions: ask again where they end, and fetch again what may be read."""
+        heard = {tp: self._heard[tp] for tp in stalled}
+        what = "ask how far the changelogs may be read"
+        self._readable.update(await self.ask(what, partial(self.reader.end_offsets, stalled)))
+        await self._confirm(stalled)
+        silent = {tp for tp in self._pending.intersection(heard) if self._heard[tp] == heard[tp]}
+        for tp in heard.keys() - silent:
+            self._readable.pop(tp, None)
+        if again := {tp: heard[tp] for tp in silent if not self._is_held_up(tp)}:
+            self.reader.pause(again)
+            await self._read_on(again)
+            self._heard.update(again)
+
+    def _is_held_up(self, tp: TP) -> bool:
+        """Say whether what stands next belongs to a transaction that has not ended."""
+        return self._readable[tp] <= self.plans[tp].position
 
     # -- slices
 
@@ -221,6 +242,7 @@ class Recovery(ChangelogReader):
         records = batch.records
         plan = self.plans[tp]
         self._heard[tp] = monotonic()
+        self._readable.pop(tp, None)
         try:
             if plan.slice(records[0].offset if records else batch.next_offset, batch.next_offset):
                 keyless = self.partitions[tp].apply(records, batch.next_offset)
@@ -316,9 +338,20 @@ class Recovery(ChangelogReader):
             plan = self.plans[longest]
             text += (
                 f"; nothing has come from {longest.topic}[{longest.partition}] for {quiet[longest]:.0f} s, at offset "
-                f"{plan.position} of {plan.end}"
+                f"{plan.position} of {plan.end}{self._because(longest)}"
             )
         return text
+
+    def _because(self, tp: TP) -> str:
+        """Say why nothing comes of a partition, as far as is known."""
+        if tp not in self._readable:
+            return ""
+        if self._is_held_up(tp):
+            return (
+                ": what stands there belongs to a transaction that has not ended; the broker ends it when it is older than its "
+                "producer's transaction timeout"
+            )
+        return f", though it may be read up to {self._readable[tp]}; it is fetched again"
 
     def _report(self) -> None:
         now = monotonic()
@@ -340,9 +373,10 @@ class Recovery(ChangelogReader):
         for tp in silent[:5]:
             plan = self.plans[tp]
             logger.warning(
-                "Recovering tables: nothing has come from %s[%d] for %.0f s, at offset %d of %d",
+                "Recovering tables: nothing has come from %s[%d] for %.0f s, at offset %d of %d%s",
                 *tp,
                 now - self._heard[tp],
                 plan.position,
                 plan.end,
+                self._because(tp),
             )

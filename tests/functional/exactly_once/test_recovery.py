@@ -96,6 +96,8 @@ async def test_7_6_r17_an_open_transaction_is_waited_for(broker_url: str, topic_
         try:
             await eventually(lambda: "1 records to go" in app.tables.doing(), 40.0)
             assert not app.tables.actives_ready
+            held_up = "a transaction that has not ended"
+            await eventually(lambda: held_up in app.tables.doing(), 40.0)
             await producer.commit_transaction()
             await eventually(lambda: app.tables.actives_ready)
             assert dict(totals.items()) == {1: 10}

@@ -306,10 +306,9 @@ async def test_progress_and_silence_are_said(
     take = app.consumer_driver.take
 
     async def stalling(timeout: float) -> Any:
-        batches = await take(timeout)
-        if app.consumer_driver.positions.get(LOG, 0) >= 9:
+        if app.consumer_driver.positions.get(LOG, 0) >= 6:
             await blocked.wait()
-        return batches
+        return await take(timeout)
 
     monkeypatch.setattr(app.consumer_driver, "take", stalling)
     with caplog.at_level(logging.INFO):
@@ -322,6 +321,36 @@ async def test_progress_and_silence_are_said(
     assert "nothing has come from shop-totals-changelog[1]" in caplog.text
     assert "at offset 6 of 30" in caplog.text
     assert "Recovered 30 records of 4 table partitions" in caplog.text
+
+
+async def test_what_is_there_and_does_not_come_is_fetched_again(
+    world: World, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A partition of which nothing comes although it may be read is sought again, while others are read, and that is said."""
+    monkeypatch.setattr(recovery, "REPORT_EVERY", 0.05)
+    driver, totals = app.consumer_driver, app.Table("totals")
+    fill(world.log(LOG), 30)
+    fill(world.log(CHANGELOGS[2]), 3000)
+    said: list[str] = []
+    seek = driver.seek
+
+    async def watched(offsets: Any) -> None:
+        said.append(app.tables.doing())
+        await seek(offsets)
+
+    def mislay(tp: TP) -> None:
+        if tp == LOG and driver.positions[LOG] == 9:
+            driver.mislaid.add(LOG)
+
+    monkeypatch.setattr(driver, "seek", watched)
+    driver.on_slice = mislay
+    await assign(app, *ALL)
+    assert not driver.mislaid
+    assert contents(totals) == {number: number for number in range(30)}
+    assert len(totals.held[2]) == 3000
+    assert len(said) == 2
+    assert "nothing has come from shop-totals-changelog[1]" in said[1]
+    assert "at offset 12 of 30, though it may be read up to 30; it is fetched again" in said[1]
 
 
 async def test_a_rebalance_during_recovery(world: World, app: App) -> None:

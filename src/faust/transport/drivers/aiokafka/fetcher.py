@@ -196,20 +196,17 @@ class _Chain:
         fetcher._client.watch.answered(self._node_id)
         if self._ended.done():
             return
-        if not self._assignment.active:
-            self._end(False)
-            return
         try:
-            found = [self._keep(came) for came in read_fetch(frame)]
-        except Unexpected as error:
+            if self._assignment.active:
+                found = [self._keep(came) for came in read_fetch(frame)]
+                if any(found):
+                    fetcher.hand_over()
+            if self._assignment.active:  # still
+                self._ask()
+            else:
+                self._end(False)
+        except Exception as error:  # whoever waits for the end of this chain must hear of it
             self._fail(error)
-            return
-        if any(found):
-            fetcher.hand_over()
-        if self._assignment.active:
-            self._ask()
-        else:
-            self._end(False)
 
     def _keep(self, came: Fetched) -> bool:
         tp = TopicPartition(came.topic, came.partition)
