@@ -511,12 +511,14 @@ class Trial:
             await observer.admin.delete_topics(topics)
 
     def _keep_evidence(self) -> None:
-        """Put the logs of all workers and brokers where they can be read after the trial."""
+        """Put logs of workers and brokers, and what brokers wrote of transactions, where they can be read after the trial."""
         directory = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
         self.crew.write_logs(directory)
         if (brokers := self._brokers) is not None:
             for node in range(1, brokers.size + 1):
                 (directory / f"kafka-{node}.log").write_text(brokers.log_tail(node, 10_000))
+            topics = ["__transaction_state", "__consumer_offsets", self.changelog[0].topic]
+            brokers.copy_logs(directory, topics)
         self.report.problems.append(f"(the logs of workers and brokers are in {directory})")
 
 
