@@ -45,6 +45,7 @@ from faust.transport.base import (
 )
 from faust.transport.consumer import Consumer
 from faust.transport.producer import Producer
+from faust.transport.tenure import Tenure
 
 __all__ = [
     "App",
@@ -305,6 +306,7 @@ class ScriptedProducer(ProducerDriver):
         self.flushes = 0
         self.told: BatchWatcher = lambda *_: None
         self.open: list[tuple[TP, bytes | None, bytes | None, ScriptedDelivery]] = []
+        self.bound: dict[str, Tenure] = {}
 
     def append(
         self,
@@ -320,6 +322,18 @@ class ScriptedProducer(ProducerDriver):
         delivery = ScriptedDelivery()
         self.open.append((TP(topic, partition), key, value, delivery))
         return delivery
+
+    def bind(self, topics: Collection[str], tenure: Tenure) -> None:
+        self.bound |= dict.fromkeys(topics, tenure)
+
+    def withdraw(self, tenure: Tenure) -> None:
+        kept = []
+        for entry in self.open:
+            if self.bound.get(entry[0].topic) is tenure:
+                entry[3].error = tenure.withdrawal(entry[0], 1)
+            else:
+                kept.append(entry)
+        self.open = kept
 
     def watch(self, told: BatchWatcher) -> None:
         self.told = told

@@ -37,6 +37,7 @@ from faust.tables.partition import HeadersOf, PartitionFlush, TablePartition
 from faust.tables.reading import OnEvent
 from faust.tables.recovery import Recovery
 from faust.tables.standbys import WARM, Standbys
+from faust.transport.tenure import Tenure
 from faust.utils.crashes import crash_because
 
 __all__ = ["TableManager"]
@@ -71,6 +72,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         self.changelog_headers: HeadersOf | None = None
         """Asked for the headers of each record of a changelog; None: they have none."""
         self._tables: dict[str, Collection[Any, Any]] = {}
+        self._tenure: Tenure | None = None
         self._finalized = False
         self._flushing = asyncio.Lock()
         self._prepared: list[PartitionFlush] = []
@@ -330,6 +332,10 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
             self._full.clear()
             try:
                 await self._flush_in_time()
+            except (
+                CommitRefused
+            ) as exc:  # what was changed is lost, and done again by whoever has the partitions
+                logger.warning("Tables: %s", exc)
             except Exception as exc:
                 self._failure = exc
                 ours = isinstance(exc, FaustError)
@@ -357,6 +363,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         self.actives_ready = False
         if lost:  # from now on nothing of them is flushed, not in the background either
             self._suspend()
+            self._end_tenure()
         await self._stop_recovery()
         await self.stop_standbys()
         async with self._not_cleaning(lost=lost):
@@ -364,11 +371,29 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
                 if not lost and not self.app.exactly_once:
                     await self.flush()
             finally:
+                self._end_tenure()
                 if lost:
                     self._drop(revoked)
                 self._suspend()
                 if self._following is not None:
                     self._following.open_to(None)
+
+    def _begin_tenure(self) -> None:
+        """At least once: records of changelogs are written while our membership of the group is certain, and not after its end.
+
+        Transactions need none: the group refuses their offsets.
+        """
+        self._end_tenure()
+        topics = self.group_topics
+        if topics and not self.app.exactly_once:
+            self._tenure = Tenure(self.app.lease_until)
+            self.app.producer.driver.bind(topics, self._tenure)
+
+    def _end_tenure(self) -> None:
+        tenure, self._tenure = self._tenure, None
+        if tenure is not None:
+            tenure.end()
+            self.app.producer.driver.withdraw(tenure)
 
     def _suspend(self) -> None:
         for table in self._tables.values():
@@ -424,6 +449,7 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
         """
         await self._stop_recovery()
         await self.stop_standbys()
+        self._begin_tenure()
         self._recovering = asyncio.current_task()
         try:
             self._step = "waiting for stream_recovery_delay"

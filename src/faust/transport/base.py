@@ -23,6 +23,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from yarl import URL
 
 from faust.messages import TP, Headers, RecordMetadata, Slice
+from faust.transport.tenure import Tenure
 
 __all__ = [
     "AdminDriver",
@@ -385,6 +386,17 @@ class ProducerDriver(abc.ABC):
     @abc.abstractmethod
     async def load_partitions(self, topic: str) -> Sequence[int]:
         """Ask the broker; a topic that does not exist is created when the broker does so by itself, else `UnknownTopic`."""
+
+    @abc.abstractmethod
+    def bind(self, topics: Collection[str], tenure: Tenure) -> None:
+        """Write what is appended to *topics* from now on only while *tenure* is certain.
+
+        While it is not, such records wait. They are looked at last of all when they are written, and before they are sent again.
+        """
+
+    @abc.abstractmethod
+    def withdraw(self, tenure: Tenure) -> None:
+        """Write nothing more of what was bound to *tenure*, which is over: deliveries fail with `CommitRefused`, no flush does."""
 
     @abc.abstractmethod
     def watch(self, told: BatchWatcher) -> None:

@@ -509,7 +509,11 @@ class Consumer(Service):
         """Note what is safe, make safe what it has caused, commit what was noted."""
         offsets = self._note(tasks)
         self.on_step(CommitStep.BEGUN)
-        await self._before_commit()
+        try:
+            await self._before_commit()
+        except CommitRefused as exc:
+            logger.warning("Not committing: %s", exc)
+            return False
         self.on_step(CommitStep.FLUSHED)
         self.last_commit = monotonic()
         for task in tasks:

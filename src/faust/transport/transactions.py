@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from time import monotonic
 
 from faust._core.iteration import current_cursor
@@ -30,6 +30,7 @@ from faust.transport.base import (
     DriverState,
     ProducerDriver,
 )
+from faust.transport.tenure import Tenure
 
 __all__ = ["TransactionalDriver"]
 
@@ -245,6 +246,14 @@ class TransactionalDriver(ProducerDriver):
     def available_partitions(self, topic: str) -> Sequence[int]:
         """Return the partitions that have a leader."""
         return self.plain.available_partitions(topic)
+
+    def bind(self, topics: Collection[str], tenure: Tenure) -> None:
+        """Bind what is sent outside of transactions; those are refused by the group when our partitions are not ours."""
+        self.plain.bind(topics, tenure)
+
+    def withdraw(self, tenure: Tenure) -> None:
+        """Send nothing more of what is bound to *tenure*."""
+        self.plain.withdraw(tenure)
 
     def watch(self, told: BatchWatcher) -> None:
         """Call *told* for each batch of either."""

@@ -11,7 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faust.exceptions import ImproperlyConfigured, ProducerSendError, RecordTooLarge
+from faust.exceptions import (
+    CommitRefused,
+    ImproperlyConfigured,
+    ProducerSendError,
+    RecordTooLarge,
+)
 from faust.messages import TP, Record, RecordMetadata, Slice
 from faust.transport.drivers.batching import (
     HEADER_SIZE,
@@ -22,6 +27,7 @@ from faust.transport.drivers.batching import (
     compression_code,
     open_batch,
 )
+from faust.transport.tenure import LOOK_AGAIN, Tenure
 
 TPS = [TP("words", 0), TP("words", 1), TP("counts", 0)]
 
@@ -215,6 +221,54 @@ async def test_what_is_behind_a_fence_does_not_grow_old() -> None:
     accumulator.expire(10.0)
     with pytest.raises(ProducerSendError, match="within 10 s"):
         await behind
+
+
+async def test_what_is_bound_to_a_tenure_waits_while_it_is_not_certain() -> None:
+    """It is handed out in order when the tenure is certain again, and looked for until then; others do not wait."""
+    delays: list[float] = []
+    accumulator, lease = make(wake=delays.append), [0.0]
+    tenure = Tenure(lambda: lease[0])
+    accumulator.bind({"words"}, tenure)
+    for number in range(3):
+        accumulator.append("words", 0, None, b"%d" % number)
+        accumulator.append("counts", 0, None, b"%d" % number)
+    delays.clear()
+    assert [batch.tp for batch in accumulator.ready()] == [TP("counts", 0)]
+    assert delays == [pytest.approx(LOOK_AGAIN)]
+    lease[0] = math.inf
+    (batch,) = accumulator.ready()
+    assert batch.count == 3
+    assert batch.may_go()
+    lease[0] = 0.0
+    assert not batch.may_go()
+    batch.done(7)
+    assert accumulator.ready() == []
+
+
+async def test_what_is_withdrawn_fails_and_no_flush_is_told() -> None:
+    """The records of a tenure that is over are refused, also those on their way; those of the next one are not."""
+    accumulator = make()
+    first, second = Tenure(lambda: math.inf), Tenure(lambda: math.inf)
+    accumulator.bind({"words"}, first)
+    travelling = accumulator.append("words", 0, None, b"a")
+    (batch,) = accumulator.ready()
+    waiting = accumulator.append("words", 0, None, b"b")
+    flush = asyncio.create_task(accumulator.flush())
+    await asyncio.sleep(0)
+    first.end()
+    accumulator.withdraw(first)
+    accumulator.bind({"words"}, second)
+    later = accumulator.append("words", 0, None, b"c")
+    assert waiting.done()
+    batch.fail(first.withdrawal(batch.tp, batch.count))
+    await flush
+    for refused in (travelling, waiting):
+        with pytest.raises(CommitRefused, match=r"1 records for words\[0\] were not written"):
+            refused.result()
+    (batch,) = accumulator.ready()
+    batch.done(0)
+    await accumulator.flush()
+    assert later.result().offset == 0
 
 
 async def test_an_aborted_transaction_drops_what_is_behind_its_fence() -> None:

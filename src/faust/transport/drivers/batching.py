@@ -32,7 +32,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import chain, dropwhile, islice
 from math import inf
 from typing import Any, cast
@@ -43,6 +43,7 @@ from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBat
 from faust.exceptions import FaustError, ImproperlyConfigured, NotAcknowledged, RecordTooLarge
 from faust.messages import TP, Headers, Record, RecordMetadata, Slice
 from faust.transport.base import Delivery
+from faust.transport.tenure import LOOK_AGAIN, Tenure
 
 __all__ = [
     "COMPRESSION_CODES",
@@ -116,6 +117,7 @@ class Batch:
         "log_timestamp",
         "sent",
         "size",
+        "tenure",
         "tp",
         "urgent",
     )
@@ -139,6 +141,8 @@ class Batch:
         """Bytes before compression; known when closed."""
         self.urgent: bool = False
         """A flush waits for it: linger no longer."""
+        self.tenure: Tenure | None = None
+        """Written only while it is certain; see `Accumulator.bind`."""
         self.sent: bool = False
         self.attempts: int = 0
         """For the driver: how often it was sent."""
@@ -146,6 +150,15 @@ class Batch:
         self.base_offset: int = -1
         self.log_timestamp: int = -1
         self.error: Exception | None = None
+
+    def may_go(self) -> bool:
+        """Say whether it may be written now; any thread may ask."""
+        return self.tenure is None or self.tenure.certain()
+
+    @property
+    def withdrawn(self) -> bool:
+        """It must not be written any more."""
+        return self.tenure is not None and self.tenure.over
 
     def set_producer_state(self, producer_id: int, epoch: int, base_sequence: int) -> None:
         """Number a closed batch for idempotent or transactional delivery; before `build`."""
@@ -332,6 +345,7 @@ class Accumulator:
         self._epoch = self._released = 0
         self._failure: Exception | None = None
         self._room: list[asyncio.Future[None]] = []
+        self._tenures: dict[str, Tenure] = {}
         self.told: Callable[[str, int, float, Exception | None], None] | None = None
         """Who is told of answered batches; see `ProducerDriver.watch`."""
 
@@ -390,6 +404,7 @@ class Accumulator:
         batch = Batch(self, tp, builder, self._clock(), self._epoch)
         place = batch.add(0, timestamp, key, value, headers)
         batch.count = 1
+        batch.tenure = self._tenures.get(topic)
         lane = self._lanes.get(tp)
         if lane is None:
             lane = self._lanes[tp] = _Lane(tp)
@@ -440,12 +455,16 @@ class Accumulator:
                 batch = self._open.get(lane.tp)
                 if batch is None or batch.epoch > self._released:
                     break
+                if not batch.may_go():
+                    return LOOK_AGAIN
                 wait = 0.0 if batch.urgent else batch.born + self.linger - now
                 if wait > 0:
                     return wait
                 self._close(lane)
             if lane.closed[0].epoch > self._released:
                 break
+            if not lane.closed[0].may_go():
+                return LOOK_AGAIN
             batch = lane.closed.popleft()
             batch.sent = True
             lane.in_flight += 1
@@ -457,6 +476,17 @@ class Accumulator:
         if at < self._wake_at:
             self._wake_at = at
             self._wake(delay)
+
+    # -- records in the name of partitions
+
+    def bind(self, topics: Iterable[str], tenure: Tenure) -> None:
+        """Hand out what is appended to *topics* from now on only while *tenure* is certain."""
+        self._tenures.update(dict.fromkeys(topics, tenure))
+
+    def withdraw(self, tenure: Tenure) -> None:
+        """Fail what is bound to *tenure* and was not handed out yet; no flush is told."""
+        for batch in self._unsent(lambda batch: batch.tenure is tenure):
+            batch.fail(tenure.withdrawal(batch.tp, batch.count))
 
     # -- a fence between what was appended and what will be
 
@@ -502,7 +532,7 @@ class Accumulator:
         if batch.sent:
             lane.in_flight -= 1
         self.pending_bytes -= batch.size
-        if error is not None:
+        if error is not None and not batch.withdrawn:
             self._note_failure(batch, error)
         if self.told is not None:
             self.told(batch.tp.topic, batch.count, self._clock() - batch.born, error)

@@ -26,6 +26,7 @@ from aiokafka.producer.transaction_manager import PidAndEpoch, TransactionManage
 from faust.transport.drivers.aiokafka.errors import FENCED_INSTANCE_ID, is_generation_error
 from faust.transport.drivers.aiokafka.protocol import TransactionOffsetCommit
 from faust.transport.drivers.batching import Batch
+from faust.transport.tenure import LOOK_AGAIN
 
 __all__ = ["GroupMetadata", "Queue", "SentBatch", "TransactionSender", "Transactions"]
 
@@ -89,8 +90,9 @@ class SentBatch:
         """Say no: an empty batch is never handed over."""
         return False
 
-    def remaining_linger(self) -> None:
-        """Say that it has lingered long enough."""
+    def remaining_linger(self) -> float | None:
+        """Return for how many seconds to leave it where it is; None: it may be sent."""
+        return None if self.batch.may_go() else LOOK_AGAIN
 
     def set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
         """Number the batch (KIP-98); called before its first attempt only."""

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from faust.exceptions import (
     BrokerError,
@@ -36,6 +36,7 @@ from faust.transport.drivers.aiokafka.consumer import Consumer
 from faust.transport.drivers.aiokafka.sending import Answer, Sending
 from faust.transport.drivers.aiokafka.thread import ClientThread
 from faust.transport.drivers.batching import Accumulator
+from faust.transport.tenure import Tenure
 
 __all__ = ["Producer"]
 
@@ -262,6 +263,18 @@ class Producer(ProducerDriver):
         self._accumulator.expire(self._options.request_timeout, self._trouble)
         pause = min(1.0, max(0.05, self._options.request_timeout / 10))
         self._reaper = self._loop.call_later(pause, self._watch_overdue)
+
+    # -- records in the name of partitions
+
+    def bind(self, topics: Iterable[str], tenure: Tenure) -> None:
+        """Send what is appended to *topics* from now on only while *tenure* is certain."""
+        self._accumulator.bind(topics, tenure)
+
+    def withdraw(self, tenure: Tenure) -> None:
+        """Send nothing more of what is bound to *tenure*."""
+        self._accumulator.withdraw(tenure)
+        if self._client is not None:
+            self._thread.post(self._client.withdraw)
 
     # -- partitions
 

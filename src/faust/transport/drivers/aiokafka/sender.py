@@ -77,6 +77,9 @@ class Sender(TransactionSender):
                 if tp in to_add:
                     left = True
                     continue
+                if queue._batches[tp][0].remaining_linger() is not None:
+                    left = True
+                    continue
                 node = queue._cluster.leader_for_partition(tp)
                 if self._under_way[node] >= REQUESTS:
                     continue

@@ -398,12 +398,20 @@ class Sending:
             "start a new producer with this id, which aborts the transaction"
         )
 
+    def withdraw(self) -> None:
+        """Give up what must not be sent any more, because its partitions were given back or lost."""
+        for sent in self._take_unsent(lambda sent: sent.batch.withdrawn):
+            batch = sent.batch
+            assert batch.tenure is not None
+            self.refuse(sent, batch.tenure.withdrawal(batch.tp, batch.count))
+
     async def _give_up_overdue(self) -> None:
         """Fail what was not acknowledged in time, or is for no topic; in flight batches when they come back."""
         pause = min(1.0, max(0.05, self._options.request_timeout / 10))
         while True:
             await asyncio.sleep(pause)
             now = time.monotonic()
+            self.withdraw()  # what was under way when its tenure ended, and came back
             for sent in self._take_unsent(lambda sent: now > sent.deadline):  # noqa: B023 - used at once
                 self.refuse(sent, self._overdue(sent))
             for sent in self._take_unsent(lambda sent: self.is_missing(sent.tp.topic)):

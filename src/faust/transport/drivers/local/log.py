@@ -31,8 +31,9 @@ from faust.exceptions import BrokerError, RecordTooLarge, UnknownTopic
 from faust.messages import TP
 from faust.transport.drivers.local.database import Database
 from faust.transport.drivers.local.topicconfig import TopicConfig, check_config
+from faust.transport.tenure import Tenure
 
-__all__ = ["OFFSET_BITS", "Appended", "Ends", "Log", "Outgoing", "Row", "Rows"]
+__all__ = ["OFFSET_BITS", "Appended", "Ends", "Log", "Outgoing", "Row", "Rows", "Withheld"]
 
 OFFSET_BITS = 40
 _OFFSETS = (1 << OFFSET_BITS) - 1
@@ -52,6 +53,12 @@ class Outgoing(NamedTuple):
     data: bytearray
     size: int
     """How many offsets it takes."""
+    tenure: Tenure | None = None
+    """Appended only while it is certain."""
+
+
+class Withheld(Exception):
+    """A batch was not appended, because its tenure is not certain."""
 
 
 class Appended(NamedTuple):
@@ -254,8 +261,10 @@ class Log:
         partitions: list[_Partition | None] = []
         for batch in batches:
             try:
+                if batch.tenure is not None and not batch.tenure.certain():
+                    raise Withheld
                 partitions.append(self._admit(batch))
-            except (UnknownTopic, RecordTooLarge) as exc:
+            except (UnknownTopic, RecordTooLarge, Withheld) as exc:
                 partitions.append(None)
                 answers.append(exc)
             else:

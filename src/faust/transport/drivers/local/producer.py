@@ -43,7 +43,8 @@ from faust.transport.base import (
 from faust.transport.drivers.batching import Accumulator, Batch
 from faust.transport.drivers.local.consumer import Consumer
 from faust.transport.drivers.local.engine import Answer, Engine, call_threadsafe, closed_error
-from faust.transport.drivers.local.log import Outgoing
+from faust.transport.drivers.local.log import Outgoing, Withheld
+from faust.transport.tenure import LOOK_AGAIN, Tenure
 
 __all__ = ["Producer"]
 
@@ -53,11 +54,15 @@ SWEEP = 0.5
 """Seconds between two looks for batches that have waited too long."""
 
 
+_Built = tuple[Batch, bytearray]
+"""A batch, and its bytes."""
+
+
 @dataclass(slots=True, eq=False)
 class _Transaction:
     """What was done since `Producer.begin_transaction`."""
 
-    staged: list[tuple[Batch, bytearray]] = field(default_factory=list)
+    staged: list[_Built] = field(default_factory=list)
     offsets: dict[TP, int] = field(default_factory=dict)
     group: tuple[str, str, int] | None = None
     """Group, member and generation of the offsets."""
@@ -95,6 +100,7 @@ class Producer(ProducerDriver):
         self._alarm: asyncio.Handle | None = None
         self._asked: float | None = None
         self._sweeper: asyncio.TimerHandle | None = None
+        self._withheld: list[_Built] = []
         self._closed = False
         self._epoch = 0
         self._transaction: _Transaction | None = None
@@ -240,27 +246,60 @@ class Producer(ProducerDriver):
             for batch in batches:
                 batch.done(-1)
             return
+        self._append(engine, built)
+
+    def _append(self, engine: Engine, built: Sequence[_Built]) -> None:
         loop = self._loop
         assert loop is not None
 
         def done(answers: list[Answer]) -> None:
-            call_threadsafe(loop, lambda: self._answered(batches, answers))
+            call_threadsafe(loop, lambda: self._answered(built, answers))
 
         engine.append(
-            [Outgoing(batch.tp, data, batch.count) for batch, data in built],
+            [Outgoing(batch.tp, data, batch.count, batch.tenure) for batch, data in built],
             done,
             time.monotonic() + self.options.request_timeout,
         )
 
-    def _answered(self, batches: Sequence[Batch], answers: Sequence[Answer]) -> None:
+    def _answered(self, built: Sequence[_Built], answers: Sequence[Answer]) -> None:
         """Tell the batches what has become of them."""
-        for batch, answer in zip(batches, answers, strict=True):
+        for (batch, data), answer in zip(built, answers, strict=True):
             if not isinstance(answer, Exception):
                 batch.done(answer.base, answer.log_timestamp)
+                continue
+            if isinstance(answer, Withheld):
+                self._withhold(batch, data)
                 continue
             if isinstance(answer, UnknownTopic):
                 self._partitions.pop(batch.tp.topic, None)  # deleted, or made anew: ask again
             batch.fail(_explained(batch, answer))
+
+    def _withhold(self, batch: Batch, data: bytearray) -> None:
+        """Keep a batch whose tenure is not certain; it was handed out already, and keeps its place."""
+        if not self._withheld and self._loop is not None:
+            self._loop.call_later(LOOK_AGAIN, self._look_at_withheld)
+        self._withheld.append((batch, data))
+
+    def _look_at_withheld(self) -> None:
+        withheld, self._withheld = self._withheld, []
+        engine, again = self._engine, []
+        for batch, data in withheld:
+            tenure = batch.tenure
+            if tenure is not None and tenure.over:
+                batch.fail(tenure.withdrawal(batch.tp, batch.count))
+            elif not batch.finished:
+                again.append((batch, data))
+        if again and engine is not None:
+            self._append(engine, again)
+
+    def bind(self, topics: Iterable[str], tenure: Tenure) -> None:
+        """Write what is appended to *topics* from now on only while *tenure* is certain."""
+        self._accumulator.bind(topics, tenure)
+
+    def withdraw(self, tenure: Tenure) -> None:
+        """Write nothing more of what is bound to *tenure*."""
+        self._accumulator.withdraw(tenure)
+        self._look_at_withheld()
 
     # -- topics
 
