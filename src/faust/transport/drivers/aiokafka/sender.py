@@ -180,8 +180,19 @@ class Sender(TransactionSender):
         task.add_done_callback(self._repeats.discard)
 
     async def _send_produce_req(self, node: Any, batches: Batches) -> None:
-        """Send what aiokafka's loop has found."""
-        await _Handler(self, batches).do(node)
+        """Send what aiokafka's loop has found, but for what may not be written by the time there is a connection."""
+        connected = await self.client.ready(node)  # from here to the socket there is nothing to wait for
+        going = {}
+        for tp, batch in batches.items():
+            if batch.remaining_linger() is None:
+                going[tp] = batch
+            else:
+                self._message_accumulator.reenqueue(batch)
+        if going:
+            handler = _Handler(self, going)
+            if not connected:
+                handler._client = _Answered(self.client, kafka.NodeNotReadyError(node))
+            await handler.do(node)
         self._in_flight.remove(node)
         self._muted_partitions.difference_update(batches)
 
