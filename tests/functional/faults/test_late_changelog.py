@@ -45,7 +45,10 @@ async def way_to(kind: str, directory: Path, request: pytest.FixtureRequest) -> 
             pass
         database = sqlite3.connect(directory / "broker" / "broker.sqlite3", isolation_level=None)
         yield Way(
-            url, url, partial(database.execute, "BEGIN IMMEDIATE"), partial(database.execute, "ROLLBACK")
+            url,
+            url,
+            partial(database.execute, "BEGIN IMMEDIATE"),
+            partial(database.execute, "ROLLBACK"),
         )
         database.close()
         return

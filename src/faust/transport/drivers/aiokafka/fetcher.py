@@ -65,6 +65,11 @@ class Fetcher(AIOKafkaFetcher):  # type: ignore[misc]  # aiokafka is untyped
             finally:
                 self._handing_over = False
 
+    def _set_error(self, tp: Any, error: Exception) -> None:
+        """Keep *error* for the reader. Its leader has changed while a position was looked for: then two find that out."""
+        if tp not in self._records:
+            super()._set_error(tp, error)
+
     async def _proc_fetch_request(self, assignment: Any, node_id: Any, request: Any) -> bool:
         """Fetch from a node again and again; say whether there is something to read. Replaces aiokafka's."""
         connection = await self._client._get_conn(node_id, group=FETCH_GROUP)

@@ -181,7 +181,9 @@ class Sender(TransactionSender):
 
     async def _send_produce_req(self, node: Any, batches: Batches) -> None:
         """Send what aiokafka's loop has found, but for what may not be written by the time there is a connection."""
-        connected = await self.client.ready(node)  # from here to the socket there is nothing to wait for
+        connected = await self.client.ready(
+            node
+        )  # from here to the socket there is nothing to wait for
         going = {}
         for tp, batch in batches.items():
             if batch.remaining_linger() is None:
