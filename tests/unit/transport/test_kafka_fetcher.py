@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from aiokafka.consumer.fetcher import OffsetAndMetadata
 from aiokafka.errors import NoOffsetForPartitionError
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from faust.transport.base import DriverState
 from faust.transport.drivers.aiokafka.client import KafkaClient
