@@ -26,13 +26,14 @@ from aiokafka.conn import CloseReason
 from aiokafka.errors import CoordinatorNotAvailableError, KafkaError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.structs import TopicPartition
 from aiokafka.util import create_task
 
 from faust.exceptions import BrokerUnavailable, FaustError
 from faust.transport.base import DriverState
 from faust.transport.drivers.aiokafka.connection import Connection
 from faust.transport.drivers.aiokafka.errors import is_passing, is_refusal, translate
-from faust.transport.drivers.aiokafka.protocol import TopicIds
+from faust.transport.drivers.aiokafka.protocol import TopicDetails
 
 __all__ = ["Backoff", "KafkaClient", "Watch"]
 
@@ -41,6 +42,10 @@ logger: logging.Logger = logging.getLogger(__name__)
 FETCH_GROUP = "fetch"
 SETUP_TIMEOUT = 10.0
 """Seconds to set up one connection, including authentication."""
+OPINIONS = 3
+"""So many nodes are asked who leads."""
+SECOND_OPINION = 0.5
+"""Seconds to wait for those that have not answered, when another one has."""
 METADATA_BURST = 5
 METADATA_WINDOW = 0.5
 """At most so many metadata requests in so many seconds: aiokafka asks in a busy loop while a leader is missing."""
@@ -423,9 +428,49 @@ class KafkaClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is untyped
     async def topic_ids(self, topics: list[str]) -> dict[str, str]:
         """Return the identities of *topics*, of those that have one; retries for as long as no node answers."""
         pauses = Backoff()
-        while (answer := await self.ask_any(TopicIds(topics))) is None:
+        while (answer := await self.ask_any(TopicDetails(topics))) is None:
             await asyncio.sleep(pauses.next())
-        return TopicIds.read(answer)
+        return TopicDetails.read_ids(answer)
+
+    async def newest_leaders(self, topics: list[str]) -> dict[tuple[str, int], tuple[int, int]]:
+        """Return leader and epoch of each partition of *topics*, as those of several nodes say who know the newest epoch (KIP-320).
+
+        A node that stood still, or is cut off from the others, believes for a while in leaders that were replaced, perhaps in
+        itself. Brokers before Kafka 2.8 are not believed to know: then what the client has learned is returned, without an epoch.
+        """
+        found: dict[tuple[str, int], tuple[int, int]] = {}
+        for answer in await self._ask_several(TopicDetails(topics)):
+            for partition, (leader, epoch) in TopicDetails.read_leaders(answer).items():
+                if partition not in found or epoch > found[partition][1]:
+                    found[partition] = leader, epoch
+        for topic in topics:
+            for number in self.cluster.partitions_for_topic(topic) or ():
+                leader = self.cluster.leader_for_partition(TopicPartition(topic, number))
+                found.setdefault((topic, number), (-1 if leader is None else leader, -1))
+        return found
+
+    async def _ask_several(self, request: Any) -> list[Any]:
+        """Return what some nodes answer within `SECOND_OPINION` seconds; if none does, the first answer there is."""
+        nodes = [broker.nodeId for broker in self.cluster.brokers()]
+        chosen = random.sample(nodes, min(len(nodes), OPINIONS))
+        asked = {asyncio.ensure_future(self._ask_node(node, request)) for node in chosen}
+        try:
+            waiting = asked
+            if waiting:
+                _, waiting = await asyncio.wait(asked, timeout=SECOND_OPINION)
+            while waiting and not any(task.done() and task.result() for task in asked):
+                _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            return [task.result() for task in asked if task.done() and task.result() is not None]
+        finally:
+            for task in asked:
+                task.cancel()
+
+    async def _ask_node(self, node_id: Any, request: Any) -> Any:
+        """Return a node's answer; None: there is none."""
+        try:
+            return await self.send(node_id, request)
+        except (TimeoutError, KafkaError):
+            return None
 
 
 def _describe(error: BaseException) -> str:

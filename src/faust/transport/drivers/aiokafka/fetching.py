@@ -16,9 +16,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import errors as kafka
-from aiokafka.consumer.fetcher import READ_UNCOMMITTED
 from aiokafka.consumer.group_coordinator import NoGroupCoordinator
-from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.structs import TopicPartition
 
 from faust.exceptions import (
@@ -34,6 +32,7 @@ from faust.transport.drivers.aiokafka.credentials import client_security
 from faust.transport.drivers.aiokafka.errors import is_passing, is_refusal, translate
 from faust.transport.drivers.aiokafka.fetcher import Fetcher
 from faust.transport.drivers.aiokafka.membership import Membership, RebalanceHooks, Subscriptions
+from faust.transport.drivers.aiokafka.protocol import LogEnds
 from faust.transport.drivers.aiokafka.pump import HandOver, Pump, PumpHost, Track
 from faust.transport.drivers.aiokafka.reader import make_reader
 
@@ -41,8 +40,6 @@ __all__ = ["ConsumerClient", "TopicFilter"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-LATEST = -1
-"""Stands for the next offset in a request for offsets."""
 FETCH_WAIT = 0.2
 """Seconds the broker holds an empty fetch. A resumed or moved partition waits for the one under way."""
 
@@ -264,22 +261,20 @@ class ConsumerClient:
         """Return next offsets, whatever the isolation of what is read; retries what passes by itself, for ever."""
 
         async def attempt() -> dict[TP, int]:
-            by_leader: dict[Any, dict[str, list[tuple[int, int]]]] = {}
+            leaders = await self.connection.newest_leaders(sorted({tp.topic for tp in tps}))
+            by_leader: dict[int, dict[str, list[tuple[int, int]]]] = {}
             for topic, number in tps:
-                leader = self.connection.cluster.leader_for_partition(TopicPartition(topic, number))
-                if leader is None or leader < 0:
+                leader, epoch = leaders.get((topic, number), (-1, -1))
+                if leader < 0:
                     raise kafka.LeaderNotAvailableError(f"{topic}[{number}]")
-                latest = (number, LATEST)
-                by_leader.setdefault(leader, {}).setdefault(topic, []).append(latest)
+                by_leader.setdefault(leader, {}).setdefault(topic, []).append((number, epoch))
             found: dict[TP, int] = {}
-            for leader, topics in by_leader.items():
-                request = OffsetRequest(-1, READ_UNCOMMITTED, list(topics.items()))
-                answer = await self.connection.send(leader, request)
-                for topic, partitions in answer.topics:
-                    for number, code, _time, offset in partitions:
-                        if code:
-                            raise kafka.for_code(code)(f"{topic}[{number}]")
-                        found[TP(topic, number)] = offset
+            for leader, partitions in by_leader.items():
+                answer = await self.connection.send(leader, LogEnds(partitions))
+                for topic, number, code, offset in LogEnds.read(answer):
+                    if code:
+                        raise kafka.for_code(code)(f"{topic}[{number}]")
+                    found[TP(topic, number)] = offset
             return found
 
         return await self._look_up(tps, attempt)

@@ -6,7 +6,9 @@ Schemas are those of Kafka's protocol guide (https://kafka.apache.org/protocol).
   another process has taken its name (FENCED_INSTANCE_ID); without it the two would evict each other for ever.
 * OffsetFetch 7 asks for stable offsets (KIP-447): an offset whose transaction is still open is not answered with the
   older one, which would make a new owner process the same records again.
-* Metadata 10 answers the identity of a topic (KIP-516), by which one that was deleted and made anew is told from the old one.
+* Metadata 10 answers the identity of a topic (KIP-516), by which one that was deleted and made anew is told from the old one,
+  and the epoch of each leader (KIP-320).
+* ListOffsets 5 names the epoch in which the asked broker is believed to lead (KIP-320): one that was replaced refuses.
 * TxnOffsetCommit 3 carries member and generation (KIP-447): a zombie's transaction is fenced by the group.
 
 Each request still offers the versions aiokafka has, for older brokers.
@@ -26,12 +28,14 @@ from aiokafka.protocol.commit import (
 )
 from aiokafka.protocol.group import HeartbeatRequest_v1
 from aiokafka.protocol.metadata import MetadataRequest_v1
+from aiokafka.protocol.offset import OffsetRequest_v2
 from aiokafka.protocol.transaction import TxnOffsetCommitRequest_v0
 from aiokafka.protocol.types import (
     Array,
     Boolean,
     CompactArray,
     CompactString,
+    Int8,
     Int16,
     Int32,
     Int64,
@@ -43,8 +47,9 @@ from aiokafka.protocol.types import (
 __all__ = [
     "GroupHeartbeat",
     "GroupOffsetCommit",
+    "LogEnds",
     "StableOffsetFetch",
-    "TopicIds",
+    "TopicDetails",
     "TransactionOffsetCommit",
 ]
 
@@ -343,6 +348,83 @@ class TransactionOffsetCommit(Request[TxnOffsetCommitRequest_v0 | _TxnOffsetComm
         ]
 
 
+# -- ListOffsets
+
+
+class _LogEndsAnswer5(Response):  # type: ignore[misc]
+    API_KEY = 2
+    API_VERSION = 5
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "topics",
+            Array(
+                ("topic", String("utf-8")),
+                (
+                    "partitions",
+                    Array(
+                        ("partition", Int32),
+                        ("error_code", Int16),
+                        ("timestamp", Int64),
+                        ("offset", Int64),
+                        ("leader_epoch", Int32),
+                    ),
+                ),
+            ),
+        ),
+    )
+
+
+class _LogEnds5(RequestStruct):  # type: ignore[misc]
+    API_KEY = 2
+    API_VERSION = 5
+    RESPONSE_TYPE = _LogEndsAnswer5
+    SCHEMA = Schema(
+        ("replica_id", Int32),
+        ("isolation_level", Int8),
+        (
+            "topics",
+            Array(
+                ("topic", String("utf-8")),
+                (
+                    "partitions",
+                    Array(
+                        ("partition", Int32), ("current_leader_epoch", Int32), ("timestamp", Int64)
+                    ),
+                ),
+            ),
+        ),
+    )
+
+
+class LogEnds(Request[OffsetRequest_v2 | _LogEnds5]):  # type: ignore[misc]
+    """Asks a leader for high watermarks. Partitions come with the epoch in which it is believed to lead."""
+
+    API_KEY = 2
+
+    def __init__(self, partitions: dict[str, list[tuple[int, int]]]) -> None:
+        self._partitions = partitions
+
+    def build(self, request_struct_class: type[Any]) -> Any:
+        """Make the request in the version agreed on."""
+        consumer, uncommitted, latest = -1, 0, -1
+        with_epoch = request_struct_class.API_VERSION >= 5
+        topics: list[Any] = [
+            (topic, [(n, epoch, latest) if with_epoch else (n, latest) for n, epoch in partitions])
+            for topic, partitions in self._partitions.items()
+        ]
+        return request_struct_class(consumer, uncommitted, topics)
+
+    @staticmethod
+    def read(answer: Any) -> list[tuple[str, int, int, int]]:
+        """Return topic, partition, error code and offset of an answer in any version."""
+        return [
+            (topic, number, code, offset)
+            for topic, partitions in answer.topics
+            for number, code, _time, offset, *_ in partitions
+        ]
+
+
 # -- Metadata
 
 
@@ -423,8 +505,8 @@ class _Metadata10(RequestStruct):  # type: ignore[misc]
     )
 
 
-class TopicIds(Request[MetadataRequest_v1 | _Metadata10]):  # type: ignore[misc]
-    """Asks for the identities of topics."""
+class TopicDetails(Request[MetadataRequest_v1 | _Metadata10]):  # type: ignore[misc]
+    """Asks for the identities of topics, and who leads them in which epoch."""
 
     API_KEY = 3
 
@@ -434,12 +516,23 @@ class TopicIds(Request[MetadataRequest_v1 | _Metadata10]):  # type: ignore[misc]
     def build(self, request_struct_class: type[Any]) -> Any:
         """Make the request in the version agreed on."""
         if request_struct_class.API_VERSION < 10:
-            return request_struct_class([])  # such a broker knows no identities
+            return request_struct_class([])  # such a broker knows neither
         topics: list[Any] = [(UUID(int=0), topic, {}) for topic in self._topics]
         return request_struct_class(topics, False, False, False, {})
 
     @staticmethod
-    def read(answer: Any) -> dict[str, str]:
+    def read_leaders(answer: Any) -> dict[tuple[str, int], tuple[int, int]]:
+        """Return leader (-1: none) and its epoch by topic and partition; none are in an answer of an older version."""
+        if answer.API_VERSION < 10:
+            return {}
+        return {
+            (topic, number): (leader, epoch)
+            for _code, topic, _id, _internal, partitions, *_ in answer.topics
+            for _error, number, leader, epoch, *_ in partitions
+        }
+
+    @staticmethod
+    def read_ids(answer: Any) -> dict[str, str]:
         """Return the identities by topic; none are in an answer of an older version."""
         if answer.API_VERSION < 10:
             return {}

@@ -107,7 +107,8 @@ class Sending:
         self._answers: list[Answer] = []
         self._held: dict[str, list[SentBatch]] = {}
         self._lookups: set[asyncio.Task[None]] = set()
-        self._missing_since: dict[str, float] = {}
+        self._missing: dict[str, tuple[float, float]] = {}
+        """When brokers said first, and when last, that they do not know a topic."""
         self._reaper: asyncio.Task[None] | None = None
         self._refusal: FaustError | None = None
 
@@ -310,9 +311,9 @@ class Sending:
         for topic in self.connection._topics:
             known = cluster.partitions_for_topic(topic)
             if known is None:
-                self._missing_since.setdefault(topic, now)
+                self._missing[topic] = self._missing.get(topic, (now, now))[0], now
                 continue
-            self._missing_since.pop(topic, None)
+            self._missing.pop(topic, None)
             partitions[topic] = tuple(sorted(known))
             self._options.seen_topics.add(topic)
             available[topic] = tuple(sorted(cluster.available_partitions_for_topic(topic)))
@@ -320,9 +321,9 @@ class Sending:
         self.available = available
 
     def is_missing(self, topic: str) -> bool:
-        """Say whether no broker has known *topic* for a while."""
-        since = self._missing_since.get(topic)
-        return since is not None and time.monotonic() > since + MISSING_TOPIC_PATIENCE
+        """Say whether no broker has known *topic* for a while. One that is starting may not, and be the only one to answer."""
+        first, last = self._missing.get(topic, (0.0, 0.0))
+        return last - first > MISSING_TOPIC_PATIENCE
 
     def trouble(self, topic: str) -> str:
         """Say why records of *topic* are not acknowledged, as far as that is known. Any thread may ask."""
