@@ -51,6 +51,7 @@ app = faust.App(NAME, **SETTINGS)
 source = app.topic(f"{NAME}-in", key_type=str, value_type=int)
 output = app.topic(f"{NAME}-out", key_type=str, value_type=int)
 flows = asyncio.Event()
+flows.set()  # `control` begins when the worker is ready; partitions may flow before
 
 
 def group_of(number: int) -> str:
