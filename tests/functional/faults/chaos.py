@@ -84,8 +84,8 @@ CLEAN = frozenset({"term", "join", "hang", "poison"})
 """Faults after which nothing may come out twice."""
 SETTLING = 2 * SESSION_TIMEOUT + 2.0
 """Seconds after a fault within which partitions still change hands because of it."""
-STOP_LIMIT = 8.0
-"""Seconds that a worker may take to end after SIGTERM: `faust.worker.process.Process.stop_timeout`, and a second."""
+STOP_LIMIT = 10.0
+"""Seconds that a worker may take to end after SIGTERM: `faust.worker.process.Process.stop_timeout`, and three on a busy machine."""
 REPLY_TO, CORRELATION_ID = "Faust-Ag-ReplyTo", "Faust-Ag-CorrelationId"
 
 
