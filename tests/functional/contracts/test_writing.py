@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 import time
 from collections.abc import Callable
@@ -13,7 +12,6 @@ import pytest
 from faust.exceptions import (
     AuthorizationFailed,
     BrokerError,
-    CommitRefused,
     FaustError,
     ImproperlyConfigured,
     ProducerFenced,
@@ -23,7 +21,6 @@ from faust.exceptions import (
 )
 from faust.messages import TP, RecordMetadata
 from faust.transport.base import ConsumerDriver, ProducerDriver, ProducerOptions
-from faust.transport.tenure import Tenure
 from tests.support.driving import (
     Login,
     Reader,
@@ -477,56 +474,6 @@ async def test_C10_what_is_behind_a_fence_is_in_the_next_transaction(stage: Stag
     producer.append(tp.topic, 0, None, b"four")
     await producer.commit_transaction()
     assert await _values(reader, tp, 4) == [b"one", b"two", b"three", b"four"]
-
-
-class _Lease:
-    """A lease that is over when it is looked at after *looks* times; a process may stand still between any two of them."""
-
-    def __init__(self) -> None:
-        self.looks = 0.0
-
-    def __call__(self) -> float:
-        self.looks -= 1
-        return math.inf if self.looks >= 0 else -math.inf
-
-
-@pytest.mark.parametrize("looks", [0, 1])
-async def test_C17_what_is_bound_to_a_tenure_is_written_while_it_is_certain(
-    stage: Stage, looks: int
-) -> None:
-    """Whoever writes looks at the tenure last: what was handed on already waits, too; what is withdrawn is never written."""
-    bound, free = TP(await stage.topic(), 0), TP(await stage.topic(), 0)
-    producer = await stage.producer()
-    for topic in (bound.topic, free.topic):
-        await producer.load_partitions(topic)
-    producer.append(bound.topic, 0, None, b"before")
-    await producer.flush()
-    lease = _Lease()
-    tenure = Tenure(lease)
-    producer.bind([bound.topic], tenure)
-    lease.looks = looks
-    waiting = producer.append(bound.topic, 0, None, b"waits")
-    flush = asyncio.create_task(producer.flush())
-    await producer.append(free.topic, 0, None, b"goes")
-    await asyncio.sleep(0.3)
-    assert not waiting.done()
-    lease.looks = math.inf
-    await flush
-    lease.looks = looks
-    withdrawn = [producer.append(bound.topic, 0, None, b"late %d" % number) for number in range(3)]
-    flush = asyncio.create_task(producer.flush())
-    await asyncio.sleep(0.3)
-    tenure.end()
-    producer.withdraw(tenure)
-    await flush
-    for delivery in withdrawn:
-        with pytest.raises(CommitRefused, match="were not written before"):
-            await delivery
-    producer.bind([bound.topic], Tenure(lambda: math.inf))
-    producer.append(bound.topic, 0, None, b"after")
-    await producer.flush()
-    reader = await _follow(stage, bound)
-    assert await _values(reader, bound, 3) == [b"before", b"waits", b"after"]
 
 
 async def _group_of(stage: Stage, topic: str, group: str) -> ConsumerDriver:

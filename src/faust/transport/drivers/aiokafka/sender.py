@@ -193,7 +193,7 @@ class Sender(TransactionSender):
         if going:
             handler = _Handler(self, going)
             if not connected:
-                handler._client = _Answered(self.client, kafka.NodeNotReadyError(node))
+                handler._client = _NotConnected(self.client, kafka.NodeNotReadyError(node))
             await handler.do(node)
         self._in_flight.remove(node)
         self._muted_partitions.difference_update(batches)
@@ -245,3 +245,11 @@ class _Answered:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
+
+
+class _NotConnected(_Answered):
+    """aiokafka's client, for a handler whose request cannot be sent: it waits for metadata, with its batches in the queue."""
+
+    async def _maybe_wait_metadata(self) -> None:
+        """Wait, as aiokafka does."""
+        await self._client._maybe_wait_metadata()
