@@ -12,7 +12,7 @@ from faust.messages import TP
 from faust.transport.base import ConsumerOptions, DriverState, TopicSpec
 from faust.transport.drivers.aiokafka.client import KafkaClient
 from faust.transport.drivers.aiokafka.protocol import LogEnds
-from tests.support.driving import open_transport
+from tests.support.driving import open_transport, until
 from tests.support.kafka import KafkaCluster
 
 FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH = 74, 75
@@ -25,9 +25,11 @@ async def connected(cluster: KafkaCluster, topic: str) -> AsyncIterator[KafkaCli
     """Give a client that knows a topic."""
     client = KafkaClient([cluster.bootstrap], state=DriverState(), name="test")
     await client.connect(30.0)
-    await client.set_topics([topic])
-    yield client
-    await client.close()
+    try:
+        await client.set_topics([topic])
+        yield client
+    finally:
+        await client.close()
 
 
 async def test_who_leads_in_another_epoch_does_not_tell_where_a_log_ends(
@@ -54,14 +56,13 @@ async def test_who_leads_in_another_epoch_does_not_tell_where_a_log_ends(
         assert (await ask(client, before + 1))[0] == UNKNOWN_LEADER_EPOCH
     await asyncio.to_thread(kafka_cluster.restart)
     async with connected(kafka_cluster, topic) as client:
-        while True:
+
+        async def leads_again() -> bool:
             leader, after = (await client.newest_leaders([topic]))[topic, 0]
-            if leader == 1:
-                break
-            await asyncio.sleep(0.05)
-        assert after > before
+            return leader == 1 and after > before and await ask(client, after) == (0, 0)
+
+        await until(leads_again, "the node leads in a new epoch, and knows it", 30.0)
         assert (await ask(client, before))[0] == FENCED_LEADER_EPOCH
-        assert await ask(client, after) == (0, 0)
     consumer = transport.consumer(ConsumerOptions())
     await consumer.start()
     assert await consumer.log_end_offsets([TP(topic, 0)]) == {TP(topic, 0): 0}
