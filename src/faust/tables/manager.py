@@ -332,9 +332,8 @@ class TableManager(Service, Mapping[str, Collection[Any, Any]]):
             self._full.clear()
             try:
                 await self._flush_in_time()
-            except (
-                CommitRefused
-            ) as exc:  # what was changed is lost, and done again by whoever has the partitions
+            except CommitRefused as exc:
+                # What was changed is lost, and done again by whoever has the partitions.
                 logger.warning("Tables: %s", exc)
             except Exception as exc:
                 self._failure = exc

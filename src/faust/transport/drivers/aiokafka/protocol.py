@@ -28,7 +28,7 @@ from aiokafka.protocol.commit import (
 )
 from aiokafka.protocol.group import HeartbeatRequest_v1
 from aiokafka.protocol.metadata import MetadataRequest_v1
-from aiokafka.protocol.offset import OffsetRequest_v2
+from aiokafka.protocol.offset import OffsetRequest_v2, OffsetResponse_v5
 from aiokafka.protocol.transaction import TxnOffsetCommitRequest_v0
 from aiokafka.protocol.types import (
     Array,
@@ -351,34 +351,12 @@ class TransactionOffsetCommit(Request[TxnOffsetCommitRequest_v0 | _TxnOffsetComm
 # -- ListOffsets
 
 
-class _LogEndsAnswer5(Response):  # type: ignore[misc]
-    API_KEY = 2
-    API_VERSION = 5
-    SCHEMA = Schema(
-        ("throttle_time_ms", Int32),
-        (
-            "topics",
-            Array(
-                ("topic", String("utf-8")),
-                (
-                    "partitions",
-                    Array(
-                        ("partition", Int32),
-                        ("error_code", Int16),
-                        ("timestamp", Int64),
-                        ("offset", Int64),
-                        ("leader_epoch", Int32),
-                    ),
-                ),
-            ),
-        ),
-    )
-
-
 class _LogEnds5(RequestStruct):  # type: ignore[misc]
     API_KEY = 2
     API_VERSION = 5
-    RESPONSE_TYPE = _LogEndsAnswer5
+    RESPONSE_TYPE = (
+        OffsetResponse_v5  # aiokafka's request has the epoch in eight bytes instead of four
+    )
     SCHEMA = Schema(
         ("replica_id", Int32),
         ("isolation_level", Int8),

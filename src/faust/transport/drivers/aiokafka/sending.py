@@ -52,6 +52,7 @@ from faust.transport.drivers.aiokafka.errors import (
 )
 from faust.transport.drivers.aiokafka.sender import Sender
 from faust.transport.drivers.batching import Batch
+from faust.transport.tenure import Tenure
 
 __all__ = ["Answer", "Sending"]
 
@@ -402,9 +403,7 @@ class Sending:
     def withdraw(self) -> None:
         """Give up what must not be sent any more, because its partitions were given back or lost."""
         for sent in self._take_unsent(lambda sent: sent.batch.withdrawn):
-            batch = sent.batch
-            assert batch.tenure is not None
-            self.refuse(sent, batch.tenure.withdrawal(batch.tp, batch.count))
+            self.refuse(sent, Tenure.withdrawal(sent.batch.tp, sent.batch.count))
 
     async def _give_up_overdue(self) -> None:
         """Fail what was not acknowledged in time, or is for no topic; in flight batches when they come back."""

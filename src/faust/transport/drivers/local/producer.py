@@ -284,9 +284,8 @@ class Producer(ProducerDriver):
         withheld, self._withheld = self._withheld, []
         engine, again = self._engine, []
         for batch, data in withheld:
-            tenure = batch.tenure
-            if tenure is not None and tenure.over:
-                batch.fail(tenure.withdrawal(batch.tp, batch.count))
+            if batch.withdrawn:
+                batch.fail(Tenure.withdrawal(batch.tp, batch.count))
             elif not batch.finished:
                 again.append((batch, data))
         if again and engine is not None:
