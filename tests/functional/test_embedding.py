@@ -29,8 +29,8 @@ from faust.contrib.asgi import (
     faust_lifespan,
 )
 from tests.support.apps import make_app, running
+from tests.support.ports import free_port
 from tests.support.processes import start_python
-from tests.support.web import free_port
 
 
 def asked_app(**options: Any) -> tuple[faust.App, Any]:

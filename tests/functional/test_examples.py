@@ -19,8 +19,8 @@ import pytest
 from examples.demo import wait_until_idle
 
 from tests.conftest import BROKERS
+from tests.support.ports import free_port
 from tests.support.processes import ROOT, unwatch, watch
-from tests.support.web import free_port
 
 EXAMPLES = ROOT / "examples"
 

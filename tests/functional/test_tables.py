@@ -17,7 +17,7 @@ from faust.exceptions import PartitionsMismatch
 from faust.messages import TP
 from tests.functional.faults.fresh_group import play_fresh_group, play_random_group
 from tests.support.apps import committed_everything, eventually, make_app, running
-from tests.support.web import free_port
+from tests.support.ports import free_port
 
 Name = Callable[..., str]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import textwrap
@@ -11,17 +10,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.support.ports import free_port
 from tests.support.processes import PythonProcess, start_python
 
-__all__ = ["Project", "end", "free_port", "wait_for"]
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+__all__ = ["Project", "end", "wait_for"]
 
 
 class Project:

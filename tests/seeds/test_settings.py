@@ -21,8 +21,9 @@ from yarl import URL
 import faust
 from faust import App
 from faust.web import ResourceOptions
-from tests.seeds.support import Project, free_port, wait_for
+from tests.seeds.support import Project, wait_for
 from tests.support.apps import eventually, make_app, running
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 

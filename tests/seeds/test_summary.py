@@ -12,9 +12,10 @@ import aiohttp
 import pytest
 
 import faust
-from tests.seeds.support import Project, free_port
+from tests.seeds.support import Project
 from tests.seeds.test_declaring import FastClock
 from tests.support.apps import eventually, make_app, running
+from tests.support.ports import free_port
 
 
 def test_applications(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ from tests.soak.feeding import Feeder
 from tests.soak.full_app import GRACE, GROUPS, KEPT, KEYS, PARTITIONS, SMALL, WINDOW
 from tests.soak.minutes import Minute
 from tests.support.driving import open_transport, until
+from tests.support.ports import free_port
 from tests.support.processes import PythonProcess, start_python
-from tests.support.web import free_port
 
 __all__ = ["Run"]
 

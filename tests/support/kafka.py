@@ -23,8 +23,6 @@ import base64
 import contextlib
 import fcntl
 import hashlib
-import os
-import re
 import shutil
 import signal
 import socket
@@ -37,12 +35,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.support.certificates import Authority
-from tests.support.processes import ROOT, remove_at_exit, unwatch, watch
+from tests.support.java import CACHE, ToolMissing, fetch_jars, find_java
+from tests.support.ports import free_ports
+from tests.support.processes import remove_at_exit, unwatch, watch
 
-__all__ = ["ADMIN", "AUTO_PARTITIONS", "GUEST", "KafkaCluster", "ToolMissing", "free_ports"]
-
-POM = Path(__file__).with_name("kafka-pom.xml")
-CACHE = ROOT / ".kafka"
+__all__ = ["ADMIN", "AUTO_PARTITIONS", "GUEST", "KafkaCluster", "ToolMissing"]
 
 ADMIN = ("admin", "admin-secret")
 """Name and password of the SASL user who may do everything."""
@@ -53,67 +50,6 @@ AUTO_PARTITIONS = 8
 """Partitions of a topic that the broker creates because somebody asked for it."""
 
 
-class ToolMissing(RuntimeError):
-    """Java or Maven is not installed; the message says what to install."""
-
-
-# -- the jars
-
-
-def find_java() -> str:
-    """Return the path of a Java 17 or newer; raise `ToolMissing`."""
-    home = os.environ.get("JAVA_HOME")
-    java = shutil.which("java", path=f"{home}/bin") if home else None
-    java = java or shutil.which("java")
-    hint = "install Java 17 or newer (Debian: apt-get install openjdk-17-jre-headless)"
-    if java is None:
-        raise ToolMissing(f"the real Kafka needs Java, which was not found: {hint}")
-    said = _version_of(java)
-    version = re.search(r'version "(\d+)', said)
-    if version is None or int(version[1]) < 17:
-        raise ToolMissing(f"the real Kafka needs Java 17, {java} says {said.strip()!r}: {hint}")
-    return java
-
-
-def _version_of(java: str) -> str:
-    done = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
-    return done.stderr
-
-
-def fetch_jars() -> Path:
-    """Return the directory of Kafka's jars; let Maven fetch them when they are not there yet.
-
-    Safe to call from several processes at once. Raises `ToolMissing` without Maven, `RuntimeError`
-    when Maven fails.
-    """
-    jars = CACHE / "jars"
-    stamp = jars / "pom.sha256"
-    wanted = hashlib.sha256(POM.read_bytes()).hexdigest()
-    CACHE.mkdir(exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not stamp.exists() or stamp.read_text() != wanted:
-            shutil.rmtree(jars, ignore_errors=True)
-            _run_maven(jars)
-            stamp.write_text(wanted)
-    return jars
-
-
-def _run_maven(jars: Path) -> None:
-    maven = shutil.which("mvn")
-    if maven is None:
-        raise ToolMissing(
-            "the jars of the real Kafka are fetched by Maven, which was not found: "
-            "install it (Debian: apt-get install maven)"
-        )
-    goal = ["dependency:copy-dependencies", f"-DoutputDirectory={jars}"]
-    done = subprocess.run(
-        [maven, "-q", "-B", "-f", str(POM), *goal], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise RuntimeError(f"Maven could not fetch Kafka's jars:\n{done.stdout}{done.stderr}")
-
-
 def archive_classes() -> Path:
     """Return the JVM's archive of Kafka's classes (JEP 350), made once by starting and stopping a node.
 
@@ -121,7 +57,7 @@ def archive_classes() -> Path:
     pass over with a warning in their log. Safe to call from several processes at once.
     """
     java, jars = find_java(), fetch_jars()
-    made_of = f"{java} {_version_of(java)} {jars} {(jars / 'pom.sha256').read_text()}"
+    made_of = f"{java.path} {java.version} {jars} {(jars / 'pom.sha256').read_text()}"
     archive = CACHE / f"classes-{hashlib.sha256(made_of.encode()).hexdigest()[:12]}.jsa"
     with (CACHE / "archive-lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -198,15 +134,6 @@ class _Node:
         """Return the end of its log."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
-
-
-def free_ports(count: int) -> list[int]:
-    """Return loopback ports that nobody listens on now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def _text(text: str) -> bytes:
@@ -442,6 +369,7 @@ class KafkaCluster:
                         f"Kafka node {node.number} was not ready in {timeout} s:\n{node.tail()}"
                     )
                 time.sleep(0.1)
+            node.check_alive()
 
     def stop(self, node: int | None = None, timeout: float = 20.0) -> None:
         """End properly (SIGTERM) one node, or all; after *timeout* seconds kill. The data stays."""
@@ -578,7 +506,7 @@ class KafkaCluster:
             options = [f"-XX:SharedArchiveFile={archive_classes()}"]
         quiet = "-Dorg.slf4j.simpleLogger."
         return [
-            java,
+            java.path,
             f"-Xmx{self.heap}",
             *([] if self._measured else ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]),
             *options,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,16 +11,9 @@ import aiohttp
 
 import faust
 from tests.support.apps import make_app, running
+from tests.support.ports import free_port
 
-__all__ = ["Client", "free_port", "served", "web_app"]
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+__all__ = ["Client", "served", "web_app"]
 
 
 def web_app(**options: Any) -> faust.App:

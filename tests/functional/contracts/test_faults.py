@@ -37,7 +37,8 @@ from tests.support.driving import (
     take_for,
     until,
 )
-from tests.support.kafka import ADMIN, KafkaCluster, free_ports
+from tests.support.kafka import ADMIN, KafkaCluster
+from tests.support.ports import free_port
 
 # -- C13: the broker is away
 
@@ -160,7 +161,7 @@ async def _read_all(reader: Reader, tps: list[TP], number: int) -> bool:
 @pytest.mark.kafka
 async def test_C13_start_gives_up_after_the_connect_timeout() -> None:
     """A broker that is not there ends start after connect_timeout with an error that names the address."""
-    [port] = free_ports(1)
+    port = free_port()
     transport = open_transport(f"kafka://127.0.0.1:{port}")
     started = time.monotonic()
     for client in (

@@ -23,8 +23,8 @@ from faust.testing.faults import Crew, Observer, Program, tps_of
 from faust.transport.base import TopicSpec
 from tests.functional.faults.refusal_app import PARTITIONS
 from tests.support.driving import until
+from tests.support.ports import free_port
 from tests.support.processes import ROOT
-from tests.support.web import free_port
 
 __all__ = ["HALF", "STOP_LIMIT", "Trial", "trial"]
 

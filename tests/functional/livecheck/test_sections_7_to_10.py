@@ -26,7 +26,7 @@ from faust.livecheck.exceptions import (
 )
 from faust.livecheck.models import State, TestExecution, TestReport
 from tests.functional.livecheck.shop import Order, make_shop
-from tests.support.web import free_port
+from tests.support.ports import free_port
 
 Name = Callable[..., str]
 

@@ -27,7 +27,7 @@ from faust.contrib.asgi import AsgiService, faust_lifespan
 from faust.exceptions import ImproperlyConfigured
 from faust.sensors.otel import OpenTelemetryMonitor
 from tests.functional.sensors.test_exporters import an_app, moments
-from tests.support.web import free_port
+from tests.support.ports import free_port
 
 Attributes = tuple[tuple[str, Any], ...]
 

@@ -25,7 +25,7 @@ from tests.functional.faults.rebalance import broker_of
 from tests.functional.faults.standby_chaos import Crew, drained
 from tests.functional.tables.global_app import PARTITIONS
 from tests.support.driving import until
-from tests.support.web import free_port
+from tests.support.ports import free_port
 
 __all__ = ["GlobalReport", "play_global_tables"]
 

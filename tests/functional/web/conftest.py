@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.processes import unwatch, watch
-from tests.support.web import free_port
 
 
 class RedisServer:

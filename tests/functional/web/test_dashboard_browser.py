@@ -15,8 +15,8 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, async_playwright
 
+from tests.support.ports import free_port
 from tests.support.processes import PythonProcess, start_python
-from tests.support.web import free_port
 
 OPTIONS = (
     "--no-sandbox",

@@ -14,8 +14,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.processes import PythonProcess, start_python
-from tests.support.web import free_port
 
 PROGRAM = """
 import sys

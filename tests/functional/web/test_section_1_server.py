@@ -24,8 +24,9 @@ import faust
 from faust.exceptions import ImproperlyConfigured
 from faust.web import ResourceOptions, View, Web
 from tests.support.apps import make_app, running
+from tests.support.ports import free_port
 from tests.support.processes import start_python
-from tests.support.web import free_port, served, web_app
+from tests.support.web import served, web_app
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*NotAppKeyWarning.*")
 

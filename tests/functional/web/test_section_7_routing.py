@@ -16,7 +16,8 @@ import faust
 from faust.web import View
 from faust.web.drivers.forwarding import ROUTED_BY
 from tests.support.apps import committed_everything, eventually
-from tests.support.web import Client, free_port, served, web_app
+from tests.support.ports import free_port
+from tests.support.web import Client, served, web_app
 
 KEYS = [f"key-{i}" for i in range(12)]
 

@@ -20,7 +20,8 @@ from faust.contrib.asgi import AsgiService, FaustLifespanMiddleware, serve_asgi
 from faust.exceptions import ImproperlyConfigured
 from faust.web import View
 from tests.support.apps import running
-from tests.support.web import free_port, served, web_app
+from tests.support.ports import free_port
+from tests.support.web import served, web_app
 
 
 class Own(mode.Service):

@@ -22,8 +22,9 @@ from faust.exceptions import SecurityWarning
 from faust.serializers import codecs
 from faust.web import Blueprint, View, takes_model
 from tests.support.apps import eventually
+from tests.support.ports import free_port
 from tests.support.processes import start_python
-from tests.support.web import free_port, served, web_app
+from tests.support.web import served, web_app
 
 SECRET = "hunter2"
 

@@ -20,6 +20,7 @@ import pytest
 from faust.cli.progress import Progress
 from faust.worker.spinner import Spinner, SpinnerHandler
 from tests.functional.worker.programs import HEAD, Start, end, wait_for
+from tests.support.ports import free_row
 from tests.support.processes import ROOT, unwatch, watch
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="terminals of Unix")
@@ -182,20 +183,6 @@ def test_short_work_shows_nothing() -> None:
 # -- the console
 
 
-def free_ports() -> int:
-    """Return a port such that it and the next two are free."""
-    for _ in range(50):
-        with socket.create_server(("127.0.0.1", 0)) as first:
-            port = int(first.getsockname()[1])
-        try:
-            for number in (port + 1, port + 2):
-                socket.create_server(("127.0.0.1", number)).close()
-        except (OSError, OverflowError):
-            continue
-        return port
-    raise AssertionError("no free ports")
-
-
 TELNET = (
     b"\xff\xfb\x18\xff\xfa\x18\x00xterm\xff\xf0" + b"\xff\xfb\x1f\xff\xfa\x1f\0\xc8\0\x32\xff\xf0"
 )
@@ -204,7 +191,7 @@ TELNET = (
 
 def test_the_console_answers(start: Start) -> None:
     """worker-cli.md 1: with debug aiomonitor listens at console_port, and shows the tasks of the worker."""
-    port = free_ports()
+    port = free_row(3)
     program = f"""
 @app.task
 async def waiting_for_godot():

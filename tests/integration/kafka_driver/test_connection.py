@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import re
-import socket
 import threading
 import time
 from types import SimpleNamespace
@@ -27,6 +26,7 @@ from faust.transport.base import ConsumerOptions, ProducerOptions
 from faust.transport.drivers.aiokafka import Transport
 from tests.support.driving import Recorder, RoundRobin, Stage, fast_options, take_for, until
 from tests.support.kafka import ADMIN, GUEST, KafkaCluster
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.kafka
 
@@ -41,9 +41,7 @@ def credentials(user: tuple[str, str]) -> Any:
 @pytest.fixture
 def closed_port() -> int:
     """A port on which nobody listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    return free_port()
 
 
 async def test_no_broker_at_start_is_an_error_that_helps(closed_port: int) -> None:
