@@ -392,6 +392,13 @@ class KafkaCluster:
             each.start(self._command)
         self.wait_ready(timeout)
 
+    def replace(self, timeout: float = 60.0) -> None:
+        """Come back as another cluster: the same addresses, another id, and nothing of what was there."""
+        self.kill()
+        for node in self._nodes:
+            shutil.rmtree(node.directory / "data")
+        self.start(timeout)
+
     def pause(self, node: int | None = None) -> None:
         """SIGSTOP: connections stay open and nobody answers."""
         for each in self._chosen(node):

@@ -2,7 +2,7 @@
 
 The environment says in ``FAULTS_NAME`` how the app is called and its topics begin, in ``FAULTS_SETTINGS`` (JSON) what else is set,
 in ``FAULTS_USER`` (``name:password``) who it is, in ``FAULTS_LARGE`` which of the two (``table``, ``sink``) gets 30,000 bytes for
-the number `LARGE`, and in ``FAULTS_WAIT`` how many seconds an event takes.
+the number `LARGE`, in ``FAULTS_WAIT`` how many seconds an event takes, and in ``FAULTS_TABLE`` (``no``) that there is no table.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if USER:
 app = faust.App(NAME, **SETTINGS)
 numbers = app.topic(f"{NAME}-in", value_type=int)
 copies = app.topic(f"{NAME}-out", value_type=str)
-table = app.Table("seen", default=str)
+table = app.Table("seen", default=str) if os.environ.get("FAULTS_TABLE") != "no" else None
 
 
 @app.agent(numbers)
@@ -54,7 +54,8 @@ async def copy(stream: Any) -> None:
     """Write each number down twice."""
     async for number in stream:
         large = "x" * SIZE if number == LARGE else ""
-        table[number] = large if LARGE_WHERE == "table" else "seen"
+        if table is not None:
+            table[number] = large if LARGE_WHERE == "table" else "seen"
         await copies.send(key=str(number), value=large if LARGE_WHERE == "sink" else "seen")
         if WAIT:
             await asyncio.sleep(WAIT)

@@ -13,7 +13,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -208,15 +208,18 @@ class Trial:
             await reading.catch_up()
             return Counter(int(key or b"-1") for tp in tps for key, _ in reading.logs[tp])
 
-    async def check(self, since: Mapping[str, int] | None = None) -> None:
+    async def check(
+        self, since: Mapping[str, int] | None = None, topics: Collection[str] = ()
+    ) -> None:
         """Send the worker home; everything that was sent must be in sink and table.
 
         Arguments:
             since: By topic, the first number that it must have: it was deleted after the ones before.
+            topics: Where to look, if not in both.
         """
         await self.crew.end()
         assert not self.crew.ended, self.crew.ended
-        for topic in (self.sink, self.changelog):
+        for topic in topics or (self.sink, self.changelog):
             wanted = {n for n in self.fed if n >= (since or {}).get(topic, 0)}
             found = await self.keys(topic)
             assert found.keys() == wanted, (topic, sorted(wanted ^ found.keys())[:10])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from types import SimpleNamespace
 from typing import Any, NamedTuple, Protocol
 
@@ -169,6 +170,24 @@ class Transactions(TransactionManager):  # type: ignore[misc]  # aiokafka is unt
         self._sequence_numbers[tp] = (self._sequence_numbers[tp] + increment) % 2**31
 
 
+class LostTransaction(kafka.ProducerFenced):  # type: ignore[misc]
+    """The broker does not know our transaction, or not as one that is open; only a new producer of the id can go on.
+
+    It forgets an id that was not used for ``transactional.id.expiration.ms`` (a week), and another cluster has never known
+    it (KIP-98, KIP-360).
+    """
+
+
+async def _lost(request: Awaitable[Any]) -> Any:
+    """Await a request of a transaction."""
+    try:
+        return await request
+    except (kafka.InvalidProducerIdMapping, kafka.InvalidTxnState) as error:
+        raise LostTransaction(
+            f"the broker does not know this transaction (any more): {error}"
+        ) from error
+
+
 class TransactionSender(Sender):  # type: ignore[misc]  # aiokafka is untyped
     """aiokafka's sender, whose offset commits carry the group's generation (KIP-447), and which says what it waits for.
 
@@ -185,6 +204,10 @@ class TransactionSender(Sender):  # type: ignore[misc]  # aiokafka is untyped
 
     async def _do_init_pid(self, node_id: Any) -> Any:
         return await _IdHandler(self).do(node_id)
+
+    def _maybe_do_transactional_request(self) -> asyncio.Task[Any] | None:
+        request = super()._maybe_do_transactional_request()
+        return None if request is None else asyncio.get_running_loop().create_task(_lost(request))
 
     async def _do_add_partitions_to_txn(self, tps: Any) -> Any:
         node_id = await self._find_coordinator(

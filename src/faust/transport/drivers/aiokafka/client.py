@@ -84,6 +84,7 @@ class Watch:
         self._since = 0.0
         self._report_at = 0.0
         self._interval = 0.0
+        self._cluster = ""
         state.since = time.monotonic()
 
     @property
@@ -131,6 +132,20 @@ class Watch:
                 reason,
                 now - self._since,
             )
+
+    def met(self, cluster_id: str | None) -> None:
+        """Note which cluster it is that answers (KIP-78), and say so when it is another one than before."""
+        if not cluster_id or cluster_id == self._cluster:
+            return
+        if self._cluster:
+            logger.warning(
+                "%s: the brokers belong to another Kafka cluster now (%s instead of %s): its topics are read where this "
+                "group has committed there, or else by the policy for new groups",
+                self._name,
+                cluster_id,
+                self._cluster,
+            )
+        self._cluster = cluster_id
 
     def note(self, trouble: str) -> None:
         """Note what nodes that answer refuse for now; empty: nothing any more."""
@@ -226,7 +241,7 @@ class KafkaClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is untyped
                 if connection is not None:
                     connection.close()
             if metadata.brokers:
-                self.cluster.update_metadata(metadata)
+                self._learn(metadata, self.cluster)
                 return True
             errors[server] = "it knows no brokers yet"
         return False
@@ -365,8 +380,12 @@ class KafkaClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is untyped
             return await self._find_cluster_again(wanted)
         if not answer.brokers:
             return False
-        cluster_metadata.update_metadata(answer)
+        self._learn(answer, cluster_metadata)
         return True
+
+    def _learn(self, answer: Any, cluster_metadata: Any) -> None:
+        self.watch.met(getattr(answer, "cluster_id", None))  # version 2 and later have it
+        cluster_metadata.update_metadata(answer)
 
     async def ask_any(self, request: Any) -> Any:
         """Send *request* to some node that answers; None when none does."""

@@ -96,7 +96,12 @@ _AUTHORIZATION = (
     kafka.ClusterAuthorizationFailedError,
     kafka.TransactionalIdAuthorizationFailed,
 )
-_FENCED = (kafka.ProducerFenced, kafka.InvalidProducerEpoch)
+_FENCED = (
+    kafka.ProducerFenced,
+    kafka.InvalidProducerEpoch,
+    kafka.InvalidProducerIdMapping,
+    kafka.InvalidTxnState,
+)
 _GENERATION = (
     kafka.CommitFailedError,
     kafka.IllegalGenerationError,

@@ -39,6 +39,7 @@ from faust.messages import TP
 from faust.transport.base import DriverState, ProducerOptions
 from faust.transport.drivers.aiokafka.batches import (
     GroupMetadata,
+    LostTransaction,
     Queue,
     SentBatch,
     Transactions,
@@ -360,7 +361,7 @@ class Sending:
         if isinstance(error, kafka.NotLeaderForPartitionError) and self.is_missing(topic):
             error = UnknownTopic(f"topic {topic} does not exist (any more)")
         elif isinstance(error, kafka.ProducerFenced) and self._options.transactional_id:
-            error = self._fenced(topic, number)
+            error = self._fenced(topic, number, error)
         self._mend_sequence(sent, error)
         if sent.retry_count:
             self._queue._pending_batches.add(sent)  # its future's callback expects it there
@@ -369,11 +370,15 @@ class Sending:
             told.__cause__ = error
         self.answer(sent, -1, -1, told)
 
-    def _fenced(self, topic: str, number: int) -> ProducerFenced:
+    def _fenced(self, topic: str, number: int, error: BaseException) -> ProducerFenced:
         before = self._sender.troubles.get(topic, "")
+        why = (
+            str(error)
+            if isinstance(error, LostTransaction)
+            else f"a newer producer has it, or the transaction took longer than {self._options.transaction_timeout:g} s"
+        )
         return ProducerFenced(
-            f"transactional id {self._options.transactional_id}: a newer producer has it, or the transaction took "
-            f"longer than {self._options.transaction_timeout:g} s; nothing more is written to {topic}[{number}]"
+            f"transactional id {self._options.transactional_id}: {why}; nothing more is written to {topic}[{number}]"
             + (f"; before: {before}" if before else "")
         )
 
