@@ -23,6 +23,7 @@ import base64
 import contextlib
 import fcntl
 import hashlib
+import os
 import shutil
 import signal
 import socket
@@ -341,6 +342,13 @@ class KafkaCluster:
                         shutil.copytree(
                             partition, to / f"node-{node.number}" / partition.name, ignore=leave_out
                         )
+
+    def cut_log(self, topic: str, partition: int = 0, *, share: float = 0.5) -> None:
+        """Lose the end of a partition, on nodes that do not run, as an unclean election does; *share* of its bytes are left."""
+        for node in self._nodes:
+            directory = node.directory / "data" / f"{topic}-{partition}"
+            last = max(directory.glob("*.log"))
+            os.truncate(last, int(last.stat().st_size * share))
 
     # -- life and death
 

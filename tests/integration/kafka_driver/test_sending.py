@@ -110,6 +110,32 @@ async def test_order_and_number_survive_a_restart(stage: Stage) -> None:
         assert values == [b"%d" % n for n in range(partition, number, 2)]
 
 
+@pytest.mark.parametrize("compression", [None, "gzip"])
+async def test_a_broker_that_has_lost_records_gets_what_comes(
+    stage: Stage, caplog: pytest.LogCaptureFixture, compression: str | None
+) -> None:
+    """A log that ends earlier than what was acknowledged, as after an unclean election, costs nothing more than that (KIP-360)."""
+    topic, cluster = await stage.topic(2), stage.cluster
+    assert cluster is not None
+    producer = await stage.producer(compression=compression)
+    for number in range(20):
+        for partition in (0, 1):
+            await producer.append(topic, partition, None, b"%d" % number)
+    await asyncio.to_thread(cluster.kill)
+    cluster.cut_log(topic, 0)
+    await asyncio.to_thread(cluster.restart)
+    for number in range(20, 25):
+        for partition in (0, 1):
+            await producer.append(topic, partition, None, b"%d" % number)
+    await producer.flush()
+    assert f"{topic}[0]: the log at the broker does not go with" in caplog.text
+    expected = [b"%d" % number for number in range(25)]
+    assert await read_all(stage, TP(topic, 1)) == expected
+    left = await read_all(stage, TP(topic, 0))
+    assert 0 < len(left) < 25
+    assert left == expected[: len(left) - 5] + expected[20:]
+
+
 async def test_a_topic_that_does_not_exist_is_named(
     stage: Stage, topic_name: Callable[..., str]
 ) -> None:

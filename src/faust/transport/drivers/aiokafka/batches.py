@@ -8,6 +8,7 @@ commit of offsets in a transaction carries the group's generation (KIP-447), see
 from __future__ import annotations
 
 import asyncio
+import struct
 import time
 from collections.abc import Awaitable
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from aiokafka.producer.sender import (
     TxnOffsetCommitHandler,
 )
 from aiokafka.producer.transaction_manager import PidAndEpoch, TransactionManager
+from aiokafka.record.util import calc_crc32c
 
 from faust.transport.drivers.aiokafka.errors import FENCED_INSTANCE_ID, is_generation_error
 from faust.transport.drivers.aiokafka.protocol import TransactionOffsetCommit
@@ -30,6 +32,9 @@ from faust.transport.drivers.batching import Batch
 from faust.transport.tenure import LOOK_AGAIN
 
 __all__ = ["GroupMetadata", "Queue", "SentBatch", "TransactionSender", "Transactions"]
+
+PRODUCER_AT, CHECKSUM_AT, SUMMED_FROM = 43, 17, 21
+"""Where a record batch (version 2, KIP-98) has producer id, epoch and first sequence number, its checksum, and what that covers."""
 
 _UNENDED = "CONCURRENT_TRANSACTIONS: it has not ended the last transaction of this id yet"
 """It writes the end of a transaction to every partition of it, which waits for their replicas (KIP-98)."""
@@ -59,11 +64,25 @@ class BatchOwner(Protocol):
         """Take note that a batch was not accepted and will not be tried again."""
         ...
 
+    def number_anew(self, sent: SentBatch, error: BaseException) -> bool:
+        """Say whether a batch is sent again, under another producer id, after an answer that is no passing one."""
+        ...
+
 
 class SentBatch:
     """One of our batches, with the face of aiokafka's ``MessageBatch``."""
 
-    __slots__ = ("_data", "_owner", "batch", "deadline", "future", "producer", "retry_count", "tp")
+    __slots__ = (
+        "_data",
+        "_owner",
+        "batch",
+        "deadline",
+        "future",
+        "producer",
+        "renumbered",
+        "retry_count",
+        "tp",
+    )
 
     def __init__(self, owner: BatchOwner, tp: Any, batch: Batch, deadline: float) -> None:
         self._owner = owner
@@ -74,6 +93,8 @@ class SentBatch:
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.retry_count: int = 0
         self.producer: int = -1
+        self.renumbered: bool = False
+        """It has a number of its second producer id, or waits for one."""
 
     @property
     def record_count(self) -> int:
@@ -96,9 +117,17 @@ class SentBatch:
         return None if self.batch.may_go() else LOOK_AGAIN
 
     def set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
-        """Number the batch (KIP-98); called before its first attempt only."""
+        """Number the batch (KIP-98); called before its first attempt, and when it is numbered anew."""
         self.producer = producer_id
-        self.batch.set_producer_state(producer_id, producer_epoch, base_sequence)
+        if self._data is None:
+            self.batch.set_producer_state(producer_id, producer_epoch, base_sequence)
+            return
+        struct.pack_into(
+            ">qhi", self._data, PRODUCER_AT, producer_id, producer_epoch, base_sequence
+        )
+        struct.pack_into(
+            ">I", self._data, CHECKSUM_AT, calc_crc32c(bytes(self._data[SUMMED_FROM:]))
+        )
 
     def drain_ready(self) -> None:
         """Count an attempt."""
@@ -126,12 +155,21 @@ class SentBatch:
         self._owner.answer(self, -1, -1)
 
     def failure(self, exception: BaseException) -> None:
-        """Tell that it will not be tried again."""
-        self._owner.refuse(self, exception)
+        """Tell that it will not be tried again, unless it is under another number."""
+        if not self._owner.number_anew(self, exception):
+            self._owner.refuse(self, exception)
 
 
 class Queue(MessageAccumulator):  # type: ignore[misc]  # aiokafka is untyped
-    """aiokafka's queue of batches, in which nothing stands twice."""
+    """aiokafka's queue of batches, in which nothing stands twice, and some are numbered twice."""
+
+    def _pop_batch(self, tp: Any) -> Any:
+        batch, manager = self._batches[tp][0], self._txn_manager
+        if batch.renumbered and batch.producer == -1:
+            first = manager.sequence_number(tp)
+            manager.increment_sequence_number(tp, batch.record_count)
+            batch.set_producer_state(manager.producer_id, manager.producer_epoch, first)
+        return super()._pop_batch(tp)
 
     def reenqueue(self, batch: Any) -> None:
         """Have *batch* sent again, unless it was given up while its handler waited to do so."""

@@ -64,9 +64,9 @@ REQUEST_TIMEOUT = 30.0
 MISSING_TOPIC_PATIENCE = 3.0
 """Seconds until a topic that no broker knows is believed not to exist."""
 
+_OUT_OF_STEP = (kafka.OutOfOrderSequenceNumber, kafka.UnknownProducerId)
 _DOUBTFUL = (
-    kafka.OutOfOrderSequenceNumber,
-    kafka.UnknownProducerId,
+    *_OUT_OF_STEP,
     kafka.InvalidProducerIdMapping,
     kafka.ProducerFenced,
     kafka.InvalidProducerEpoch,
@@ -369,6 +369,32 @@ class Sending:
         if told is not error:
             told.__cause__ = error
         self.answer(sent, -1, -1, told)
+
+    def number_anew(self, sent: SentBatch, error: BaseException) -> bool:
+        """Have a batch sent again, under a new producer id, whose numbers the broker's log does not go with.
+
+        The broker has lost records that it had acknowledged, as in an unclean election, or forgotten who wrote them. What
+        comes now need not be lost as well (KIP-360).
+        """
+        manager = self._transactions
+        if (
+            not isinstance(error, _OUT_OF_STEP)
+            or manager is None
+            or manager.transactional_id is not None
+            or sent.renumbered
+        ):
+            return False
+        logger.warning(
+            "%s[%d]: the log at the broker does not go with what was acknowledged to this producer (%s): it has lost records, "
+            "or forgotten who wrote them; going on under a new producer id",
+            *sent.tp,
+            error,
+        )
+        if sent.producer == manager.producer_id:
+            manager.ask_for_new_id()
+        sent.renumbered, sent.producer = True, -1
+        self._queue.reenqueue(sent)
+        return True
 
     def _fenced(self, topic: str, number: int, error: BaseException) -> ProducerFenced:
         before = self._sender.troubles.get(topic, "")
