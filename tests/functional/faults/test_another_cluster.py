@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.functional.faults.refusal_app import PARTITIONS
 from tests.functional.faults.refusals import HALF, Trial, trial
 from tests.support.kafka import KafkaCluster
 
@@ -86,3 +87,31 @@ async def test_the_broker_forgets_an_idle_producer(tmp_path: Path, topic_name: N
             for it in (at_least_once, exactly_once):
                 await it.processed()
                 await it.check()
+
+
+@pytest.mark.parametrize("guarantee", GUARANTEES)
+@pytest.mark.parametrize("what", ["sink", "changelog"])
+async def test_the_broker_has_lost_records(
+    kafka_cluster: KafkaCluster, tmp_path: Path, topic_name: Name, what: str, guarantee: str
+) -> None:
+    """A worker goes on writing to a topic that has lost its end; a table whose changelog has lost its end ends it."""
+    kafka_cluster.heal()
+    name = topic_name()
+    async with trial(kafka_cluster.url, tmp_path, name, processing_guarantee=guarantee) as it:
+        await asyncio.to_thread(kafka_cluster.kill)
+        lost = getattr(it, what)
+        for partition in range(PARTITIONS):
+            kafka_cluster.cut_log(lost, partition)
+        await asyncio.to_thread(kafka_cluster.restart)
+        await it.feed()
+        if what == "changelog":
+            await it.ends(lost, "has lost records")
+            return
+        await it.processed()
+        await it.well()
+        await it.crew.end()
+        assert not it.crew.ended, it.crew.ended
+        found = await it.keys(lost)
+        assert set(range(HALF, 2 * HALF)) <= found.keys() < it.fed
+        if guarantee == "exactly_once":
+            assert set(found.values()) == {1}

@@ -64,6 +64,10 @@ REQUEST_TIMEOUT = 30.0
 MISSING_TOPIC_PATIENCE = 3.0
 """Seconds until a topic that no broker knows is believed not to exist."""
 
+OUT_OF_STEP = (
+    "the log at the broker does not go with what was acknowledged to this producer ({}): it has lost records, or forgotten "
+    "who wrote them"
+)
 _OUT_OF_STEP = (kafka.OutOfOrderSequenceNumber, kafka.UnknownProducerId)
 _DOUBTFUL = (
     *_OUT_OF_STEP,
@@ -360,7 +364,9 @@ class Sending:
         topic, number = sent.tp
         if isinstance(error, kafka.NotLeaderForPartitionError) and self.is_missing(topic):
             error = UnknownTopic(f"topic {topic} does not exist (any more)")
-        elif isinstance(error, kafka.ProducerFenced) and self._options.transactional_id:
+        elif self._options.transactional_id and isinstance(
+            error, (kafka.ProducerFenced, *_OUT_OF_STEP)
+        ):
             error = self._fenced(topic, number, error)
         self._mend_sequence(sent, error)
         if sent.retry_count:
@@ -385,10 +391,7 @@ class Sending:
         ):
             return False
         logger.warning(
-            "%s[%d]: the log at the broker does not go with what was acknowledged to this producer (%s): it has lost records, "
-            "or forgotten who wrote them; going on under a new producer id",
-            *sent.tp,
-            error,
+            "%s[%d]: %s; going on under a new producer id", *sent.tp, OUT_OF_STEP.format(error)
         )
         if sent.producer == manager.producer_id:
             manager.ask_for_new_id()
@@ -398,11 +401,11 @@ class Sending:
 
     def _fenced(self, topic: str, number: int, error: BaseException) -> ProducerFenced:
         before = self._sender.troubles.get(topic, "")
-        why = (
-            str(error)
-            if isinstance(error, LostTransaction)
-            else f"a newer producer has it, or the transaction took longer than {self._options.transaction_timeout:g} s"
-        )
+        why = f"a newer producer has it, or the transaction took longer than {self._options.transaction_timeout:g} s"
+        if isinstance(error, LostTransaction):
+            why = str(error)
+        elif isinstance(error, _OUT_OF_STEP):
+            why = OUT_OF_STEP.format(error)
         return ProducerFenced(
             f"transactional id {self._options.transactional_id}: {why}; nothing more is written to {topic}[{number}]"
             + (f"; before: {before}" if before else "")
