@@ -67,15 +67,17 @@ class Bench:
         scratch: A directory for logs and data.
         smaller: Divides the numbers of events.
         store: Of our table: ``rocksdb`` or ``memory``.
+        batch: Our ``producer_max_batch_size``; 0: the default.
     """
 
     def __init__(
-        self, broker: OnKafka | OnLocal, scratch: Path, *, smaller: int, store: str
+        self, broker: OnKafka | OnLocal, scratch: Path, *, smaller: int, store: str, batch: int = 0
     ) -> None:
         self.broker = broker
         self.scratch = scratch
         self.smaller = smaller
         self.store = store
+        self.batch = batch
         self._run = f"bench-eos-{time.time_ns() // 1_000_000:x}"
         self._serial = 0
 
@@ -115,6 +117,7 @@ class Bench:
             "STORE": f"{self.store}://",
             "GUARANTEE": job.guarantee,
             "INTERVAL": job.interval,
+            **({"BATCH": self.batch} if self.batch else {}),
         }
         try:
             with running(python_of(job.side), SIDES[job.side], self.scratch, variables) as worker:
@@ -260,6 +263,9 @@ def main() -> None:
     parser.add_argument("--interval", type=float, action="append")
     parser.add_argument("--side", choices=sorted(SIDES), action="append")
     parser.add_argument("--guarantee", choices=GUARANTEES, action="append")
+    parser.add_argument(
+        "--batch", type=int, default=0, help="our producer_max_batch_size (quixstreams: a megabyte)"
+    )
     parser.add_argument("--fill", action="store_true", help="write the topics, and end")
     options = parser.parse_args()
     sides = options.side or list(SIDES)
@@ -275,7 +281,9 @@ def main() -> None:
                 or stack.enter_context(KafkaCluster(heap="1g", measured=True)).bootstrap
             )
             broker = OnKafka(server)
-        bench = Bench(broker, scratch, smaller=options.smaller, store=options.store)
+        bench = Bench(
+            broker, scratch, smaller=options.smaller, store=options.store, batch=options.batch
+        )
         workloads = options.workload or list(WORKLOADS)
         for workload in workloads:
             bench.prepare(workload)
@@ -295,7 +303,7 @@ def main() -> None:
                 )
                 sys.stdout.flush()
     if rows:
-        report.keep("exactly-once", {"rows": rows, "targets": show(rows)})
+        report.keep("exactly-once", {"batch": options.batch, "rows": rows, "targets": show(rows)})
 
 
 if __name__ == "__main__":

