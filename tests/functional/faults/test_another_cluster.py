@@ -97,7 +97,15 @@ async def test_the_broker_has_lost_records(
     """A worker goes on writing to a topic that has lost its end; a table whose changelog has lost its end ends it."""
     kafka_cluster.heal()
     name = topic_name()
-    async with trial(kafka_cluster.url, tmp_path, name, processing_guarantee=guarantee) as it:
+    async with trial(
+        kafka_cluster.url,
+        tmp_path,
+        name,
+        processing_guarantee=guarantee,
+        broker_session_timeout=60.0,  # it keeps its partitions: who rejoins, recovers what is left
+        broker_rebalance_timeout=60.0,
+        broker_request_timeout=90.0,
+    ) as it:
         await asyncio.to_thread(kafka_cluster.kill)
         lost = getattr(it, what)
         for partition in range(PARTITIONS):
