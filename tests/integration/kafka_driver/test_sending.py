@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -19,7 +20,7 @@ from faust.exceptions import (
 from faust.gate import Where
 from faust.messages import TP
 from faust.testing.faults import REQUESTS, Proxy
-from faust.transport.base import ConsumerDriver, ProducerDriver, ProducerOptions
+from faust.transport.base import ConsumerDriver, Delivery, ProducerDriver, ProducerOptions
 from faust.transport.transactions import TransactionalDriver
 from tests.support.driving import Stage, open_transport, until
 
@@ -164,6 +165,28 @@ async def test_a_deleted_topic_fails_soon(stage: Stage) -> None:
     with pytest.raises((UnknownTopic, ProducerSendError), match=topic):
         await producer.flush()
     assert time.monotonic() - began < 20
+
+
+async def test_batches_of_all_partitions_of_a_deleted_topic_fail(stage: Stage) -> None:
+    """Whoever finds them first, the sender or who looks after overdue ones: each is answered, and the producer lives on."""
+    topic, other = await stage.topic(8), await stage.topic(1)
+    producer = await stage.producer()
+    for partition in range(8):
+        await producer.append(topic, partition, None, b"there")
+    await (await stage.admin()).delete_topics([topic])
+    sent = [
+        producer.append(topic, number % 8, None, b"x" * 9_000) for number in range(48)
+    ]  # several batches each
+    ends = await asyncio.wait_for(asyncio.gather(*map(_outcome, sent), return_exceptions=True), 30)
+    assert any(isinstance(end, UnknownTopic) for end in ends)
+    with contextlib.suppress(ProducerSendError, UnknownTopic):
+        await producer.flush()
+    await asyncio.wait_for(_outcome(producer.append(other, 0, None, b"after")), 30)
+    assert await read_all(stage, TP(other, 0)) == [b"after"]
+
+
+async def _outcome(delivery: Delivery) -> object:
+    return await delivery
 
 
 async def test_appending_before_start_is_sent_at_start(stage: Stage) -> None:

@@ -161,7 +161,21 @@ class SentBatch:
 
 
 class Queue(MessageAccumulator):  # type: ignore[misc]  # aiokafka is untyped
-    """aiokafka's queue of batches, in which nothing stands twice, and some are numbered twice."""
+    """aiokafka's queue of batches, in which nothing stands twice, and some are numbered twice.
+
+    Attributes:
+        draining: aiokafka's loop takes batches out, and numbers them; it must not lose the producer id meanwhile.
+    """
+
+    draining: bool = False
+
+    def drain_by_nodes(self, *args: Any, **kwargs: Any) -> Any:
+        """Take out what may be sent, and fail what has no leader and is too old."""
+        self.draining = True
+        try:
+            return super().drain_by_nodes(*args, **kwargs)
+        finally:
+            self.draining = False
 
     def _pop_batch(self, tp: Any) -> Any:
         batch, manager = self._batches[tp][0], self._txn_manager
@@ -192,6 +206,11 @@ class Transactions(TransactionManager):  # type: ignore[misc]  # aiokafka is unt
         super().error_transaction(exc)
         self._txn_partitions.update(partitions)
         self._txn_consumer_group = group
+
+    def fatal_error(self, exc: BaseException) -> None:
+        """Note that the sender has ended; aiokafka's expects a transaction."""
+        if self.transactional_id is not None:
+            super().fatal_error(exc)
 
     def forget_partition(self, tp: Any) -> None:
         """Do not add a partition to the transaction that does not exist."""

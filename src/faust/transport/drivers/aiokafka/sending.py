@@ -417,14 +417,22 @@ class Sending:
         if manager is None or sent.retry_count == 0 or sent.producer != manager.producer_id:
             return
         doubtful = not isinstance(error, kafka.BrokerResponseError) or isinstance(error, _DOUBTFUL)
+        if self._queue.draining and sent.retry_count == 1:
+            doubtful = False  # it was taken out just now, to be failed, and never sent
         if not doubtful:
             # Only one batch of a partition travels at a time: its numbers are the last ones given.
             manager.increment_sequence_number(sent.tp, -sent.batch.count)
         elif manager.transactional_id is None:
-            manager.ask_for_new_id()
-            self._sender.kick()
+            self._renew_id()
         elif self._queue._exception is None:
             self._queue._exception = self._in_doubt(error)
+
+    def _renew_id(self) -> None:
+        if self._queue.draining:  # which needs the one we have till its end
+            asyncio.get_running_loop().call_soon(self._renew_id)
+            return
+        self._transactions.ask_for_new_id()
+        self._sender.kick()
 
     def _in_doubt(self, error: BaseException) -> BaseException:
         if isinstance(error, ProducerFenced):
