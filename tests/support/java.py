@@ -24,9 +24,6 @@ class ToolMissing(RuntimeError):
     """Java or Maven is not installed; the message says what to install."""
 
 
-# -- the jars
-
-
 class Java(NamedTuple):
     """A Java that may run Kafka."""
 
@@ -50,6 +47,9 @@ def find_java() -> Java:
         said = done.stderr.strip()
         raise ToolMissing(f"the real Kafka needs Java 17, {java} says {said!r}: {hint}")
     return Java(java, done.stderr)
+
+
+# -- the jars
 
 
 def fetch_jars() -> Path:

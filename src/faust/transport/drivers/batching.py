@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import struct
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -39,6 +40,7 @@ from typing import Any, cast
 
 from aiokafka import codec
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+from aiokafka.record.util import calc_crc32c
 
 from faust.exceptions import FaustError, ImproperlyConfigured, NotAcknowledged, RecordTooLarge
 from faust.messages import TP, Headers, Record, RecordMetadata, Slice
@@ -55,6 +57,7 @@ __all__ = [
     "batch_slices",
     "compression_code",
     "open_batch",
+    "seal",
 ]
 
 logger: logging.Logger = logging.getLogger(__name__)
@@ -92,6 +95,11 @@ def compression_code(name: str | None) -> int:
             f"compression {name!r} needs a library that is not installed: pip install cramjam"
         )
     return code
+
+
+def seal(data: bytearray) -> None:
+    """Write the checksum of a record batch (version 2, KIP-98) whose header was changed."""
+    struct.pack_into(">I", data, 17, calc_crc32c(memoryview(data)[21:]))
 
 
 # -- writing

@@ -24,17 +24,16 @@ from aiokafka.producer.sender import (
     TxnOffsetCommitHandler,
 )
 from aiokafka.producer.transaction_manager import PidAndEpoch, TransactionManager
-from aiokafka.record.util import calc_crc32c
 
 from faust.transport.drivers.aiokafka.errors import FENCED_INSTANCE_ID, is_generation_error
 from faust.transport.drivers.aiokafka.protocol import TransactionOffsetCommit
-from faust.transport.drivers.batching import Batch
+from faust.transport.drivers.batching import Batch, seal
 from faust.transport.tenure import LOOK_AGAIN
 
 __all__ = ["GroupMetadata", "Queue", "SentBatch", "TransactionSender", "Transactions"]
 
-PRODUCER_AT, CHECKSUM_AT, SUMMED_FROM = 43, 17, 21
-"""Where a record batch (version 2, KIP-98) has producer id, epoch and first sequence number, its checksum, and what that covers."""
+PRODUCER_AT = 43
+"""Where a record batch (version 2, KIP-98) has producer id, epoch and first sequence number."""
 
 _UNENDED = "CONCURRENT_TRANSACTIONS: it has not ended the last transaction of this id yet"
 """It writes the end of a transaction to every partition of it, which waits for their replicas (KIP-98)."""
@@ -125,9 +124,7 @@ class SentBatch:
         struct.pack_into(
             ">qhi", self._data, PRODUCER_AT, producer_id, producer_epoch, base_sequence
         )
-        struct.pack_into(
-            ">I", self._data, CHECKSUM_AT, calc_crc32c(bytes(self._data[SUMMED_FROM:]))
-        )
+        seal(self._data)
 
     def drain_ready(self) -> None:
         """Count an attempt."""

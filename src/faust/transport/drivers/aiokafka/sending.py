@@ -394,7 +394,7 @@ class Sending:
             "%s[%d]: %s; going on under a new producer id", *sent.tp, OUT_OF_STEP.format(error)
         )
         if sent.producer == manager.producer_id:
-            manager.ask_for_new_id()
+            self._renew_id()
         sent.renumbered, sent.producer = True, -1
         self._queue.reenqueue(sent)
         return True

@@ -27,11 +27,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.util import calc_crc32c
 
 from faust.exceptions import StorageError, UnknownTopic
 from faust.messages import TP, Record
-from faust.transport.drivers.batching import CorruptBatch, open_batch
+from faust.transport.drivers.batching import CorruptBatch, open_batch, seal
 from faust.transport.drivers.local.database import Database, LongWork
 from faust.transport.drivers.local.log import OFFSET_BITS, Log
 from faust.transport.drivers.local.topicconfig import TopicConfig
@@ -404,6 +403,6 @@ def _batch(old: Sequence[_Stored], records: Sequence[Record]) -> _Stored:
     if stamped:
         data[22] |= 0x08
         struct.pack_into(">q", data, 35, old[-1].stamp)
-    struct.pack_into(">I", data, 17, calc_crc32c(bytes(data[21:])))
+    seal(data)
     stamp = max(record.timestamp for record in records)
     return _Stored(old[-1].key, base, stamp, max(stored.written for stored in old), bytes(data))

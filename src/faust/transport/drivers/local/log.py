@@ -25,10 +25,9 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from aiokafka.record.util import calc_crc32c
-
 from faust.exceptions import BrokerError, RecordTooLarge, UnknownTopic
 from faust.messages import TP
+from faust.transport.drivers.batching import seal
 from faust.transport.drivers.local.database import Database
 from faust.transport.drivers.local.topicconfig import TopicConfig, check_config
 from faust.transport.tenure import Tenure
@@ -398,7 +397,7 @@ def _number(data: bytearray, base: int, stamped: int) -> int:
     if stamped >= 0:
         data[22] |= 0x08  # attributes: log append time
         struct.pack_into(">q", data, 35, stamped)
-        struct.pack_into(">I", data, 17, calc_crc32c(memoryview(data)[21:]))
+        seal(data)
         return stamped
     return int.from_bytes(data[35:43], "big", signed=True)
 
