@@ -58,7 +58,7 @@ Twice this is less than `BLOCKED_GRACE`: who only waits for them is not blocked.
 """
 
 SAME_REQUEST = 0.2
-"""Seconds within which signals that ask for an end are one request."""
+"""Seconds within which signals that ask for an end, and CONT beside them, are one request."""
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -279,11 +279,21 @@ class Process(mode.Worker):
         pdb.Pdb(stdout=self.stdout).set_trace(frame)
 
     def _on_cont(self, _number: int, _frame: FrameType | None) -> None:
-        if not self._signals:  # systemd and timeout(1) send CONT after TERM, to whoever it may help
-            self._in_loop(self.on_process_resumed)
+        self._in_loop(self._resumed_soon)
+
+    def _resumed_soon(self) -> None:
+        """Wait whether a TERM comes: systemd and timeout(1) send CONT after it, to whoever it may help.
+
+        CONT may overtake it, since the kernel lets any thread take a signal of the process.
+        """
+        self.loop.call_later(SAME_REQUEST, self._resumed)
+
+    def _resumed(self) -> None:
+        if not self._signals:
+            self.on_process_resumed()
 
     def on_process_resumed(self) -> None:
-        """The process was stopped by a signal and goes on; called on the loop."""
+        """The process was stopped by a signal and goes on, and was not asked to stop; called on the loop."""
 
     # -- stop
 

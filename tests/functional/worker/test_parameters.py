@@ -324,3 +324,16 @@ def test_systemd_sends_cont_after_term(start: Start) -> None:
         os.kill(process.pid, 15)
         os.kill(process.pid, 18)
         assert end(process) == (0, "")
+
+
+def test_cont_may_overtake_term(start: Start) -> None:
+    """Any thread takes a signal of its process, so Python may hear of CONT first: no alarm either."""
+    program = """
+import signal
+@app.task
+async def overtaken(app):
+    signal.raise_signal(signal.SIGCONT)
+    signal.raise_signal(signal.SIGTERM)
+"""
+    with start(program + QUIET) as process:
+        assert end(process) == (0, "")
