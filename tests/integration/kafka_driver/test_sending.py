@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -135,6 +135,76 @@ async def test_a_broker_that_has_lost_records_gets_what_comes(
     left = await read_all(stage, TP(topic, 0))
     assert 0 < len(left) < 25
     assert left == expected[: len(left) - 5] + expected[20:]
+
+
+@pytest.fixture
+async def proxy(stage: Stage) -> AsyncIterator[Proxy]:
+    """What stands before `KafkaCluster.proxied_url`."""
+    assert stage.cluster is not None
+    ((listen, behind),) = stage.cluster.behind
+    made = Proxy(behind, listen=listen)
+    await made.start()
+    yield made
+    await made.close()
+
+
+async def have_it_refused_when_written(
+    stage: Stage, proxy: Proxy, producer: ProducerDriver, topic: str
+) -> None:
+    """Send a batch of one large record that the log gets, but its first answer is lost, and its second attempt refused."""
+    cluster = stage.cluster
+    assert cluster is not None
+    proxy.mute(REQUESTS["Produce"])
+    large = producer.append(topic, 0, None, b"x" * 5000)
+
+    async def written() -> bool:
+        return b"x" * 5000 in await read_all(stage, TP(topic, 0), committed=False)
+
+    await until(written, "the large record is written, and nobody knows")
+    await asyncio.to_thread(cluster.configure, topic, "max.message.bytes", "2000")
+    proxy.heal()
+    proxy.cut()
+    with pytest.raises(RecordTooLarge):
+        await large
+
+
+async def test_a_batch_that_was_written_and_then_refused_spoils_nothing(
+    stage: Stage, proxy: Proxy
+) -> None:
+    """What comes next must not have the numbers of what is in the log.
+
+    The broker would take it for the same batch, acknowledge it, and not write it.
+    """
+    topic = await stage.topic(1)
+    assert stage.cluster is not None
+    producer = await stage.producer(transport=open_transport(stage.cluster.proxied_url))
+    await producer.append(topic, 0, None, b"first")
+    await have_it_refused_when_written(stage, proxy, producer, topic)
+    for value in (b"third", b"fourth"):
+        await producer.append(topic, 0, None, value)
+    assert await read_all(stage, TP(topic, 0)) == [b"first", b"x" * 5000, b"third", b"fourth"]
+
+
+async def test_a_transaction_with_a_batch_that_was_written_and_then_refused_needs_a_new_producer(
+    stage: Stage, proxy: Proxy
+) -> None:
+    """Else the next transaction would have numbers that are in the log, and be acknowledged, and not written."""
+    topic = await stage.topic(1)
+    assert stage.cluster is not None
+    through = open_transport(stage.cluster.proxied_url)
+    producer = await stage.producer(transport=through, transactional_id=topic)
+    await producer.begin_transaction()
+    await producer.append(topic, 0, None, b"first")
+    await producer.commit_transaction()
+    await producer.begin_transaction()
+    await have_it_refused_when_written(stage, proxy, producer, topic)
+    with pytest.raises(ProducerFenced, match="unknown whether a batch was written"):
+        await producer.abort_transaction()
+    other = await stage.producer(transport=through, transactional_id=topic)
+    await other.begin_transaction()
+    await other.append(topic, 0, None, b"third")
+    await other.commit_transaction()
+    assert await read_all(stage, TP(topic, 0)) == [b"first", b"third"]
 
 
 async def test_a_topic_that_does_not_exist_is_named(
@@ -311,38 +381,33 @@ async def test_the_older_of_two_producers_is_fenced(stage: Stage) -> None:
         await first.begin_transaction()
 
 
-async def test_the_coordinator_is_looked_for_again_when_the_connection_breaks(stage: Stage) -> None:
+async def test_the_coordinator_is_looked_for_again_when_the_connection_breaks(
+    stage: Stage, proxy: Proxy
+) -> None:
     """A producer that does not know its coordinator any more, and loses who it asks for it, ends its transaction later."""
     topic = await stage.topic(1)
     assert stage.cluster is not None
-    ((listen, behind),) = stage.cluster.behind
-    proxy = Proxy(behind, listen=listen)
-    await proxy.start()
-    try:
-        through = open_transport(stage.cluster.proxied_url)
-        producer = await stage.producer(transport=through, transactional_id=topic)
-        for value in (b"one", b"two"):
-            proxy.cut_at(REQUESTS["FindCoordinator"])
-            producer._client._sender._coordinators.clear()  # type: ignore[attr-defined]  # as NOT_COORDINATOR does
-            await producer.begin_transaction()
-            producer.append(topic, 0, None, value)
-            commit = asyncio.create_task(producer.commit_transaction())
-            await asyncio.sleep(0.5)
-            assert not commit.done()
-            proxy.heal()
-            await commit
-        assert await read_all(stage, TP(topic, 0)) == [b"one", b"two"]
-    finally:
-        await proxy.close()
+    through = open_transport(stage.cluster.proxied_url)
+    producer = await stage.producer(transport=through, transactional_id=topic)
+    for value in (b"one", b"two"):
+        proxy.cut_at(REQUESTS["FindCoordinator"])
+        producer._client._sender._coordinators.clear()  # type: ignore[attr-defined]  # as NOT_COORDINATOR does
+        await producer.begin_transaction()
+        producer.append(topic, 0, None, value)
+        commit = asyncio.create_task(producer.commit_transaction())
+        await asyncio.sleep(0.5)
+        assert not commit.done()
+        proxy.heal()
+        await commit
+    assert await read_all(stage, TP(topic, 0)) == [b"one", b"two"]
 
 
-async def test_a_transaction_that_nobody_waits_to_abort_leaves_nothing_open(stage: Stage) -> None:
+async def test_a_transaction_that_nobody_waits_to_abort_leaves_nothing_open(
+    stage: Stage, proxy: Proxy
+) -> None:
     """Who gives up waiting for the abort has the producer closed all the same, and the next one aborts what it left."""
     topic = await stage.topic(1)
     assert stage.cluster is not None
-    ((listen, behind),) = stage.cluster.behind
-    proxy = Proxy(behind, listen=listen)
-    await proxy.start()
     made: list[ProducerDriver] = []
 
     def make() -> ProducerDriver:
@@ -353,21 +418,18 @@ async def test_a_transaction_that_nobody_waits_to_abort_leaves_nothing_open(stag
     cluster = stage.cluster
     plain = await stage.producer()
     both = TransactionalDriver(plain, make, lambda: Where.EVENT)
-    try:
-        await both.ready()
-        await both.append(topic, 0, None, b"given up")
-        proxy.stall()
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.3):
-                await both.give_up()
-        proxy.heal()
-        await both.ready()
-        await both.append(topic, 0, None, b"counts")
-        await both.commit_transaction()
-        await both.close()
-        assert [each.state.connected for each in made] == [False, False]
-    finally:
-        await proxy.close()
+    await both.ready()
+    await both.append(topic, 0, None, b"given up")
+    proxy.stall()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await both.give_up()
+    proxy.heal()
+    await both.ready()
+    await both.append(topic, 0, None, b"counts")
+    await both.commit_transaction()
+    await both.close()
+    assert [each.state.connected for each in made] == [False, False]
     assert await read_all(stage, TP(topic, 0)) == [b"counts"]
 
 

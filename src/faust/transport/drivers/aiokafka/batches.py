@@ -77,6 +77,7 @@ class SentBatch:
         "batch",
         "deadline",
         "future",
+        "in_doubt",
         "producer",
         "renumbered",
         "retry_count",
@@ -92,6 +93,8 @@ class SentBatch:
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.retry_count: int = 0
         self.producer: int = -1
+        self.in_doubt: bool = False
+        """It may have been written by an attempt that was not acknowledged: whatever had its numbers would be taken for it."""
         self.renumbered: bool = False
         """It has a number of its second producer id, or waits for one."""
 

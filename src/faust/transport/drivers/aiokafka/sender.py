@@ -42,6 +42,15 @@ logger: logging.Logger = logging.getLogger(__name__)
 REQUESTS = 5
 """Requests that one node has not answered yet, at most; a broker remembers the last five of a producer (KIP-98)."""
 
+NOT_WRITTEN = (
+    kafka.NodeNotReadyError,
+    kafka.UnknownTopicOrPartitionError,
+    kafka.LeaderNotAvailableError,
+    kafka.NotEnoughReplicasError,
+    kafka.ConcurrentTransactions,
+)
+"""Failures in passing after which a batch is certainly not in the log. All others leave that open, as no answer does."""
+
 Batches = dict[Any, SentBatch]
 
 
@@ -209,7 +218,7 @@ class Sender(TransactionSender):
 
 
 class _Handler(SendProduceReqHandler):  # type: ignore[misc]  # aiokafka is untyped
-    """aiokafka's handler, which notes the troubles of topics."""
+    """aiokafka's handler, which notes the troubles of topics, and what may have been written all the same."""
 
     def handle_response(self, response: Any) -> None:
         """Tell batches of their answers, or have them sent again."""
@@ -221,6 +230,12 @@ class _Handler(SendProduceReqHandler):  # type: ignore[misc]  # aiokafka is unty
             elif all(error is kafka.NoError for error in errors):
                 self._sender.troubles.pop(topic, None)
         super().handle_response(response)
+
+    def _can_retry(self, error: Any, batch: SentBatch) -> bool:
+        again: bool = super()._can_retry(error, batch)
+        if again and not isinstance(error, NOT_WRITTEN):
+            batch.in_doubt = True
+        return again
 
 
 class _Answered:

@@ -395,7 +395,7 @@ class Sending:
         )
         if sent.producer == manager.producer_id:
             self._renew_id()
-        sent.renumbered, sent.producer = True, -1
+        sent.renumbered, sent.producer, sent.in_doubt = True, -1, False
         self._queue.reenqueue(sent)
         return True
 
@@ -416,7 +416,11 @@ class Sending:
         manager = self._transactions
         if manager is None or sent.retry_count == 0 or sent.producer != manager.producer_id:
             return
-        doubtful = not isinstance(error, kafka.BrokerResponseError) or isinstance(error, _DOUBTFUL)
+        doubtful = (
+            sent.in_doubt
+            or not isinstance(error, kafka.BrokerResponseError)
+            or isinstance(error, _DOUBTFUL)
+        )
         if self._queue.draining and sent.retry_count == 1:
             doubtful = False  # it was taken out just now, to be failed, and never sent
         if not doubtful:
