@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
@@ -205,6 +206,35 @@ async def test_a_transaction_with_a_batch_that_was_written_and_then_refused_need
     await other.append(topic, 0, None, b"third")
     await other.commit_transaction()
     assert await read_all(stage, TP(topic, 0)) == [b"first", b"third"]
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+async def test_an_error_that_does_not_say_whether_it_was_written(
+    stage: Stage, transactional: bool
+) -> None:
+    """After UNKNOWN_SERVER_ERROR (-1) as well the numbers are not used again; a transaction needs a new producer."""
+    topic = await stage.topic(1)
+    producer = await stage.producer(transactional_id=topic if transactional else None)
+    if transactional:
+        await producer.begin_transaction()
+    await producer.append(topic, 0, None, b"first")
+    sender = producer._client._sender  # type: ignore[attr-defined]
+    answered = sender._answered
+
+    def answer_with_error(node: Any, batches: Any, frame: bytes) -> None:
+        sender._answered = answered
+        code = 4 + 4 + 2 + len(topic) + 4 + 4  # correlation, topics, name, partitions, number
+        answered(node, batches, frame[:code] + b"\xff\xff" + frame[code + 2 :])
+
+    sender._answered = answer_with_error
+    with pytest.raises(ProducerSendError):
+        await producer.append(topic, 0, None, b"second")
+    if transactional:
+        with pytest.raises(ProducerFenced, match="unknown whether a batch was written"):
+            await producer.abort_transaction()
+        return
+    await producer.append(topic, 0, None, b"third")
+    assert await read_all(stage, TP(topic, 0)) == [b"first", b"second", b"third"]
 
 
 async def test_a_topic_that_does_not_exist_is_named(

@@ -419,6 +419,17 @@ class KafkaClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is untyped
             self._ask_again.reset()
         return found
 
+    def set_topics(self, topics: Any) -> Any:
+        """Watch other topics; return a future of their metadata.
+
+        aiokafka's forgets to look for them when a periodic update is under way.
+        """
+        changed = set(topics) != self._topics
+        told = super().set_topics(topics)
+        if changed and not self._md_update_waiter.done():
+            self._md_update_waiter.set_result(None)
+        return told
+
     async def _space_updates(self) -> None:
         now = time.monotonic()
         if len(self._updates) == METADATA_BURST:

@@ -37,6 +37,14 @@ __all__ = ["Fetcher"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
+UNDERSTOOD: set[int] = {
+    kafka.OffsetOutOfRangeError.errno,
+    kafka.UnknownTopicOrPartitionError.errno,
+    kafka.NotLeaderForPartitionError.errno,
+    kafka.TopicAuthorizationFailedError.errno,
+}
+"""Answers to a fetch of which aiokafka makes something; after others, such as a disk that has failed, it asks again at once."""
+
 Wanted = dict[str, list[tuple[int, int]]]
 """Partition and offset, by topic."""
 
@@ -76,10 +84,12 @@ class Fetcher(AIOKafkaFetcher):  # type: ignore[misc]  # aiokafka is untyped
         if connection is None or not connection.speaks(FETCH, FETCH_VERSION):
             return bool(await super()._proc_fetch_request(assignment, node_id, request))
         chain = _Chain(self, connection, assignment, node_id)
+        code = 0
         try:
             return await chain.run()
         except Unexpected as error:
             logger.debug("fetching from node %s again, the long way: %s", node_id, error)
+            code = error.code
         except asyncio.CancelledError:
             return False
         except kafka.KafkaError as error:
@@ -90,9 +100,20 @@ class Fetcher(AIOKafkaFetcher):  # type: ignore[misc]  # aiokafka is untyped
         wanted = chain.wanted()
         if not wanted:
             return bool(self._records)
-        return bool(
-            await super()._proc_fetch_request(assignment, node_id, self.long_request(wanted))
-        )
+        found = await super()._proc_fetch_request(assignment, node_id, self.long_request(wanted))
+        if code and code not in UNDERSTOOD:
+            self._client.force_metadata_update()
+            await asyncio.sleep(self._retry_backoff)
+        return bool(found)
+
+    async def _proc_offset_request(self, node_id: Any, topic_data: Any) -> Any:
+        """Ask for offsets, as aiokafka does, which asks a former leader again and again."""
+        try:
+            return await super()._proc_offset_request(node_id, topic_data)
+        except kafka.KafkaError as error:
+            if error.invalid_metadata:
+                self._client.force_metadata_update()
+            raise
 
     def long_request(self, wanted: Wanted) -> Any:
         """Return the request for *wanted* as aiokafka makes it."""

@@ -175,6 +175,10 @@ class ConsumerClient:
                 logger.warning("group %s: %s; trying again", self._options.group_id, error)
                 return
             raise translate(error, f"group {self._options.group_id}") from error
+        except asyncio.CancelledError:
+            raise BrokerError(
+                f"group {self._options.group_id}: the member has ended without an error"
+            ) from None
 
     @property
     def lease_until(self) -> float:

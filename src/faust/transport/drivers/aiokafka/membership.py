@@ -103,8 +103,11 @@ class Membership(GroupCoordinator):  # type: ignore[misc]
         self._hooks = hooks
         self._assignor: Assignor | None = None
         self._session_timeout = options.session_timeout
+        self._rebalance_timeout = options.rebalance_timeout
         self._in_hook = False
         self.lease_until: float = 0.0
+        self._quiet: float = 0.0
+        """When the last heartbeat was sent that found no rebalance (monotonic seconds)."""
         client.answer_timeouts[ConnectionGroup.COORDINATION] = max(
             options.request_timeout, options.rebalance_timeout + JOIN_GRACE
         )
@@ -127,6 +130,13 @@ class Membership(GroupCoordinator):  # type: ignore[misc]
         """Take part in the group with *assignor*."""
         self._assignor = assignor
         self._assignors = (adapt(assignor),)
+
+    async def _stop_heartbeat_task(self) -> None:
+        """End the heartbeats. Replaces aiokafka's, which ends with them when they are leaving the group just now."""
+        task, self._heartbeat_task = self._heartbeat_task, None  # type: ignore[has-type]
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait([task])
 
     # -- requests
 
@@ -164,8 +174,18 @@ class Membership(GroupCoordinator):  # type: ignore[misc]
             self.coordinator_dead()
             raise
 
-    def _renew(self, sent: float) -> None:
+    def _renew(self, sent: float, *, rebalancing: bool = False) -> None:
         self.lease_until = sent + self._session_timeout
+        if not rebalancing:
+            self._quiet = sent
+        else:  # the group goes on without us when we take too long to give back, however we beat
+            limit = self._quiet + self._rebalance_timeout
+            self.lease_until = min(self.lease_until, limit)
+
+    def reset_generation(self) -> None:
+        """Be no member any more; others may have the partitions by now."""
+        self.lease_until = 0.0
+        super().reset_generation()
 
     async def _do_heartbeat(self) -> bool:
         """Send one heartbeat; say whether the group still counts us in. Replaces aiokafka's."""
@@ -178,7 +198,7 @@ class Membership(GroupCoordinator):  # type: ignore[misc]
             return False
         error = kafka.for_code(answer.error_code)
         if error in (kafka.NoError, kafka.RebalanceInProgressError):
-            self._renew(sent)
+            self._renew(sent, rebalancing=error is kafka.RebalanceInProgressError)
             if error is kafka.RebalanceInProgressError:
                 self.request_rejoin()
             return True
@@ -295,6 +315,7 @@ class Membership(GroupCoordinator):  # type: ignore[misc]
             task.exception()
 
     async def _maybe_leave_group(self) -> None:
+        self.lease_until = 0.0  # before the broker knows
         member = self.member_id
         if member and self._group_instance_id is None and self.coordinator_id is not None:
             try:

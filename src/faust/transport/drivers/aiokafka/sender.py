@@ -42,7 +42,7 @@ logger: logging.Logger = logging.getLogger(__name__)
 REQUESTS = 5
 """Requests that one node has not answered yet, at most; a broker remembers the last five of a producer (KIP-98)."""
 
-NOT_WRITTEN = (
+NOT_WRITTEN: tuple[type[Exception], ...] = (
     kafka.NodeNotReadyError,
     kafka.UnknownTopicOrPartitionError,
     kafka.LeaderNotAvailableError,

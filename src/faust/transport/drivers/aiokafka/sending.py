@@ -72,6 +72,7 @@ _OUT_OF_STEP = (kafka.OutOfOrderSequenceNumber, kafka.UnknownProducerId)
 _DOUBTFUL = (
     *_OUT_OF_STEP,
     kafka.InvalidProducerIdMapping,
+    kafka.UnknownError,
     kafka.ProducerFenced,
     kafka.InvalidProducerEpoch,
 )

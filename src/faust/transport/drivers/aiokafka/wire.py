@@ -55,7 +55,15 @@ _PRODUCED_PARTITION = Struct(">ihqqq")
 
 
 class Unexpected(Exception):
-    """An answer that is not a plain success."""
+    """An answer that is not a plain success.
+
+    Attributes:
+        code: The error code (Kafka protocol) of the first partition that has one; 0: none.
+    """
+
+    def __init__(self, said: str, code: int = 0) -> None:
+        super().__init__(said)
+        self.code: int = code
 
 
 class Fetched(NamedTuple):
@@ -128,7 +136,7 @@ def _read_fetch(frame: bytes) -> list[Fetched]:
         for _ in range(partitions):
             number, code, _, _, _, count = _FETCHED_PARTITION.unpack_from(frame, place)
             if code:
-                raise Unexpected(f"{topic}[{number}]: error code {code}")
+                raise Unexpected(f"{topic}[{number}]: error code {code}", code)
             place += _FETCHED_PARTITION.size
             aborted: list[Any] = []
             for _ in range(count):
@@ -193,7 +201,7 @@ def _read_produce(frame: bytes) -> list[Produced]:
         for _ in range(partitions):
             number, code, offset, timestamp, _ = _PRODUCED_PARTITION.unpack_from(frame, place)
             if code:
-                raise Unexpected(f"{topic}[{number}]: error code {code}")
+                raise Unexpected(f"{topic}[{number}]: error code {code}", code)
             place += _PRODUCED_PARTITION.size
             found.append(Produced(topic, number, offset, timestamp))
     if place + 4 != len(frame):  # the throttle time
