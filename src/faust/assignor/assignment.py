@@ -2,7 +2,11 @@
 
 Topics that are read together must be divided alike: partition 3 of the orders belongs where
 partition 3 of the order table is. So topics form *groups* (same partition count, same subscribers),
-and one decision is taken for all topics of a group. A decision has two halves.
+and one decision is taken for all topics of a group. A group that has fewer members than another one of
+its count, as while workers are replaced by ones with one table more, follows that (`follow`): who has
+partition 3 of the orders gets partition 3 of the new table, if it knows the table at all.
+
+A decision has two halves.
 
 *Actives.* Every partition has one owner, and the members' counts differ by at most one. Among all
 such divisions those that move the fewest partitions are best, and one of them is taken: a member
@@ -34,7 +38,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-__all__ = ["Claims", "Group", "Share", "assign_group", "copartition_groups"]
+__all__ = ["Claims", "Group", "Share", "assign_group", "copartition_groups", "follow"]
 
 
 class Group(NamedTuple):
@@ -91,6 +95,33 @@ def copartition_groups(
         for (count, members), topics in classes.items()
     ]
     return sorted(groups, key=lambda group: (group.partitions, group.topics))
+
+
+def follow(
+    claims: Mapping[str, Claims], wider: Mapping[str, Share], partitions: int
+) -> dict[str, Claims]:
+    """Return *claims* of a group by which it is divided as a *wider* one of its count is, as far as its members go.
+
+    Nobody gets too many by that: a member of the wider group has at most ``ceil(n/m)`` partitions, with m more than
+    here, and no more members have one above the floor of here than there are remainders. What else was held before is
+    claimed as far as balance goes, so nothing has to be given up.
+    """
+    floor, more = divmod(partitions, len(claims))
+    given = {member: frozenset(wider[member].actives) for member in claims}
+    more -= sum(len(numbers) > floor for numbers in given.values())
+    followed = {}
+    free = frozenset(range(partitions)).difference(*given.values())
+    for member, before in claims.items():
+        held, room = sorted(before.actives & free), floor - len(given[member])
+        if 0 <= room < len(held) and more:
+            room, more = room + 1, more - 1
+        kept = frozenset(held[: max(0, room)])
+        free -= kept
+        actives = given[member] | kept
+        followed[member] = Claims(
+            actives, (before.standbys | before.actives) - actives, before.cold
+        )
+    return followed
 
 
 def assign_group(

@@ -31,7 +31,14 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 
-from faust.assignor.assignment import Claims, Group, Share, assign_group, copartition_groups
+from faust.assignor.assignment import (
+    Claims,
+    Group,
+    Share,
+    assign_group,
+    copartition_groups,
+    follow,
+)
 from faust.assignor.wire import (
     Distribution,
     Holdings,
@@ -216,12 +223,18 @@ class PartitionAssignor:
         synchronized = frozenset(self._synchronized_topics())
         load = dict.fromkeys(order, 0)
         roles: dict[str, dict[str, tuple[list[int], list[int]]]] = {member: {} for member in order}
-        for group in groups:
+        divided: list[tuple[Group, dict[str, Share]]] = []
+        for group in sorted(groups, key=lambda group: (group.partitions, -len(group.members))):
             claims = {
                 member: _claims(sent[member], group.topics, global_topics)
                 for member in group.members
             }
+            for wider, shares in divided:
+                if wider.partitions == group.partitions and set(group.members) < set(wider.members):
+                    claims = follow(claims, shares, group.partitions)
+                    break
             shares = assign_group(group.partitions, group.members, claims, self.replicas, load)
+            divided.append((group, shares))
             for member, share in shares.items():
                 load[member] += len(share.actives)
                 for topic in group.topics:

@@ -13,7 +13,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from faust.assignor import assignment
-from faust.assignor.assignment import Claims, Group, Share, assign_group, copartition_groups
+from faust.assignor.assignment import (
+    Claims,
+    Group,
+    Share,
+    assign_group,
+    copartition_groups,
+    follow,
+)
 
 Shares = Mapping[str, Share]
 
@@ -183,6 +190,40 @@ def test_any_claims(
     shuffled = list(claims.items())
     rng.shuffle(shuffled)
     assert assign_group(partitions, members, dict(shuffled), replicas) == shares
+
+
+@given(
+    st.integers(0, 12),
+    st.integers(2, 6),
+    st.integers(0, 3),
+    any_claims,
+    any_claims,
+    st.frozensets(st.sampled_from("abcdef"), min_size=1),
+)
+@example(8, 3, 0, {"a": Claims(frozenset(range(8)))}, {}, frozenset("bc"))
+def test_a_group_with_fewer_members_follows(
+    partitions: int,
+    count: int,
+    replicas: int,
+    before: dict[str, Claims],
+    claims: dict[str, Claims],
+    some: frozenset[str],
+) -> None:
+    """A partition is where the same one of a wider group is, if that member knows the topic; and nothing else suffers."""
+    members = list("abcdef"[:count])
+    wider = assign_group(partitions, members, before, replicas)
+    few = [member for member in members if member in some] or members[:1]
+    claimed = follow({member: claims.get(member, Claims()) for member in few}, wider, partitions)
+    shares = assign_group(partitions, few, claimed, replicas)
+    check(partitions, few, replicas, shares)
+    for member in few:
+        assert set(wider[member].actives) <= set(shares[member].actives)
+    again = assign_group(
+        partitions, few, follow(claims_of(shares, few), wider, partitions), replicas
+    )
+    assert {member: share.actives for member, share in again.items()} == {
+        member: share.actives for member, share in shares.items()
+    }
 
 
 @given(st.integers(1, 5), st.integers(1, 3), st.data())

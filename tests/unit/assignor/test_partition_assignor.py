@@ -566,3 +566,28 @@ def size_in_group(said: MemberSubscription, answer: MemberAssignment) -> int:
     topics = sum(len(topic) + 2 for topic in said.topics)
     partitions = sum(len(topic) + 6 + 4 * len(each) for topic, each in answer.partitions.items())
     return 200 + topics + len(said.user_data) + partitions + len(answer.user_data)
+
+
+def test_a_table_that_only_new_workers_know_is_where_their_sources_are() -> None:
+    """While workers are replaced by ones with one table more, an event and that table's partition are at one place."""
+    second = "as-second-changelog"
+    counts = COUNTS | {SOURCE: 8, TABLE: 8, second: 8}
+    workers = {f"m{number}": worker(f"http://w{number}:6066") for number in range(4)}
+    subscribed = {
+        name: join(each, *COUNTS, *([second] if name > "m1" else []))
+        for name, each in workers.items()
+    }
+    for _ in range(2):
+        answers = workers["m0"].assign(subscribed, counts)
+        for name, each in workers.items():
+            each.on_assignment(answers[name], 1)
+            topics = subscribed[name].topics
+            subscribed[name] = join(each, *topics)
+        for name in ("m2", "m3"):
+            actives = workers[name].assigned_actives()
+            numbers = {
+                topic: {tp.partition for tp in actives if tp.topic == topic}
+                for topic in (SOURCE, second)
+            }
+            assert numbers[SOURCE] <= numbers[second]
+            assert len(numbers[second]) == 4
