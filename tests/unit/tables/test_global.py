@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.support.changelogs import App, World, assign, event_of, worker
+from tests.support.changelogs import App, ScriptedConsumer, World, assign, event_of, worker
 
 from faust.exceptions import NotReady
 from faust.messages import TP
@@ -136,6 +136,54 @@ def test_11_records_of_ours_come_back(world: World) -> None:
     partition.sending = {}
     partition.sent(raw, 13)
     assert partition.find("k") == 6
+
+
+@pytest.mark.parametrize("known", [None, frozenset({0, 1})])
+async def test_11_a_broker_that_does_not_know_all_partitions_yet(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    known: frozenset[int] | None,
+) -> None:
+    """Events wait until every partition of the changelog is found, however often that has to be asked (tables.md 11)."""
+    for number in range(4):
+        world.log(TP(LOG, number)).append(b'"k%d"' % number, b"1")
+    answers = [known, known]
+    ask = ScriptedConsumer.partitions_for
+
+    async def partitions_for(self: ScriptedConsumer, topic: str) -> frozenset[int] | None:
+        if self in app.readers and answers:
+            return answers.pop()
+        return await ask(self, topic)
+
+    monkeypatch.setattr(ScriptedConsumer, "partitions_for", partitions_for)
+    async with worker(world) as app:
+        table = await start(app, 1, 3)
+        assert table == {f"k{number}": 1 for number in range(4)}
+    assert f"cannot find all partitions of {LOG} (attempt 2)" in caplog.text
+
+
+async def test_11_a_search_for_partitions_ends_with_the_worker(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that waits for the partitions of a global table can be stopped."""
+    ask = ScriptedConsumer.partitions_for
+    asked: list[str] = []
+
+    async def partitions_for(self: ScriptedConsumer, topic: str) -> frozenset[int] | None:
+        if self in app.readers:
+            asked.append(topic)
+            return None
+        return await ask(self, topic)
+
+    monkeypatch.setattr(ScriptedConsumer, "partitions_for", partitions_for)
+    async with worker(world) as app:
+        app.GlobalTable("totals")
+        recovery = asyncio.create_task(assign(app, TP("orders", 1)))
+        await until(lambda: len(asked) > 1)
+        assert app.tables.doing() == "recovering global tables"
+        await app.tables.on_partitions_revoked(frozenset({TP("orders", 1)}), lost=False)
+        assert recovery.cancelled()
 
 
 async def test_11_undone_writes_are_read_anew(world: World) -> None:
