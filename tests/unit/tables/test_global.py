@@ -108,6 +108,70 @@ async def test_11_a_record_that_comes_while_ours_is_sent(world: World) -> None:
             assert table["k"] == expected
 
 
+def once_sent(
+    app: App, monkeypatch: pytest.MonkeyPatch, reached: Any, write: Any = lambda: None
+) -> None:
+    """Let time pass between the broker's answer to each flush and what is made of it.
+
+    Others *write* in it, and all that partition *reached* is read.
+    """
+    flush = app.producer_driver.flush
+    log = app.world.log(reached.tp)
+
+    async def slow() -> None:
+        await flush()
+        write()
+        await until(lambda: (reached.store.persisted_offset or 0) >= log.end)
+
+    monkeypatch.setattr(app.producer_driver, "flush", slow)
+
+
+@pytest.mark.parametrize("theirs", [b'"theirs"', None])
+@pytest.mark.parametrize("store", STORES)
+async def test_11_a_later_record_that_is_read_before_ours_is_acknowledged(
+    world: World, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, store: str, theirs: bytes | None
+) -> None:
+    """What came last in the changelog counts, also when it is read while a flush waits (tables.md 11)."""
+    async with worker(world, datadir=tmp_path) as app:
+        app.conf.create_directories()
+        table = await start(app, 1, store=store)
+        with event_of(app.world.tasks[TP("orders", 1)]):
+            table.update(k="ours", other="ours")
+        log = world.log(TP(LOG, 1))
+        once_sent(app, monkeypatch, table.held[1], lambda: log.append(b'"k"', theirs))
+        await app.tables.flush()
+        assert dict(table) == {"other": "ours"} | ({"k": "theirs"} if theirs else {})
+        assert len(table) == len(log.contents())
+        monkeypatch.undo()
+        with event_of(app.world.tasks[TP("orders", 1)]):
+            table["k"] = "ours again"
+        await app.tables.flush()
+        assert dict(table) == {"other": "ours", "k": "ours again"}
+    async with worker(world, datadir=tmp_path) as app:
+        assert dict(await start(app, 1, store=store)) == {"other": "ours", "k": "ours again"}
+
+
+@pytest.mark.parametrize("store", STORES)
+async def test_11_a_later_discard_that_is_read_before_ours_is_acknowledged(
+    world: World, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, store: str
+) -> None:
+    """A member that another worker has discarded last is not in the set (tables.md 11, BUG-19)."""
+    async with worker(world, datadir=tmp_path) as app:
+        app.conf.create_directories()
+        table = app.SetGlobalTable("totals", store=store)
+        await assign(app, TP("orders", 1))
+        with event_of(app.world.tasks[TP("orders", 1)]):
+            table["k"].update(["m", "n"])
+        log = world.log(TP(LOG, 1))
+        once_sent(app, monkeypatch, table.held[1], lambda: log.append(b'[3,"k","m"]', None))
+        await app.tables.flush()
+        assert table == {"k": {"n"}}
+    async with worker(world, datadir=tmp_path) as app:
+        table = app.SetGlobalTable("totals", store=store)
+        await assign(app, TP("orders", 1))
+        assert table == {"k": {"n"}}
+
+
 class Rec:
     """A record of a changelog."""
 
@@ -133,8 +197,8 @@ def test_11_records_of_ours_come_back(world: World) -> None:
     partition.live["k"] = 4
     partition.follow([Rec(12, raw, b"5"), Rec(14, raw, b"6")], 15)  # type: ignore[list-item]
     assert partition.find("k") == 4
-    partition.sending = {}
     partition.sent(raw, 13)
+    partition.settle((), 14, ())
     assert partition.find("k") == 6
 
 
