@@ -7,7 +7,8 @@ The changelog is the truth: whoever comes last in it wins, on every worker.
 So the store's offset is moved by what is read, not by what is sent. Our own records come back; one that is older than what
 we have sent since must not undo it. `FollowedPartition` knows the offsets of our last records until it has read up to
 them. A record of somebody else that comes while ours is under way is kept aside: which of them is later shows when ours is
-acknowledged. Then the later one is stored.
+acknowledged. Then the later one is stored. Until then what is read goes to a durable store as all else does, so that the
+store has everything below its offset if the process is killed: nobody looks there for keys that are changed here.
 """
 
 from __future__ import annotations
@@ -46,9 +47,12 @@ class FollowedPartition(TablePartition):
         The store may have to read what stands before them.
         """
         later, self._aside = self._aside, {}
-        self.store.write([each for each in changes if each[0] not in later], None, notes)
+        if later:
+            changes = [each for each in changes if each[0] not in later]
+        self.store.write(changes, None, notes)
         self.sending: dict[Any, bytes | None] = {}
-        self._take(list(later.values()))
+        if later:
+            self._take(list(later.values()), None)
 
     def sent(self, raw_key: bytes, offset: int) -> None:
         """The changelog has one of our records at *offset*."""
@@ -75,14 +79,15 @@ class FollowedPartition(TablePartition):
             for record in self.foreign(records)
             for raw, value in self.changes_of([record])
         ]
-        self._take(found)
+        self._take(found, next_offset)
         for record in records:
             if record.key is not None and self._own.get(record.key, next_offset) <= record.offset:
                 del self._own[record.key]
-        self.store.write((), next_offset)
 
-    def _take(self, found: Sequence[Found]) -> None:
+    def _take(self, found: Sequence[Found], next_offset: int | None) -> None:
+        """Show what is not changed here; store the rest, too, where it outlives the process."""
         changes: list[Change] = []
+        hidden: list[Change] = []
         stamps: dict[bytes, int] = {}
         for each in found:
             raw, value, record = each
@@ -92,10 +97,14 @@ class FollowedPartition(TablePartition):
             elif key not in self.dirty:
                 changes.append((raw, value))
                 stamps[raw] = record.timestamp
+                continue
+            hidden.append((raw, value))
+        if self.volatile:
+            hidden.clear()
         notes: Iterable[Change] = ()
-        if self.expiry is not None:
-            notes = self.expiry.replayed(changes, stamps)
-        self.store.write(self.make_way(changes), None, notes)
+        if self.expiry is not None:  # hidden ones are as old as our changes of them: new
+            notes = [*self.expiry.replayed(changes, stamps), *self.expiry.replayed(hidden, {})]
+        self.store.write([*self.make_way(changes), *hidden], next_offset, notes)
         self.index(changes)
 
     def index(self, changes: Sequence[Change]) -> None:

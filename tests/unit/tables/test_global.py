@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from typing import Any
 
 import pytest
@@ -109,19 +110,24 @@ async def test_11_a_record_that_comes_while_ours_is_sent(world: World) -> None:
 
 
 def once_sent(
-    app: App, monkeypatch: pytest.MonkeyPatch, reached: Any, write: Any = lambda: None
+    app: App,
+    monkeypatch: pytest.MonkeyPatch,
+    reader: Any,
+    write: Any = lambda: None,
+    then: Any = lambda: None,
 ) -> None:
     """Let time pass between the broker's answer to each flush and what is made of it.
 
-    Others *write* in it, and all that partition *reached* is read.
+    Others *write* in it, partition *reader* reads all there is, and *then* something is done.
     """
     flush = app.producer_driver.flush
-    log = app.world.log(reached.tp)
+    log = app.world.log(reader.tp)
 
     async def slow() -> None:
         await flush()
         write()
-        await until(lambda: (reached.store.persisted_offset or 0) >= log.end)
+        await until(lambda: (reader.store.persisted_offset or 0) >= log.end)
+        then()
 
     monkeypatch.setattr(app.producer_driver, "flush", slow)
 
@@ -149,6 +155,122 @@ async def test_11_a_later_record_that_is_read_before_ours_is_acknowledged(
         assert dict(table) == {"other": "ours", "k": "ours again"}
     async with worker(world, datadir=tmp_path) as app:
         assert dict(await start(app, 1, store=store)) == {"other": "ours", "k": "ours again"}
+
+
+async def restarted(
+    world: World, datadir: Any, kind: str = "GlobalTable", **options: Any
+) -> dict[Any, Any]:
+    """Return what a worker has that starts with the files of one that was killed."""
+    async with worker(world, datadir=datadir) as app:
+        table = getattr(app, kind)("totals", store="rocksdb://", **options)
+        await assign(app, TP("orders", 1))
+        found: dict[Any, Any] = table.copy()
+        return found
+
+
+@pytest.mark.parametrize("options", [{}, {"ttl": 1000}])
+async def test_11_a_kill_between_reading_our_own_record_and_its_acknowledgement(
+    world: World, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    """A store has what stands below its offset, our own records with it (tables.md 11)."""
+    async with worker(world, datadir=tmp_path / "one") as app:
+        app.conf.create_directories()
+        table = await start(app, 1, store="rocksdb://", **options)
+        partition = table.held[1]
+        with event_of(app.world.tasks[TP("orders", 1)]):
+            table["gone"] = 1
+        await app.tables.flush()
+        await until(lambda: partition.store.persisted_offset == 1)
+        with event_of(app.world.tasks[TP("orders", 1)]):
+            table["k"] = "ours"
+            del table["gone"]
+        copy = tmp_path / "copy"
+        once_sent(app, monkeypatch, partition, then=lambda: shutil.copytree(tmp_path / "one", copy))
+        await app.tables.flush()
+        assert partition.store.persisted_offset == 3
+        assert dict(table) == {"k": "ours"}
+    assert await restarted(world, copy, **options) == {"k": "ours"}
+    assert await restarted(world, tmp_path / "one", **options) == {"k": "ours"}
+
+
+@pytest.mark.parametrize("options", [{}, {"ttl": 1000}])
+async def test_11_a_kill_with_an_unsent_change_of_what_others_have_written(
+    world: World, tmp_path: Any, options: dict[str, Any]
+) -> None:
+    """What others have written to a key is stored, though it is changed here and that is not sent yet (tables.md 11)."""
+    log = world.log(TP(LOG, 1))
+    async with worker(world, datadir=tmp_path / "one") as app:
+        app.conf.create_directories()
+        table = await start(app, 1, store="rocksdb://", **options)
+        with event_of(app.world.tasks[TP("orders", 1)]):
+            table.update(k="ours", deleted="ours", other="ours")
+            del table["deleted"]
+        log.append(b'"k"', b'"theirs"')
+        log.append(b'"deleted"', b'"theirs"')
+        log.append(b'"more"', b'"theirs"')
+        await until(lambda: "more" in table)
+        assert dict(table) == {"k": "ours", "other": "ours", "more": "theirs"}
+        assert len(table) == 3
+        assert "deleted" not in table
+        copy = shutil.copytree(tmp_path / "one", tmp_path / "copy")
+        there = dict.fromkeys(["k", "deleted", "more"], "theirs")
+        assert await restarted(world, copy, **options) == there
+        await app.tables.flush()
+        assert dict(table) == {"k": "ours", "other": "ours", "more": "theirs"}
+    there = {"k": "ours", "other": "ours", "more": "theirs"}
+    assert await restarted(world, tmp_path / "one", **options) == there
+
+
+async def test_11_a_kill_with_an_unsent_member_that_others_have_discarded(
+    world: World, tmp_path: Any
+) -> None:
+    """The same for members of sets (tables.md 11, BUG-19)."""
+    log = world.log(TP(LOG, 1))
+    log.append(b'[3,"k","m"]', b"1")
+    async with worker(world, datadir=tmp_path / "one") as app:
+        app.conf.create_directories()
+        table = app.SetGlobalTable("totals", store="rocksdb://")
+        await assign(app, TP("orders", 1))
+        with event_of(app.world.tasks[TP("orders", 1)]):
+            table["k"].add("n")
+            table["k"].discard("m")
+            table["k"].add("m")
+        log.append(b'[3,"k","m"]', None)
+        log.append(b'[3,"k","n"]', b"1")
+        log.append(b'[3,"k","o"]', b"1")
+        await until(lambda: "o" in table["k"])
+        assert table == {"k": {"m", "n", "o"}}
+        copy = shutil.copytree(tmp_path / "one", tmp_path / "copy")
+        assert await restarted(world, copy, "SetGlobalTable") == {"k": {"n", "o"}}
+        await app.tables.flush()
+        assert table == {"k": {"m", "n", "o"}}
+    there = {"k": {"m", "n", "o"}}
+    assert await restarted(world, tmp_path / "one", "SetGlobalTable") == there
+
+
+async def test_11_windows_are_as_they_are_changed_here(world: World, tmp_path: Any) -> None:
+    """What others write to a window that is deleted here, and that is not sent yet, does not bring it back (tables.md 11)."""
+    log = world.log(TP(LOG, 1))
+    async with worker(world, datadir=tmp_path) as app:
+        app.conf.create_directories()
+        table = app.GlobalTable("totals", default=int, store="rocksdb://").tumbling(10, expires=60)
+        await assign(app, TP("orders", 1))
+        partition = table.table.held[1]
+        with event_of(app.world.tasks[TP("orders", 1)], at=12.0):
+            table["k"] += 1
+        await app.tables.flush()
+        await until(lambda: partition.store.persisted_offset == 1)
+        [raw] = log.contents()
+        with event_of(app.world.tasks[TP("orders", 1)], at=12.0):
+            del table["k"]
+        log.append(raw, b"7")
+        await until(lambda: partition.store.persisted_offset == 2)
+        assert (len(table.table), len(partition.expiry)) == (0, 0)
+        await app.tables.flush()
+        assert (len(table.table), len(partition.expiry)) == (0, 0)
+        log.append(raw, b"8")
+        await until(lambda: len(partition.expiry) == 1)
+        assert list(dict(table.table).values()) == [8]
 
 
 @pytest.mark.parametrize("store", STORES)
