@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import partial
 from typing import Any
 
+from faust.exceptions import UnknownTopic
 from faust.messages import TP, Slice
 from faust.tables.base import Collection as Table
 from faust.tables.followed import FollowedPartition
@@ -78,11 +79,11 @@ class Following:
         await consumer.maybe_start()
         for topic, table in self.tables.items():
             numbers = await retried(
-                f"ask for the partitions of {topic}",
-                partial(consumer.driver.partitions_for, topic),
+                f"find all partitions of {topic}",
+                partial(self._partitions_of, topic, table.counts.get(topic, 1)),
                 self.timeout,
             )
-            for number in sorted(numbers or ()):
+            for number in sorted(numbers):
                 opened = await table.open_partition(number)
                 assert isinstance(opened, FollowedPartition)
                 self.partitions[opened.tp] = opened
@@ -123,6 +124,17 @@ class Following:
             partition.generation = generation if partition.complete else None
 
     # -- the work
+
+    async def _partitions_of(self, topic: str, count: int) -> frozenset[int]:
+        """Return the partitions of *topic*, which are *count* at least.
+
+        Raises:
+            UnknownTopic: The broker that was asked does not know of all of them (yet).
+        """
+        numbers = await self._consumer.driver.partitions_for(topic) or frozenset()
+        if len(numbers) < count:
+            raise UnknownTopic(f"the broker knows of {len(numbers)} of {count}")
+        return numbers
 
     async def _recover(self, tps: Collection[TP]) -> None:
         """Bring *tps* to the end of their changelogs, and listen to everything from there on."""

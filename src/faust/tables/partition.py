@@ -456,7 +456,7 @@ class TablePartition:
         self.store.write(changes, next_offset, notes)
 
     def sent(self, raw_key: bytes, offset: int) -> None:
-        """The changelog has one of our records at *offset*."""
+        """The changelog has one of our records at *offset*; told of every one before `settle`."""
 
     def close(self) -> None:
         """Give the partition away, with its unsent changes."""
@@ -540,9 +540,9 @@ class PartitionFlush:
             changes = (
                 self._changes if self._keep_values else [(raw, None) for raw, _ in self._changes]
             )
-            partition.settle(changes, offset + 1 if offset >= 0 else None, notes)
             for raw_key, delivery in self._deliveries or ():
                 partition.sent(raw_key, (await delivery).offset)
+            partition.settle(changes, offset + 1 if offset >= 0 else None, notes)
         partition.sending = {}
         partition.trim()
 

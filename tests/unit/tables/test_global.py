@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from typing import Any
 
 import pytest
-from tests.support.changelogs import App, World, assign, event_of, worker
+from tests.support.changelogs import App, ScriptedConsumer, World, assign, event_of, worker
 
 from faust.exceptions import NotReady
 from faust.messages import TP
@@ -108,6 +109,191 @@ async def test_11_a_record_that_comes_while_ours_is_sent(world: World) -> None:
             assert table["k"] == expected
 
 
+def once_sent(
+    app: App,
+    monkeypatch: pytest.MonkeyPatch,
+    reader: Any,
+    write: Any = lambda: None,
+    then: Any = lambda: None,
+) -> None:
+    """Let time pass between the broker's answer to each flush and what is made of it.
+
+    Others *write* in it, partition *reader* reads all there is, and *then* something is done.
+    """
+    flush = app.producer_driver.flush
+    log = app.world.log(reader.tp)
+
+    async def slow() -> None:
+        await flush()
+        write()
+        await until(lambda: (reader.store.persisted_offset or 0) >= log.end)
+        then()
+
+    monkeypatch.setattr(app.producer_driver, "flush", slow)
+
+
+@pytest.mark.parametrize("theirs", [b'"theirs"', None])
+@pytest.mark.parametrize("store", STORES)
+async def test_11_a_later_record_that_is_read_before_ours_is_acknowledged(
+    world: World, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, store: str, theirs: bytes | None
+) -> None:
+    """What came last in the changelog counts, also when it is read while a flush waits (tables.md 11)."""
+    async with worker(world, datadir=tmp_path) as app:
+        app.conf.create_directories()
+        table = await start(app, 1, store=store)
+        with event_of(app.world.tasks[TP("orders", 1)]):
+            table.update(k="ours", other="ours")
+        log = world.log(TP(LOG, 1))
+        once_sent(app, monkeypatch, table.held[1], lambda: log.append(b'"k"', theirs))
+        await app.tables.flush()
+        assert dict(table) == {"other": "ours"} | ({"k": "theirs"} if theirs else {})
+        assert len(table) == len(log.contents())
+        monkeypatch.undo()
+        with event_of(app.world.tasks[TP("orders", 1)]):
+            table["k"] = "ours again"
+        await app.tables.flush()
+        assert dict(table) == {"other": "ours", "k": "ours again"}
+    async with worker(world, datadir=tmp_path) as app:
+        assert dict(await start(app, 1, store=store)) == {"other": "ours", "k": "ours again"}
+
+
+async def restarted(
+    world: World, datadir: Any, kind: str = "GlobalTable", **options: Any
+) -> dict[Any, Any]:
+    """Return what a worker has that starts with the files of one that was killed."""
+    async with worker(world, datadir=datadir) as app:
+        table = getattr(app, kind)("totals", store="rocksdb://", **options)
+        await assign(app, TP("orders", 1))
+        found: dict[Any, Any] = table.copy()
+        return found
+
+
+@pytest.mark.parametrize("options", [{}, {"ttl": 1000}])
+async def test_11_a_kill_between_reading_our_own_record_and_its_acknowledgement(
+    world: World, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    """A store has what stands below its offset, our own records with it (tables.md 11)."""
+    async with worker(world, datadir=tmp_path / "one") as app:
+        app.conf.create_directories()
+        table = await start(app, 1, store="rocksdb://", **options)
+        partition = table.held[1]
+        with event_of(app.world.tasks[TP("orders", 1)]):
+            table["gone"] = 1
+        await app.tables.flush()
+        await until(lambda: partition.store.persisted_offset == 1)
+        with event_of(app.world.tasks[TP("orders", 1)]):
+            table["k"] = "ours"
+            del table["gone"]
+        copy = tmp_path / "copy"
+        once_sent(app, monkeypatch, partition, then=lambda: shutil.copytree(tmp_path / "one", copy))
+        await app.tables.flush()
+        assert partition.store.persisted_offset == 3
+        assert dict(table) == {"k": "ours"}
+    assert await restarted(world, copy, **options) == {"k": "ours"}
+    assert await restarted(world, tmp_path / "one", **options) == {"k": "ours"}
+
+
+@pytest.mark.parametrize("options", [{}, {"ttl": 1000}])
+async def test_11_a_kill_with_an_unsent_change_of_what_others_have_written(
+    world: World, tmp_path: Any, options: dict[str, Any]
+) -> None:
+    """What others have written to a key is stored, though it is changed here and that is not sent yet (tables.md 11)."""
+    log = world.log(TP(LOG, 1))
+    async with worker(world, datadir=tmp_path / "one") as app:
+        app.conf.create_directories()
+        table = await start(app, 1, store="rocksdb://", **options)
+        with event_of(app.world.tasks[TP("orders", 1)]):
+            table.update(k="ours", deleted="ours", other="ours")
+            del table["deleted"]
+        log.append(b'"k"', b'"theirs"')
+        log.append(b'"deleted"', b'"theirs"')
+        log.append(b'"more"', b'"theirs"')
+        await until(lambda: "more" in table)
+        assert dict(table) == {"k": "ours", "other": "ours", "more": "theirs"}
+        assert len(table) == 3
+        assert "deleted" not in table
+        copy = shutil.copytree(tmp_path / "one", tmp_path / "copy")
+        there = dict.fromkeys(["k", "deleted", "more"], "theirs")
+        assert await restarted(world, copy, **options) == there
+        await app.tables.flush()
+        assert dict(table) == {"k": "ours", "other": "ours", "more": "theirs"}
+    there = {"k": "ours", "other": "ours", "more": "theirs"}
+    assert await restarted(world, tmp_path / "one", **options) == there
+
+
+async def test_11_a_kill_with_an_unsent_member_that_others_have_discarded(
+    world: World, tmp_path: Any
+) -> None:
+    """The same for members of sets (tables.md 11, BUG-19)."""
+    log = world.log(TP(LOG, 1))
+    log.append(b'[3,"k","m"]', b"1")
+    async with worker(world, datadir=tmp_path / "one") as app:
+        app.conf.create_directories()
+        table = app.SetGlobalTable("totals", store="rocksdb://")
+        await assign(app, TP("orders", 1))
+        with event_of(app.world.tasks[TP("orders", 1)]):
+            table["k"].add("n")
+            table["k"].discard("m")
+            table["k"].add("m")
+        log.append(b'[3,"k","m"]', None)
+        log.append(b'[3,"k","n"]', b"1")
+        log.append(b'[3,"k","o"]', b"1")
+        await until(lambda: "o" in table["k"])
+        assert table == {"k": {"m", "n", "o"}}
+        copy = shutil.copytree(tmp_path / "one", tmp_path / "copy")
+        assert await restarted(world, copy, "SetGlobalTable") == {"k": {"n", "o"}}
+        await app.tables.flush()
+        assert table == {"k": {"m", "n", "o"}}
+    there = {"k": {"m", "n", "o"}}
+    assert await restarted(world, tmp_path / "one", "SetGlobalTable") == there
+
+
+async def test_11_windows_are_as_they_are_changed_here(world: World, tmp_path: Any) -> None:
+    """What others write to a window that is deleted here, and that is not sent yet, does not bring it back (tables.md 11)."""
+    log = world.log(TP(LOG, 1))
+    async with worker(world, datadir=tmp_path) as app:
+        app.conf.create_directories()
+        table = app.GlobalTable("totals", default=int, store="rocksdb://").tumbling(10, expires=60)
+        await assign(app, TP("orders", 1))
+        partition = table.table.held[1]
+        with event_of(app.world.tasks[TP("orders", 1)], at=12.0):
+            table["k"] += 1
+        await app.tables.flush()
+        await until(lambda: partition.store.persisted_offset == 1)
+        [raw] = log.contents()
+        with event_of(app.world.tasks[TP("orders", 1)], at=12.0):
+            del table["k"]
+        log.append(raw, b"7")
+        await until(lambda: partition.store.persisted_offset == 2)
+        assert (len(table.table), len(partition.expiry)) == (0, 0)
+        await app.tables.flush()
+        assert (len(table.table), len(partition.expiry)) == (0, 0)
+        log.append(raw, b"8")
+        await until(lambda: len(partition.expiry) == 1)
+        assert list(dict(table.table).values()) == [8]
+
+
+@pytest.mark.parametrize("store", STORES)
+async def test_11_a_later_discard_that_is_read_before_ours_is_acknowledged(
+    world: World, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, store: str
+) -> None:
+    """A member that another worker has discarded last is not in the set (tables.md 11, BUG-19)."""
+    async with worker(world, datadir=tmp_path) as app:
+        app.conf.create_directories()
+        table = app.SetGlobalTable("totals", store=store)
+        await assign(app, TP("orders", 1))
+        with event_of(app.world.tasks[TP("orders", 1)]):
+            table["k"].update(["m", "n"])
+        log = world.log(TP(LOG, 1))
+        once_sent(app, monkeypatch, table.held[1], lambda: log.append(b'[3,"k","m"]', None))
+        await app.tables.flush()
+        assert table == {"k": {"n"}}
+    async with worker(world, datadir=tmp_path) as app:
+        table = app.SetGlobalTable("totals", store=store)
+        await assign(app, TP("orders", 1))
+        assert table == {"k": {"n"}}
+
+
 class Rec:
     """A record of a changelog."""
 
@@ -133,9 +319,57 @@ def test_11_records_of_ours_come_back(world: World) -> None:
     partition.live["k"] = 4
     partition.follow([Rec(12, raw, b"5"), Rec(14, raw, b"6")], 15)  # type: ignore[list-item]
     assert partition.find("k") == 4
-    partition.sending = {}
     partition.sent(raw, 13)
+    partition.settle((), 14, ())
     assert partition.find("k") == 6
+
+
+@pytest.mark.parametrize("known", [None, frozenset({0, 1})])
+async def test_11_a_broker_that_does_not_know_all_partitions_yet(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    known: frozenset[int] | None,
+) -> None:
+    """Events wait until every partition of the changelog is found, however often that has to be asked (tables.md 11)."""
+    for number in range(4):
+        world.log(TP(LOG, number)).append(b'"k%d"' % number, b"1")
+    answers = [known, known]
+    ask = ScriptedConsumer.partitions_for
+
+    async def partitions_for(self: ScriptedConsumer, topic: str) -> frozenset[int] | None:
+        if self in app.readers and answers:
+            return answers.pop()
+        return await ask(self, topic)
+
+    monkeypatch.setattr(ScriptedConsumer, "partitions_for", partitions_for)
+    async with worker(world) as app:
+        table = await start(app, 1, 3)
+        assert table == {f"k{number}": 1 for number in range(4)}
+    assert f"cannot find all partitions of {LOG} (attempt 2)" in caplog.text
+
+
+async def test_11_a_search_for_partitions_ends_with_the_worker(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that waits for the partitions of a global table can be stopped."""
+    ask = ScriptedConsumer.partitions_for
+    asked: list[str] = []
+
+    async def partitions_for(self: ScriptedConsumer, topic: str) -> frozenset[int] | None:
+        if self in app.readers:
+            asked.append(topic)
+            return None
+        return await ask(self, topic)
+
+    monkeypatch.setattr(ScriptedConsumer, "partitions_for", partitions_for)
+    async with worker(world) as app:
+        app.GlobalTable("totals")
+        recovery = asyncio.create_task(assign(app, TP("orders", 1)))
+        await until(lambda: len(asked) > 1)
+        assert app.tables.doing() == "recovering global tables"
+        await app.tables.on_partitions_revoked(frozenset({TP("orders", 1)}), lost=False)
+        assert recovery.cancelled()
 
 
 async def test_11_undone_writes_are_read_anew(world: World) -> None:
