@@ -291,3 +291,33 @@ async def test_a_full_buffer_pauses_its_partition_only(app: faust.App) -> None:
         await eventually(lambda: len(done) == 20_000)
         assert not task.paused
     assert done == list(range(20_000))
+
+
+async def test_a_reader_that_stops_makes_room(app: faust.App) -> None:
+    """channels-topics.md 3.1: a full buffer whose reader is stopped holds up nobody else who reads the partition."""
+    topic = app.topic("in", maxsize=400, value_type=int)
+    got: list[int] = []
+
+    @app.agent(topic)
+    async def quick(stream: Any) -> None:
+        async for number in stream:
+            got.append(number)
+
+    @app.agent(topic)
+    async def stuck(stream: Any) -> None:
+        async for _ in stream:
+            await asyncio.sleep(3600)
+
+    async with running(app):
+        for number in range(3000):
+            topic.send_soon(value=number, partition=0)
+        await app.producer.flush()
+        task = app.consumer.tasks[faust.TP("in", 0)]
+        await eventually(lambda: task.paused and len(got) == task.delivered)
+        await stuck.stop()
+        for number in range(3000, 3500):
+            topic.send_soon(value=number, partition=0)
+        await eventually(lambda: len(got) == 3500)
+        assert app.consumer.tasks[task.tp] is task
+        assert not task.full
+        assert not task.paused
