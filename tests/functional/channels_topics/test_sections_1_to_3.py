@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 from typing import Any
 
@@ -134,6 +135,29 @@ async def test_subscribers_are_referenced_weakly(app: faust.App) -> None:
     assert channel.subscriber_count == 1
     del iterator
     assert channel.subscriber_count == 0
+
+
+async def test_a_stream_nobody_keeps_is_forgotten(app: faust.App) -> None:
+    """channels-topics.md 2 and 3.1: nor does it fill up, and hold who puts."""
+    channel = app.channel(maxsize=10)
+
+    async def read_one(stream: Any) -> None:
+        async for _ in stream:
+            break
+
+    for number in range(3):
+        stream = channel.stream()
+        await channel.put(number)
+        await asyncio.create_task(read_one(stream))
+    del stream
+
+    def forgotten() -> bool:
+        gc.collect()
+        return channel.subscriber_count == 0
+
+    await eventually(forgotten)
+    for number in range(30):
+        await channel.put(number)
 
 
 async def test_clones_can_share_a_queue(app: faust.App) -> None:
