@@ -141,6 +141,8 @@ class Channel(Generic[T]):
         self._subscribers: WeakSet[Channel[T]] = WeakSet()
         self._mailbox: Mailbox | None = None
         self._lane: Lane | None = None
+        self._taken: tuple[Lane, int] | None = None
+        self._alone: bool = True
 
     # -- iteration
 
@@ -188,6 +190,10 @@ class Channel(Generic[T]):
         """Make an iterator that reads *queue*, which others may read as well."""
         clone = self.clone(is_iterator=True)
         clone._mailbox = queue
+        root = self._root if self._root is not None else self
+        for reader in root._subscribers:
+            if reader._mailbox is queue:
+                reader._alone = False
         return clone
 
     @property
@@ -213,7 +219,15 @@ class Channel(Generic[T]):
         )
 
     async def __anext__(self) -> Event[Any, T]:
+        if self._taken is not None:
+            self._finish(*self._taken)
+            self._taken = None
         return cast("Event[Any, T]", await self.get())
+
+    def _finish(self, lane: Lane, next_offset: int) -> None:
+        """Moving on is the acknowledgement, where nobody else takes from the same mailbox."""
+        if self._alone and lane.tracker is None and lane.current is None:
+            lane.done = next_offset
 
     async def get(self, *, timeout: float | None = None) -> Any:
         """Return the next event of this iterator.
@@ -239,8 +253,12 @@ class Channel(Generic[T]):
                         rest = Slice(batch.tp, batch.generation, records[1:], batch.next_offset)
                         mailbox.queue.put_front(batch.tp, (lane, rest))
                         lane.queued += len(records) - 1
+                    last = len(records) <= 1
                     if records:
+                        self._taken = lane, batch.next_offset if last else records[0].offset + 1
                         return self._item(lane, records[0])
+                    if self._taken is None:
+                        self._finish(lane, batch.next_offset)
                     continue
                 await mailbox.wait()
 

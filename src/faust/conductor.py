@@ -72,6 +72,8 @@ class Conductor(Service, MutableSet[Any]):
             return
         for task in self._open_tasks():
             task.lanes[:] = [lane for lane in task.lanes if lane.inbox is not value.mailbox]
+            if task.full:  # perhaps by what this reader left waiting, which nobody takes now
+                value.mailbox._relieve(task)
         self._note_change()
 
     def __contains__(self, value: object) -> bool:

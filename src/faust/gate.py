@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from enum import Enum
 from math import inf
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakMethod
 
 from faust._core.iteration import Cursor, current_cursor
 from faust._core.lanes import Lane
@@ -69,9 +69,10 @@ class Gate:
     def watch(self, cursor: Cursor, *, reads: Callable[[], bool] | None = None) -> None:
         """Count *cursor* among those who may be busy.
 
-        *reads* is given for an in-memory channel: whether somebody reads it, and so will empty it.
+        *reads*, a method, is given for an in-memory channel: whether somebody reads it, and so will empty it. It is held
+        weakly, since its stream holds the cursor.
         """
-        self._cursors[cursor] = reads
+        self._cursors[cursor] = None if reads is None else _weakly(reads)
 
     def lease_until(self) -> float:
         """Until when events of topics may be handed out."""
@@ -180,6 +181,17 @@ class Gate:
                 "its partition given away. Nothing more of it is sent; it will be processed again"
             )
         return Where.CHANNEL if task.partition < 0 else Where.EVENT
+
+
+def _weakly(method: Callable[[], bool]) -> Callable[[], bool]:
+    """Call *method* for as long as its object lives; then the answer is no."""
+    held = WeakMethod(method)
+
+    def call() -> bool:
+        alive = held()
+        return alive is not None and alive()
+
+    return call
 
 
 def _lane_in_hand(cursor: Cursor) -> Lane | None:

@@ -276,12 +276,16 @@ class Agent(Service, Asked[R], Generic[T, R]):
         """Make the actors, which share one queue."""
         iterator = self.channel.__aiter__()
         if self.concurrency > 1:
+            topics = self.app.topics
+            routed = iterator in topics
+            topics.discard(iterator)  # its lanes of partitions held already lead to its own mailbox
             own = iterator.mailbox
             mailbox = Mailbox(shared=True, maxsize=own.maxsize, fair=own.fair)
-            mailbox.relieved = iterator.mailbox.relieved
-            if iterator.mailbox.flow is not None:
-                iterator.mailbox.flow.govern(mailbox)
+            if own.flow is not None:
+                own.flow.govern(mailbox)
             iterator._mailbox = mailbox
+            if routed:
+                topics.add(iterator)
         return [
             self._new_actor(iterator, index=number if self.concurrency > 1 else None)
             for number in range(self.concurrency)

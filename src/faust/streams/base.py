@@ -21,6 +21,7 @@ from collections.abc import (
     Iterable,
     Mapping,
 )
+from time import monotonic
 from typing import Any, Generic, Self, TypeVar, cast
 
 from mode import Service
@@ -43,6 +44,9 @@ __all__ = ["StreamBase"]
 T = TypeVar("T")
 
 logger: logging.Logger = logging.getLogger(__name__)
+
+RESTARTS_WITHIN = 2.0
+"""Seconds in which a function that has raised is taken to be about to read on; most are called again at once."""
 
 Report = Callable[[BaseException, Place | None], Awaitable[None]]
 
@@ -91,6 +95,7 @@ class StreamBase(Service, Generic[T]):
         self._processors = [Processor(fun) for fun in processors or ()]
         self._first_processors = list(self._processors)
         self._started_by_iteration = False
+        self._restarts_by: float = 0.0
         self._source = channel if isinstance(channel, Source) else None
         mailbox = self._source.mailbox if self._source is not None else Mailbox()
         channel_only = self._source is not None and not hasattr(self._source, "topics")
@@ -233,8 +238,10 @@ class StreamBase(Service, Generic[T]):
         await self._source.on_record_undecodable(lane, record, exc)
 
     def _is_read(self) -> bool:
-        """Say whether somebody iterates this stream, and so takes what waits for it."""
-        return self.task_owner is not None and not self.task_owner.done()
+        """Say whether somebody iterates this stream, or is just being restarted, and so takes what waits for it."""
+        if self.task_owner is not None and not self.task_owner.done():
+            return True
+        return monotonic() < self._restarts_by
 
     def _on_slice_done(self, task: Any) -> None:
         consumer = self.app.consumer_or_none()
@@ -270,6 +277,7 @@ class StreamBase(Service, Generic[T]):
         self._restore_acks()
         cursor = self.cursor
         self.task_owner = _current_task()
+        self._restarts_by = 0.0
         if self._stopped.is_set():
             self.service_reset()
         if not self._started.is_set():
@@ -418,6 +426,8 @@ class StreamBase(Service, Generic[T]):
         One event counts as processed. A list does not: its events come again, one by one. With `redeliver` what was in
         hand comes again as it was.
         """
+        for stream in self._chain():
+            stream._restarts_by = monotonic() + RESTARTS_WITHIN
         cursor = self.get_active_stream()._hand
         batching.fail(cursor)
         if cursor.redeliver:
@@ -464,6 +474,7 @@ class StreamBase(Service, Generic[T]):
 
     async def _stop(self) -> None:
         self._started_by_iteration = False
+        self._restarts_by = 0.0
         await super().stop()
         self.cursor.stop()
         if self._source is not None:

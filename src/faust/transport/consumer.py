@@ -524,12 +524,19 @@ class Consumer(Service):
         return await self._commit_offsets(offsets)
 
     def _note(self, tasks: list[PartitionTask]) -> dict[TP, int]:
-        """Return what may be committed and is not yet; make the sends that wait for it."""
+        """Return what may be committed and is not yet; make the sends that wait for it.
+
+        While the lease is uncertain no such sends are made, and what they wait for is not noted.
+        """
         noted = [(task, task.safe()) for task in tasks]
         if monotonic() < self.driver.lease_until():
             for task, safe in noted:
                 if task.attached:
                     task.release(safe)
+        else:
+            noted = [
+                (task, safe) for task, safe in noted if not any(at < safe for at in task.attached)
+            ]
         return {
             task.tp: safe
             for task, safe in noted

@@ -222,6 +222,37 @@ async def test_agents_start_before_the_subscription(memory_url: str, topic_name:
         assert app.rebalancing_count <= 1
 
 
+async def test_a_crowd_is_started_while_others_read(memory_url: str, topic_name: Name) -> None:
+    """agents.md 2: an agent with concurrency that is started between two rebalances reads what comes from then on."""
+    app = make_app(memory_url, topic_name("app"))
+    source = app.topic(topic_name("in"), value_type=int, internal=True)
+    got: list[int] = []
+    late: list[int] = []
+
+    @app.agent(source, name="first")
+    async def first(stream: Any) -> None:
+        async for value in stream:
+            got.append(value)
+
+    @app.agent(source, name="crowd", concurrency=2)
+    async def crowd(stream: Any) -> None:
+        async for value in stream:
+            late.append(value)
+
+    async with running(app):
+        await source.send(value=0)
+        await eventually(lambda: got == late == [0])
+        rebalances = app.rebalancing_count
+        await crowd.restart()
+        await crowd.wait_until_reading(20.0)
+        for value in range(1, 21):
+            await source.send(value=value)
+        await eventually(lambda: len(got) == len(late) == 21)
+        await committed_everything(app)
+        assert app.rebalancing_count == rebalances
+    assert sorted(late) == list(range(21))
+
+
 async def test_local_state_survives_a_rebalance(memory_url: str, topic_name: Name) -> None:
     """agents.md 9: actors that are not isolated keep running across a rebalance, with their local state."""
     id, source = topic_name("app"), topic_name("in")

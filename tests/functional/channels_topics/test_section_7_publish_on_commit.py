@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import faust
+from faust.transport.consumer import CommitStep
 from tests.support.apps import committed_everything, eventually, make_app, running
 
 Name = Callable[..., str]
@@ -149,6 +150,57 @@ async def test_what_was_not_committed_is_not_published(app_with: Callable[..., f
         await eventually(lambda: len(dropped) == 2)
         await committed_everything(second)
         assert await ends(second, target) == 1
+
+
+class Doubtful:
+    """A consumer's driver whose membership is in doubt when the test says so."""
+
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+        self.doubtful = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._driver, name)
+
+    def lease_until(self) -> float:
+        """Return until when the partitions are certainly ours."""
+        return 0.0 if self.doubtful else self._driver.lease_until()
+
+
+async def test_what_is_not_published_is_not_committed(
+    app_with: Callable[..., faust.App],
+) -> None:
+    """channels-topics.md 7: membership in doubt when a commit begins, and certain again before it is made."""
+    app = app_with(**QUIET)
+    source, target = app.topic("in", value_type=int), app.topic("out", value_type=int)
+    futures: list[Any] = []
+
+    @app.agent(source)
+    async def read(stream: Any) -> None:
+        async for number in stream:
+            futures.append(await target.send(value=number, partition=0))
+
+    tp = faust.TP("in", 0)
+    consumer = app.consumer
+    driver = Doubtful(consumer.driver)
+    consumer.driver = driver  # type: ignore[assignment]
+
+    def on_step(step: CommitStep) -> None:
+        if step is CommitStep.FLUSHED:
+            driver.doubtful = False
+
+    consumer.on_step = on_step
+    async with running(app):
+        await source.send(value=7, partition=0)
+        await eventually(lambda: tp in consumer.tasks and consumer.tasks[tp].safe() == 1)
+        driver.doubtful = True
+        assert await app.commit() is False
+        assert not driver.doubtful
+        assert consumer.tasks[tp].committed == 0
+        assert not futures[0].done()
+        assert await app.commit() is True
+        assert consumer.tasks[tp].committed == 1
+        assert futures[0].done()
 
 
 async def test_after_break_nothing_is_attached(app_with: Callable[..., faust.App]) -> None:

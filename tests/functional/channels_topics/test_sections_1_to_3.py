@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 from typing import Any
 
@@ -134,6 +135,29 @@ async def test_subscribers_are_referenced_weakly(app: faust.App) -> None:
     assert channel.subscriber_count == 1
     del iterator
     assert channel.subscriber_count == 0
+
+
+async def test_a_stream_nobody_keeps_is_forgotten(app: faust.App) -> None:
+    """channels-topics.md 2 and 3.1: nor does it fill up, and hold who puts."""
+    channel = app.channel(maxsize=10)
+
+    async def read_one(stream: Any) -> None:
+        async for _ in stream:
+            break
+
+    for number in range(3):
+        stream = channel.stream()
+        await channel.put(number)
+        await asyncio.create_task(read_one(stream))
+    del stream
+
+    def forgotten() -> bool:
+        gc.collect()
+        return channel.subscriber_count == 0
+
+    await eventually(forgotten)
+    for number in range(30):
+        await channel.put(number)
 
 
 async def test_clones_can_share_a_queue(app: faust.App) -> None:
@@ -291,3 +315,33 @@ async def test_a_full_buffer_pauses_its_partition_only(app: faust.App) -> None:
         await eventually(lambda: len(done) == 20_000)
         assert not task.paused
     assert done == list(range(20_000))
+
+
+async def test_a_reader_that_stops_makes_room(app: faust.App) -> None:
+    """channels-topics.md 3.1: a full buffer whose reader is stopped holds up nobody else who reads the partition."""
+    topic = app.topic("in", maxsize=400, value_type=int)
+    got: list[int] = []
+
+    @app.agent(topic)
+    async def quick(stream: Any) -> None:
+        async for number in stream:
+            got.append(number)
+
+    @app.agent(topic)
+    async def stuck(stream: Any) -> None:
+        async for _ in stream:
+            await asyncio.sleep(3600)
+
+    async with running(app):
+        for number in range(3000):
+            topic.send_soon(value=number, partition=0)
+        await app.producer.flush()
+        task = app.consumer.tasks[faust.TP("in", 0)]
+        await eventually(lambda: task.paused and len(got) == task.delivered)
+        await stuck.stop()
+        for number in range(3000, 3500):
+            topic.send_soon(value=number, partition=0)
+        await eventually(lambda: len(got) == 3500)
+        assert app.consumer.tasks[task.tp] is task
+        assert not task.full
+        assert not task.paused

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import mode
 import pytest
 
 import faust
@@ -247,3 +248,39 @@ async def test_markers_are_written_where_the_app_reads_nothing(
     await reader.close()
     assert len(await read_all(url, name)) == 3
     assert end == 3 + 3, "three transactions, and a marker for each"
+
+
+async def test_events_of_a_channel_are_waited_for_while_their_reader_is_restarted(
+    topic_name: Name,
+) -> None:
+    """What waits in a channel belongs to the transaction, also in the moment when its agent has raised."""
+    app = exactly_once_app(f"memory://{topic_name('broker')}", topic_name("app"))
+    source = app.topic("source", value_type=int, internal=True)
+    channel = app.channel()
+    waited_for: list[bool] = []
+    got: list[int] = []
+
+    class Looking(mode.OneForOneSupervisor):
+        async def restart_services(self, services: list[mode.ServiceT]) -> None:
+            waited_for.append(app.gate.busy())
+            await super().restart_services(services)
+
+    @app.agent(source)
+    async def pass_on(stream: Any) -> None:
+        async for number in stream:
+            for each in range(3):
+                await channel.put(number + each)
+
+    @app.agent(channel, supervisor_strategy=Looking)
+    async def read(stream: Any) -> None:
+        async for number in stream:
+            got.append(number)
+            if number == 0:
+                raise ValueError(number)
+
+    async with running(app):
+        await source.send(value=0)
+        await eventually(lambda: got == [0, 1, 2])
+        await committed_everything(app)
+        assert waited_for == [True]
+        assert not app.gate.busy()

@@ -206,6 +206,49 @@ async def test_the_last_of_several_readers_acknowledges(app: faust.App) -> None:
         assert await committed(app) == 1
 
 
+async def test_iterating_a_topic_acknowledges(app: faust.App) -> None:
+    """streams.md 4: ``async for event in topic``, without a stream, acknowledges by moving on, too."""
+    topic = app.topic("in", value_type=int)
+    seen: list[int] = []
+    got: list[int] = []
+    gate = asyncio.Event()
+
+    @app.agent(topic)
+    async def read(stream: Any) -> None:
+        async for number in stream:
+            seen.append(number)
+
+    @app.task
+    async def iterate() -> None:
+        async for event in topic:
+            got.append(event.value)
+            if event.value == 2:
+                await gate.wait()
+
+    async with running(app):
+        tasks = app.consumer.tasks
+        await eventually(lambda: TP0 in tasks and len(tasks[TP0].lanes) == 2)
+        await feed(topic, 5)
+        await eventually(lambda: len(seen) == 5 and got == [0, 1, 2])
+        assert await committed(app) == 2
+        gate.set()
+        await eventually(lambda: got == [0, 1, 2, 3, 4])
+        await eventually(lambda: tasks[TP0].safe() == 5)
+        assert await committed(app) == 5
+
+
+async def test_who_shares_a_queue_acknowledges_nothing(app: faust.App) -> None:
+    """streams.md 4: of two who take from one queue, nobody knows what the other has finished."""
+    topic = app.topic("in", value_type=int)
+    first: Any = aiter(topic)
+    second: Any = topic.clone_using_queue(first.queue)
+    async with running(app):
+        await feed(topic, 4)
+        got = [(await anext(reader)).value for reader in (first, second, second, first)]
+        assert got == [0, 1, 2, 3]
+        assert await committed(app) == 0
+
+
 async def test_topics_without_acks_are_never_committed(app: faust.App) -> None:
     """streams.md 4: a topic with ``acks=False`` is read, never tracked and never committed."""
     topic = app.topic("in", value_type=int, acks=False)
