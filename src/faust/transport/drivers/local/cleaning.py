@@ -9,7 +9,8 @@ batches is put together, so that a compacted log is read fast, however it was wr
 
 All of it is long work in short steps (`database.LongWork`): between two steps heartbeats are sent,
 records appended, and other processes write. So a step may trust nothing that was read before it:
-one that replaces batches looks first whether they are what they were, and lets them be if not.
+one that replaces batches looks first whether they are what they were, and lets them be if not; no
+tombstone goes after that, for what it has deleted may be among them.
 
 Compaction holds the keys of one partition in memory while it runs. It starts by itself when as many
 records have come as it had left the last time, at least `COMPACT_AFTER`; ``partitions.cleaned``
@@ -253,16 +254,17 @@ def _compact(database: Database, partition: _Partition) -> LongWork[None]:
                     newest[record.key] = record.offset
         yield None
     horizon = now - config.delete_retention_ms
-    kept = 0
+    kept, complete = 0, True
     for group in _neighbours(_stored(database, id, end), young):
         records = [
             record
             for stored in group
             for record in _records(tp, stored)
-            if _is_kept(record, newest, tombstones=stored.written > horizon)
+            if _is_kept(record, newest, tombstones=stored.written > horizon or not complete)
         ]
         kept += len(records)
-        yield _replacing(database, group, records)
+        if (yield _replacing(database, group, records)) is False:
+            complete = False  # an older record may have stayed: its tombstone stays, too
     yield partial(database.write, "UPDATE partitions SET kept=? WHERE id=?", (kept, id))
 
 
@@ -331,22 +333,22 @@ def _is_kept(record: Record, newest: Mapping[bytes, int], *, tombstones: bool) -
 
 def _replacing(
     database: Database, group: list[_Stored], records: list[Record]
-) -> Callable[[], None] | None:
-    """Return the step that writes what is kept of a group; None: there is nothing to do."""
+) -> Callable[[], bool] | None:
+    """Return the step that writes what is kept of a group, and says False when it did not; None: there is nothing to do."""
     offsets = sum(int.from_bytes(stored.data[57:61], "big") for stored in group)
     small = len(group) > 1 and any(len(stored.data) < MERGED_BYTES // 2 for stored in group)
     if len(records) == offsets and not small:
         return None
     rows = _rebuilt(group, records)
 
-    def replace() -> None:
+    def replace() -> bool:
         found = database.read(
             "SELECT id, base, length(data) FROM batches WHERE id>=? AND id<=? ORDER BY id",
             group[0].key,
             group[-1].key,
         )
         if found != [(stored.key, stored.base, len(stored.data)) for stored in group]:
-            return  # somebody else was here
+            return False  # somebody else was here
         keep = {row.key: row for row in rows}
         for stored in group:
             row = keep.get(stored.key)
@@ -357,6 +359,7 @@ def _replacing(
                     "UPDATE batches SET base=?, stamp=?, written=?, data=? WHERE id=?",
                     (row.base, row.stamp, row.written, row.data, row.key),
                 )
+        return True
 
     return replace
 
