@@ -233,20 +233,31 @@ class Producer(ProducerDriver):
         )
 
     def _send(self) -> None:
-        self._alarm = self._asked = None
+        self._alarm = None
         engine = self._engine
         if engine is None:
-            return
+            return  # `start` asks again
+        self._asked = None
         batches = self._accumulator.ready()
         if not batches:
             return
-        built = [(batch, batch.build()) for batch in batches]
+        built = self._build(batches)
         if self._transaction is not None:
             self._transaction.staged.extend(built)
-            for batch in batches:
+            for batch, _ in built:
                 batch.done(-1)
-            return
-        self._append(engine, built)
+        elif built:
+            self._append(engine, built)
+
+    def _build(self, batches: Sequence[Batch]) -> list[_Built]:
+        """Return the batches with their bytes; those that cannot be built, for want of memory or by the compressor, fail."""
+        built = []
+        for batch in batches:
+            try:
+                built.append((batch, batch.build()))
+            except Exception as exc:
+                batch.fail(_explained(batch, exc))
+        return built
 
     def _append(self, engine: Engine, built: Sequence[_Built]) -> None:
         loop = self._loop
