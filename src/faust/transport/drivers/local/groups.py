@@ -176,7 +176,7 @@ class Groups:
     def _take_place(
         self, name: str, member: str, instance: str, subscription: MemberSubscription, now: float
     ) -> bool:
-        """A static member comes back (KIP-345): it gets what it had, without a rebalance."""
+        """A static member comes back (KIP-345): it gets what it had, without a rebalance, unless the leader is dividing."""
         rows = self.database.read(
             "SELECT id, topics FROM members WHERE grp=? AND instance=?", name, instance
         )
@@ -191,8 +191,8 @@ class Groups:
         )
         if group.leader == old:
             self.database.write("UPDATE groups SET leader=? WHERE name=?", (member, name))
-        if group.phase == "stable" and (not same or old == member):
-            self.new_round(name, now)
+        if group.phase == "syncing" or (group.phase == "stable" and (not same or old == member)):
+            self.new_round(name, now)  # syncing: the leader may know the old name only
         if group.phase != "stable" or not same or old == member:
             self.database.write("UPDATE members SET joined=1 WHERE grp=? AND id=?", (name, member))
         return True
