@@ -290,6 +290,7 @@ class Groups:
                 f"group {name} is in generation {group.generation} ({group.phase}); this commit is of generation"
                 f" {generation}"
             )
+        self.log.look_at_topics()
         answers: dict[TP, Exception | None] = {}
         accepted = {}
         for tp, offset in offsets.items():
