@@ -31,7 +31,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from faust.exceptions import StorageError, UnknownTopic
 from faust.messages import TP, Record
-from faust.transport.drivers.batching import CorruptBatch, open_batch, seal
+from faust.transport.drivers.batching import HEADER_SIZE, CorruptBatch, open_batch, seal
 from faust.transport.drivers.local.database import Database, LongWork
 from faust.transport.drivers.local.log import OFFSET_BITS, Log
 from faust.transport.drivers.local.topicconfig import TopicConfig
@@ -387,12 +387,18 @@ def _rebuilt(group: list[_Stored], records: list[Record]) -> list[_Stored]:
     return rows
 
 
+def _largest_size(record: Record) -> int:
+    headers: Any = record.headers
+    size: int = DefaultRecordBatchBuilder.estimate_size_in_bytes(record.key, record.value, headers)
+    return size
+
+
 def _batch(old: Sequence[_Stored], records: Sequence[Record]) -> _Stored:
     """Make one batch of records that keep their offsets and timestamps."""
     base, last = old[0].base, old[-1].key & _OFFSETS
     stamped = _log_append_time(old[-1].data)
-    # the builder's limit is for more than one record; the size of what we keep is below what was
-    room = sum(len(stored.data) for stored in old) * 100 + (1 << 20)
+    # uncompressed they may be a thousand times as large as they were
+    room = HEADER_SIZE + sum(map(_largest_size, records))
     builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, room)
     for record in records:
         headers: Any = record.headers
