@@ -15,7 +15,8 @@ from tests.unit.transport.test_local_log import batch
 
 from faust.exceptions import BrokerError, BrokerUnavailable, StorageError, UnknownTopic
 from faust.messages import TP
-from faust.transport.base import DriverState
+from faust.transport.base import DriverState, MemberSubscription
+from faust.transport.drivers.local.admin import Admin
 from faust.transport.drivers.local.database import FILE, Busy, LongWork
 from faust.transport.drivers.local.engine import Answer, Engine
 from faust.transport.drivers.local.log import Appended
@@ -129,6 +130,36 @@ async def test_what_waits_for_a_locked_database_is_done_in_order_or_told_in_time
     other.close()
     assert await first == Appended(0, -1)
     assert await asked == 2
+
+
+async def test_who_looks_at_a_group_takes_nobody_for_dead_whose_heartbeats_were_held_up(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """After a lock members are described as they were; the dead are not described, and dropped by others."""
+    told, watcher = MemberSubscription(("words",), b""), Watcher()
+    engine.post(lambda: engine.add(watcher))
+    admin = Admin(lambda: engine, lambda _engine: None, 60.0)
+    await admin.start()
+    now = time.monotonic()
+
+    def join() -> None:
+        engine.groups.join("g", "m", told, instance=None, session=0.3, rebalance=9.0, now=now)
+
+    await engine.call(join, writes=True)
+    other = sqlite3.connect(tmp_path / FILE, isolation_level=None, timeout=60.0)
+    other.execute("BEGIN IMMEDIATE")
+    asked = asyncio.create_task(admin.describe_group("g"))
+    await until(lambda: not watcher.state.connected, "the lock was noticed")
+    other.execute("ROLLBACK")
+    other.close()
+    assert (await asked).members == ("m",)
+
+    async def nobody() -> bool:
+        described = await admin.describe_group("g")
+        return (described.members, described.state) == ((), "Dead")
+
+    await until(nobody, "it was taken for dead")
+    assert await engine.call(lambda: engine.groups.member_ids("g")) == ["m"]
 
 
 async def test_jobs_that_are_left_when_the_thread_ends_are_answered(

@@ -272,6 +272,10 @@ class Engine:
         waiting = bool(self._jobs or self._appends or self._calls)
         return waiting or time.monotonic() > self._due + LATE
 
+    def has_grace(self, now: float) -> bool:
+        """Say whether heartbeats may have been held up: nobody is to be taken for dead (broker's thread)."""
+        return now < self.grace_until or self._outage.since is not None
+
     def add(self, client: Client) -> None:
         """Look after *client* from now on (broker's thread)."""
         self._clients[client] = 0.0

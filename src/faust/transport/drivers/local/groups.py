@@ -118,13 +118,14 @@ class Groups:
     def due(self, name: str, now: float, *, grace: bool = False) -> bool:
         """Say whether `advance` would change something; with *grace* nobody is dead."""
         group = self.group(name)
-        if not grace and self._expired(name, now):
+        if not grace and self.expired(name, now):
             return True
         if group.phase != "joining":
             return False
         return now >= group.deadline or not self._missing(name)
 
-    def _expired(self, name: str, now: float) -> list[str]:
+    def expired(self, name: str, now: float) -> list[str]:
+        """Return the members that have not been heard of for their session timeout."""
         rows = self.database.read(
             "SELECT id FROM members WHERE grp=? AND (heartbeat + session < ? OR heartbeat > ?)",
             name,
@@ -234,7 +235,7 @@ class Groups:
     def advance(self, name: str, now: float, *, grace: bool = False) -> None:
         """Drop the dead, and pass the barrier when it is complete or its time is over."""
         database = self.database
-        expired = [] if grace else self._expired(name, now)
+        expired = [] if grace else self.expired(name, now)
         if expired:
             database.write_many(
                 "DELETE FROM members WHERE grp=? AND id=?", [(name, member) for member in expired]
