@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from math import inf
 from typing import Any, cast
 
 from tests.support.databases import memory_database
@@ -103,11 +105,40 @@ def test_a_static_member_that_comes_back_while_the_leader_divides_gets_its_share
     assert shares == [frozenset({TP("t", 1)})]
 
 
+def test_the_lease_of_a_member_that_is_late_for_a_rebalance_ends_with_its_assignment() -> None:
+    """What it holds may be another's from the deadline on, however well its heart beats."""
+    broker = Broker()
+    database, groups = broker.database, broker.groups
+    told = MemberSubscription(("t",), b"{}")
+    with database.transaction():
+        broker.log.create_topic("t", 1, {})
+    shares: list[frozenset[TP]] = []
+    late = _member(broker, shares, session_timeout=60.0, rebalance_timeout=20.0)
+    for now in (1.0, 2.0):
+        late.tick(now)
+    assert shares == [frozenset({TP("t", 0)})]
+    assert late.lease > 60.0
+    with database.transaction():
+        groups.join("g", "other", told, instance=None, session=60, rebalance=20, now=10.0)
+    late.tick(10.5)
+    assert late.lease == groups.group("g").deadline == 30.0
+    late.tick(25.0)
+    assert late.state == "giving back"
+    assert late.lease == 30.0
+    with database.transaction():
+        groups.advance("g", 30.0)
+    late.tick(31.0)
+    assert late.lease == -inf
+    late.gave_back(32.0)
+    late.tick(33.0)
+    assert late.lease == 93.0
+
+
 def _member(broker: Broker, shares: list[frozenset[TP]], **options: Any) -> Membership:
     """A member that notes its shares, and is turned by hand."""
     return Membership(
         cast("Engine", broker),
-        ConsumerOptions(group_id="g", session_timeout=9.0, **options),
+        replace(ConsumerOptions(group_id="g", session_timeout=9.0), **options),
         RoundRobin(),
         frozenset({"t"}),
         None,

@@ -125,13 +125,20 @@ class Membership:
             self.engine.note_change()
 
     def _beat(self, now: float) -> None:
+        lease = now + self.options.session_timeout
+        if self.state == "giving back":
+            lease = min(lease, self._barrier())  # before the heartbeat: who is late has no row then
         alive = self.groups.heartbeat(self.group, self.id, now)
         self._next_heartbeat = now + self._interval()
-        if alive:
-            self.lease = now + self.options.session_timeout
+        self.lease = lease if alive else -inf
         silent = now - self.polled()
         if alive and self.state == "stable" and silent > self.options.max_poll_interval:
             self._fall_asleep(now, silent)
+
+    def _barrier(self) -> float:
+        """Return when (monotonic) those are dropped that have not joined again."""
+        group = self.groups.group(self.group)
+        return group.deadline if group.phase == "joining" else inf
 
     def _interval(self) -> float:
         return min(self.options.heartbeat_interval, self.options.session_timeout / 3)
@@ -200,6 +207,7 @@ class Membership:
 
     def _give_back(self, *, lost: bool) -> None:
         self.state = "giving back"
+        self.lease = min(self.lease, self._barrier())
         if self._holds:
             self.on_revoke(lost)
         else:
