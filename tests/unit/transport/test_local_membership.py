@@ -54,7 +54,7 @@ def test_an_answer_that_comes_between_two_reads_is_not_taken_for_nothing() -> No
         leader = MemberSubscription(("t",), b"{}")
         groups.join("g", "leader", leader, instance=None, session=9, rebalance=9, now=0.0)
     shares: list[frozenset[TP]] = []
-    follower = _member(broker, shares)
+    follower = member(broker, shares)
     follower.tick(1.0)  # joins; the barrier is complete, the leader is to answer
     assert groups.group("g").phase == "syncing"
 
@@ -85,7 +85,7 @@ def test_a_static_member_that_comes_back_while_the_leader_divides_gets_its_share
     generation = groups.group("g").generation
     assert groups.group("g").phase == "syncing"
     shares: list[frozenset[TP]] = []
-    back = _member(broker, shares, group_instance_id="x")
+    back = member(broker, shares, group_instance_id="x")
     back.tick(1.0)
 
     def answer(generation: int, *names: str) -> None:
@@ -113,7 +113,7 @@ def test_the_lease_of_a_member_that_is_late_for_a_rebalance_ends_with_its_assign
     with database.transaction():
         broker.log.create_topic("t", 1, {})
     shares: list[frozenset[TP]] = []
-    late = _member(broker, shares, session_timeout=60.0, rebalance_timeout=20.0)
+    late = member(broker, shares, session_timeout=60.0, rebalance_timeout=20.0)
     for now in (1.0, 2.0):
         late.tick(now)
     assert shares == [frozenset({TP("t", 0)})]
@@ -134,7 +134,7 @@ def test_the_lease_of_a_member_that_is_late_for_a_rebalance_ends_with_its_assign
     assert late.lease == 93.0
 
 
-def _member(broker: Broker, shares: list[frozenset[TP]], **options: Any) -> Membership:
+def member(broker: Broker, shares: list[frozenset[TP]], **options: Any) -> Membership:
     """A member that notes its shares, and is turned by hand."""
     return Membership(
         cast("Engine", broker),

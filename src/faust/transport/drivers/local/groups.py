@@ -273,9 +273,21 @@ class Groups:
         self.database.write("UPDATE groups SET phase='stable' WHERE name=?", (name,))
 
     def commit(
-        self, name: str, member: str, generation: int, offsets: Mapping[TP, int]
+        self,
+        name: str,
+        member: str,
+        generation: int,
+        offsets: Mapping[TP, int],
+        ids: Mapping[TP, int],
     ) -> dict[TP, Exception | None]:
         """Commit as *member* of *generation*; per partition None or what is wrong with it.
+
+        Arguments:
+            name: The group.
+            member: Who commits.
+            generation: In which it was assigned what it commits.
+            offsets: What it commits.
+            ids: The numbers that the partitions had then.
 
         Raises:
             CommitRefused: The group has moved on, or the member is none any more.
@@ -296,11 +308,16 @@ class Groups:
         accepted = {}
         for tp, offset in offsets.items():
             try:
-                self.log.id_of(tp)
+                id = self.log.id_of(tp)
             except Exception as exc:
                 answers[tp] = exc
-            else:
-                answers[tp] = None
-                accepted[tp] = offset
+                continue
+            if ids.get(tp, id) != id:
+                answers[tp] = CommitRefused(
+                    f"{tp.topic}[{tp.partition}] was deleted and made anew: this commit is of the topic that was deleted"
+                )
+                continue
+            answers[tp] = None
+            accepted[tp] = offset
         self.log.commit(name, accepted)
         return answers
