@@ -271,6 +271,29 @@ async def test_what_is_withdrawn_fails_and_no_flush_is_told() -> None:
     assert later.result().offset == 0
 
 
+async def test_what_came_between_two_tenures_takes_nothing_with_it() -> None:
+    """Who is late for the end of a tenure is told; records of the next one are not put to those of before."""
+    accumulator = make()
+    first, second = Tenure(lambda: math.inf), Tenure(lambda: math.inf)
+    accumulator.bind({"words"}, first)
+    first.end()
+    accumulator.withdraw(first)
+    late = accumulator.append("words", 0, None, b"late")
+    unbound = accumulator.append("counts", 0, None, b"unbound")
+    accumulator.bind({"words", "counts"}, second)
+    with pytest.raises(CommitRefused, match=r"1 records for words\[0\] were not written"):
+        late.result()
+    bound = [accumulator.append(topic, 0, None, b"bound") for topic in ("words", "counts")]
+    found = []
+    while batches := accumulator.ready():
+        for batch in batches:
+            found.append((batch.tp.topic, batch.count, batch.tenure))
+            batch.done(0)
+    assert found == [("words", 1, second), ("counts", 1, None), ("counts", 1, second)]
+    assert all(delivery.done() for delivery in (unbound, *bound))
+    await accumulator.flush()
+
+
 async def test_an_aborted_transaction_drops_what_is_behind_its_fence() -> None:
     """Unsent records on both sides of a fence are dropped together, and whoever awaits one hears of it."""
     accumulator = make()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -15,7 +17,8 @@ from tests.unit.transport.test_local_log import batch
 
 from faust.exceptions import BrokerError, BrokerUnavailable, StorageError, UnknownTopic
 from faust.messages import TP
-from faust.transport.base import DriverState
+from faust.transport.base import DriverState, MemberSubscription
+from faust.transport.drivers.local.admin import Admin
 from faust.transport.drivers.local.database import FILE, Busy, LongWork
 from faust.transport.drivers.local.engine import Answer, Engine
 from faust.transport.drivers.local.log import Appended
@@ -131,6 +134,36 @@ async def test_what_waits_for_a_locked_database_is_done_in_order_or_told_in_time
     assert await asked == 2
 
 
+async def test_who_looks_at_a_group_takes_nobody_for_dead_whose_heartbeats_were_held_up(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """After a lock members are described as they were; the dead are not described, and dropped by others."""
+    told, watcher = MemberSubscription(("words",), b""), Watcher()
+    engine.post(lambda: engine.add(watcher))
+    admin = Admin(lambda: engine, lambda _engine: None, 60.0)
+    await admin.start()
+    now = time.monotonic()
+
+    def join() -> None:
+        engine.groups.join("g", "m", told, instance=None, session=0.3, rebalance=9.0, now=now)
+
+    await engine.call(join, writes=True)
+    other = sqlite3.connect(tmp_path / FILE, isolation_level=None, timeout=60.0)
+    other.execute("BEGIN IMMEDIATE")
+    asked = asyncio.create_task(admin.describe_group("g"))
+    await until(lambda: not watcher.state.connected, "the lock was noticed")
+    other.execute("ROLLBACK")
+    other.close()
+    assert (await asked).members == ("m",)
+
+    async def nobody() -> bool:
+        described = await admin.describe_group("g")
+        return (described.members, described.state) == ((), "Dead")
+
+    await until(nobody, "it was taken for dead")
+    assert await engine.call(lambda: engine.groups.member_ids("g")) == ["m"]
+
+
 async def test_jobs_that_are_left_when_the_thread_ends_are_answered(
     engine: Engine, tmp_path: Path
 ) -> None:
@@ -200,3 +233,64 @@ async def test_the_thread_ends_with_its_last_user(tmp_path: Path) -> None:
     again = Engine.acquire(address, lambda: Engine(tmp_path))
     assert again is not one
     await asyncio.to_thread(again.release, address)
+
+
+@pytest.mark.parametrize("url", ["memory://", "local://"])
+def test_a_forked_process_is_told_that_the_broker_is_its_parents(url: str, tmp_path: Path) -> None:
+    """Neither a client it has inherited nor a new one waits for a thread that is not there."""
+    program = tmp_path / "forking.py"
+    program.write_text(_FORKING)
+    address = f"{url}{tmp_path if url == 'local://' else ''}"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", program, address],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.splitlines() == ["BrokerError"] * 3 + ["child 0", "parent 1"], done.stderr
+
+
+_FORKING = """
+import asyncio, os, sys
+from yarl import URL
+from faust.exceptions import BrokerError
+from faust.transport.base import ProducerOptions
+from faust.transport.drivers.local import Transport
+
+transport = Transport([URL(sys.argv[1])])
+
+async def begin():
+    producer = transport.producer(ProducerOptions())
+    await producer.start()
+    await producer.append("t", 0, None, b"parent")
+    await producer.close()
+    admin = transport.admin()
+    await admin.start()
+    return admin
+
+async def told(awaitable):
+    try:
+        await awaitable
+    except BrokerError as exc:
+        assert "forked" in str(exc)
+        print(type(exc).__name__, flush=True)
+
+async def child(admin):
+    await told(admin.list_topics())
+    await told(admin.compact("t"))
+    await told(transport.producer(ProducerOptions()).start())
+    await admin.close()
+
+async def parent(admin):
+    print("parent", (await admin.list_topics()).count("t"))
+    await admin.close()
+
+admin = asyncio.run(begin())
+if not (pid := os.fork()):
+    asyncio.run(child(admin))
+    sys.stdout.flush()
+    os._exit(0)
+print("child", os.waitpid(pid, 0)[1], flush=True)
+asyncio.run(parent(admin))
+"""

@@ -262,6 +262,26 @@ def test_compaction_understands_compressed_batches() -> None:
     assert [(r.offset, r.value) for r in read(log, A)] == [(59, b"v" * 200)]
 
 
+@pytest.mark.parametrize("where", ["value", "header"])
+def test_compaction_has_room_for_what_was_compressed_very_much(where: str) -> None:
+    """A batch of much the same may take a thousandth of its size, and is stored unpacked."""
+    log = make_log()
+    much = b"0" * 40_000
+    value, headers = (much, []) if where == "value" else (b"", [("n", much)])
+    accumulator = Accumulator(
+        wake=lambda _delay: None,
+        max_batch_size=10**8,
+        max_request_size=10**8,
+        compression="gzip",
+    )
+    for number in range(200):
+        accumulator.append("words", 0, b"%d" % (number % 199), value, 1000, headers)
+    (made,) = accumulator.ready()
+    append(log, Outgoing(A, made.build(), made.count))
+    do(log, compact_topic(log.database, log, "words"))
+    assert [record.offset for record in read(log, A)] == list(range(1, 200))
+
+
 def test_retention_by_time_drops_old_batches_from_the_start() -> None:
     """Batches whose newest record is too old go, up to the first that is not."""
     log = make_log({"retention.ms": "60000"})

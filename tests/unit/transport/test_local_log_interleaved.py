@@ -200,6 +200,36 @@ def test_cleaning_judges_a_topic_made_anew_by_its_own_options() -> None:
     assert [record.value for record in read(log, A)] == [b"kept for ever"]
 
 
+def test_a_deleted_key_stays_deleted_when_compaction_is_disturbed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Compaction that has let old values be, because somebody was there, lets their tombstones be, too."""
+    monkeypatch.setattr(cleaning, "ROWS_PER_STEP", 4)
+    database = memory_database()
+    log = Log(database)
+    with database.transaction():
+        log.create_topic("words", 1, {"delete.retention.ms": "0"})
+    append(log, *[batch(A, [(b"%d" % n, b"value")]) for n in range(4)])
+    append(log, *[batch(A, [(b"%d" % n, None)]) for n in range(4)])
+    compacting = compact_topic(database, log, "words")
+    step = next(compacting)
+    while "replace" not in getattr(step, "__name__", ""):
+        result = None
+        if step is not None:
+            with database.transaction():
+                result = step()
+        step = compacting.send(result)
+    do(log, delete_records(database, log, {A: 1}))
+    assert step is not None
+    with database.transaction():
+        result = step()
+    do(log, _rest(compacting, result))
+    left = {record.key: record.value for record in read(log, A)}
+    assert {key for key, value in left.items() if value is not None} == set()
+    do(log, compact_topic(database, log, "words"))
+    assert read(log, A) == []
+
+
 def test_a_damaged_partition_does_not_keep_the_others_from_being_cleaned(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -489,7 +489,12 @@ class Accumulator:
 
     def bind(self, topics: Iterable[str], tenure: Tenure) -> None:
         """Hand out what is appended to *topics* from now on only while *tenure* is certain."""
-        self._tenures.update(dict.fromkeys(topics, tenure))
+        bound = dict.fromkeys(topics, tenure)
+        for tp in [tp for tp in self._open if tp[0] in bound]:
+            self._close(self._lanes[tp])  # what is appended from now on does not join it
+        for batch in self._unsent(lambda batch: batch.withdrawn):  # came after the withdrawal
+            batch.fail(Tenure.withdrawal(batch.tp, batch.count))
+        self._tenures.update(bound)
 
     def withdraw(self, tenure: Tenure) -> None:
         """Fail what is bound to *tenure* and was not handed out yet; no flush is told."""

@@ -144,15 +144,16 @@ class Admin(AdminDriver):
 
         def describe(engine: Engine) -> GroupDescription:
             now = time.monotonic()
-            if engine.groups.due(group_id, now, grace=now < engine.grace_until):
-                engine.groups.advance(group_id, now, grace=now < engine.grace_until)
             group = engine.groups.group(group_id)
-            members = tuple(engine.groups.member_ids(group_id))
+            # Who looks drops nobody: it may know less than the members of what has held them up.
+            dead = () if engine.has_grace(now) else engine.groups.expired(group_id, now)
+            members = tuple(
+                member for member in engine.groups.member_ids(group_id) if member not in dead
+            )
             offsets = engine.log.look_committed(group_id)
             known = bool(members or offsets or group.generation)
-            return GroupDescription(
-                group_id, PHASES[group.phase] if known else "Dead", members, offsets
-            )
+            phase = PHASES[group.phase if members else "empty"]
+            return GroupDescription(group_id, phase if known else "Dead", members, offsets)
 
         return await self._call(describe, writes=True)
 

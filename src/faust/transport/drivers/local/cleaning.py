@@ -9,7 +9,8 @@ batches is put together, so that a compacted log is read fast, however it was wr
 
 All of it is long work in short steps (`database.LongWork`): between two steps heartbeats are sent,
 records appended, and other processes write. So a step may trust nothing that was read before it:
-one that replaces batches looks first whether they are what they were, and lets them be if not.
+one that replaces batches looks first whether they are what they were, and lets them be if not; no
+tombstone goes after that, for what it has deleted may be among them.
 
 Compaction holds the keys of one partition in memory while it runs. It starts by itself when as many
 records have come as it had left the last time, at least `COMPACT_AFTER`; ``partitions.cleaned``
@@ -30,7 +31,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from faust.exceptions import StorageError, UnknownTopic
 from faust.messages import TP, Record
-from faust.transport.drivers.batching import CorruptBatch, open_batch, seal
+from faust.transport.drivers.batching import HEADER_SIZE, CorruptBatch, open_batch, seal
 from faust.transport.drivers.local.database import Database, LongWork
 from faust.transport.drivers.local.log import OFFSET_BITS, Log
 from faust.transport.drivers.local.topicconfig import TopicConfig
@@ -253,16 +254,17 @@ def _compact(database: Database, partition: _Partition) -> LongWork[None]:
                     newest[record.key] = record.offset
         yield None
     horizon = now - config.delete_retention_ms
-    kept = 0
+    kept, complete = 0, True
     for group in _neighbours(_stored(database, id, end), young):
         records = [
             record
             for stored in group
             for record in _records(tp, stored)
-            if _is_kept(record, newest, tombstones=stored.written > horizon)
+            if _is_kept(record, newest, tombstones=stored.written > horizon or not complete)
         ]
         kept += len(records)
-        yield _replacing(database, group, records)
+        if (yield _replacing(database, group, records)) is False:
+            complete = False  # an older record may have stayed: its tombstone stays, too
     yield partial(database.write, "UPDATE partitions SET kept=? WHERE id=?", (kept, id))
 
 
@@ -331,22 +333,22 @@ def _is_kept(record: Record, newest: Mapping[bytes, int], *, tombstones: bool) -
 
 def _replacing(
     database: Database, group: list[_Stored], records: list[Record]
-) -> Callable[[], None] | None:
-    """Return the step that writes what is kept of a group; None: there is nothing to do."""
+) -> Callable[[], bool] | None:
+    """Return the step that writes what is kept of a group, and says False when it did not; None: there is nothing to do."""
     offsets = sum(int.from_bytes(stored.data[57:61], "big") for stored in group)
     small = len(group) > 1 and any(len(stored.data) < MERGED_BYTES // 2 for stored in group)
     if len(records) == offsets and not small:
         return None
     rows = _rebuilt(group, records)
 
-    def replace() -> None:
+    def replace() -> bool:
         found = database.read(
             "SELECT id, base, length(data) FROM batches WHERE id>=? AND id<=? ORDER BY id",
             group[0].key,
             group[-1].key,
         )
         if found != [(stored.key, stored.base, len(stored.data)) for stored in group]:
-            return  # somebody else was here
+            return False  # somebody else was here
         keep = {row.key: row for row in rows}
         for stored in group:
             row = keep.get(stored.key)
@@ -357,6 +359,7 @@ def _replacing(
                     "UPDATE batches SET base=?, stamp=?, written=?, data=? WHERE id=?",
                     (row.base, row.stamp, row.written, row.data, row.key),
                 )
+        return True
 
     return replace
 
@@ -384,12 +387,18 @@ def _rebuilt(group: list[_Stored], records: list[Record]) -> list[_Stored]:
     return rows
 
 
+def _largest_size(record: Record) -> int:
+    headers: Any = record.headers
+    size: int = DefaultRecordBatchBuilder.estimate_size_in_bytes(record.key, record.value, headers)
+    return size
+
+
 def _batch(old: Sequence[_Stored], records: Sequence[Record]) -> _Stored:
     """Make one batch of records that keep their offsets and timestamps."""
     base, last = old[0].base, old[-1].key & _OFFSETS
     stamped = _log_append_time(old[-1].data)
-    # the builder's limit is for more than one record; the size of what we keep is below what was
-    room = sum(len(stored.data) for stored in old) * 100 + (1 << 20)
+    # uncompressed they may be a thousand times as large as they were
+    room = HEADER_SIZE + sum(map(_largest_size, records))
     builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, room)
     for record in records:
         headers: Any = record.headers

@@ -297,6 +297,11 @@ class Consumer(ConsumerDriver):
         """Name of this member."""
         return "" if self._membership is None or self._closed else self._membership.id
 
+    @property
+    def partition_ids(self) -> Mapping[TP, int]:
+        """The broker's numbers of the partitions that were assigned last."""
+        return {} if self._membership is None else self._membership.partition_ids
+
     def lease_until(self) -> float:
         """Until when the assignment is certain."""
         return inf if self._membership is None else self._membership.lease
@@ -404,7 +409,9 @@ class Consumer(ConsumerDriver):
             raise CommitRefused(f"group {membership.group}: this consumer holds no generation now")
 
         def commit() -> dict[TP, Exception | None]:
-            return broker.groups.commit(membership.group, membership.id, generation, chosen)
+            return broker.groups.commit(
+                membership.group, membership.id, generation, chosen, membership.partition_ids
+            )
 
         return await broker.call(commit, writes=True)
 

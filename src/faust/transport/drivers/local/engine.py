@@ -24,10 +24,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -128,6 +130,7 @@ class Engine:
     """
 
     _engines: dict[str, Engine] = {}  # noqa: RUF012 - one per address and process, on purpose
+    _inherited: dict[str, Engine] = {}  # noqa: RUF012 - those of the process that this one was forked from
     _guard = threading.Lock()
 
     def __init__(
@@ -173,7 +176,10 @@ class Engine:
 
         Raises:
             StorageError: The directory cannot be used.
+            BrokerError: It is in use by the process that this one was forked from.
         """
+        if address in cls._inherited:
+            raise _forked_error(address)
         with cls._guard:
             engine = cls._engines.get(address)
             if engine is None:
@@ -188,6 +194,8 @@ class Engine:
 
     def release(self, address: str) -> None:
         """Give the engine back; that of a directory ends with its last user."""
+        if self._inherited.get(address) is self:
+            return
         with self._guard:
             self._users -= 1
             if self._users or not self._shared:
@@ -196,6 +204,18 @@ class Engine:
             self._ended = True
             self._alarm.ring()
         self._thread.join(5.0)
+
+    @classmethod
+    def forked(cls) -> None:
+        """Refuse, in a process just forked, what only its parent has a thread for.
+
+        SQLite forbids to use or close what was open at the fork, and to open the same file again: so they are kept.
+        """
+        cls._guard = threading.Lock()
+        cls._inherited |= cls._engines
+        cls._engines.clear()
+        for address, engine in cls._inherited.items():
+            engine._put = partial(_refuse, address)  # type: ignore[method-assign]
 
     @property
     def running(self) -> bool:
@@ -271,6 +291,10 @@ class Engine:
             return False
         waiting = bool(self._jobs or self._appends or self._calls)
         return waiting or time.monotonic() > self._due + LATE
+
+    def has_grace(self, now: float) -> bool:
+        """Say whether heartbeats may have been held up: nobody is to be taken for dead (broker's thread)."""
+        return now < self.grace_until or self._outage.since is not None
 
     def add(self, client: Client) -> None:
         """Look after *client* from now on (broker's thread)."""
@@ -471,6 +495,9 @@ class Engine:
             append.fail(BrokerUnavailable(self._outage.describe()))
 
 
+os.register_at_fork(after_in_child=Engine.forked)
+
+
 class _Outage:
     """The time in which another process holds the database."""
 
@@ -559,6 +586,17 @@ def call_threadsafe(loop: asyncio.AbstractEventLoop, call: Callable[[], Any]) ->
     except RuntimeError:
         if not loop.is_closed():
             raise
+
+
+def _refuse(address: str, job: _Call | _Append) -> None:
+    job.fail(_forked_error(address))
+
+
+def _forked_error(address: str) -> BrokerError:
+    return BrokerError(
+        f"the embedded broker {address} was in use when this process was forked, and cannot be used here: start processes "
+        "by other means (multiprocessing: 'spawn' or 'forkserver'), or before the broker is used"
+    )
 
 
 def closed_error() -> BrokerError:

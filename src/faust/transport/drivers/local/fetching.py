@@ -220,6 +220,8 @@ class Fetching:
             if ends is None:
                 self._find(reader)
                 ends = self._log.look_ends([reader.id]).get(reader.id)
+                if ends is not None and id >= 0:
+                    reader.position = ends.start
             if ends is None:
                 continue
             if reader.position is None or not ends.start <= reader.position <= ends.next:
@@ -228,14 +230,20 @@ class Fetching:
                 self._fetch_one(reader, ends)
 
     def _find(self, reader: _Reader) -> None:
-        """Look up the number of a partition; its topic may have been deleted, and made anew."""
+        """Look up the number of a partition; its topic may have been deleted, and made anew.
+
+        In a group what was made anew waits for the next generation: no offset comes twice in one.
+        """
         try:
-            reader.id = self._log.look_id(reader.tp)
-            reader.gone = False
+            found = self._log.look_id(reader.tp)
         except UnknownTopic as exc:
             if not reader.gone:
                 reader.gone = True
                 logger.warning("Cannot go on reading: %s", exc)
+            return
+        reader.gone = False
+        if reader.id < 0 or self._generation < 0:
+            reader.id = found
 
     def _fetch_one(self, reader: _Reader, ends: Ends) -> None:
         position = reader.position

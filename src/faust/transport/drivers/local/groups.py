@@ -118,13 +118,14 @@ class Groups:
     def due(self, name: str, now: float, *, grace: bool = False) -> bool:
         """Say whether `advance` would change something; with *grace* nobody is dead."""
         group = self.group(name)
-        if not grace and self._expired(name, now):
+        if not grace and self.expired(name, now):
             return True
         if group.phase != "joining":
             return False
         return now >= group.deadline or not self._missing(name)
 
-    def _expired(self, name: str, now: float) -> list[str]:
+    def expired(self, name: str, now: float) -> list[str]:
+        """Return the members that have not been heard of for their session timeout."""
         rows = self.database.read(
             "SELECT id FROM members WHERE grp=? AND (heartbeat + session < ? OR heartbeat > ?)",
             name,
@@ -176,7 +177,7 @@ class Groups:
     def _take_place(
         self, name: str, member: str, instance: str, subscription: MemberSubscription, now: float
     ) -> bool:
-        """A static member comes back (KIP-345): it gets what it had, without a rebalance."""
+        """A static member comes back (KIP-345): it gets what it had, without a rebalance, unless the leader is dividing."""
         rows = self.database.read(
             "SELECT id, topics FROM members WHERE grp=? AND instance=?", name, instance
         )
@@ -191,8 +192,8 @@ class Groups:
         )
         if group.leader == old:
             self.database.write("UPDATE groups SET leader=? WHERE name=?", (member, name))
-        if group.phase == "stable" and (not same or old == member):
-            self.new_round(name, now)
+        if group.phase == "syncing" or (group.phase == "stable" and (not same or old == member)):
+            self.new_round(name, now)  # syncing: the leader may know the old name only
         if group.phase != "stable" or not same or old == member:
             self.database.write("UPDATE members SET joined=1 WHERE grp=? AND id=?", (name, member))
         return True
@@ -234,7 +235,7 @@ class Groups:
     def advance(self, name: str, now: float, *, grace: bool = False) -> None:
         """Drop the dead, and pass the barrier when it is complete or its time is over."""
         database = self.database
-        expired = [] if grace else self._expired(name, now)
+        expired = [] if grace else self.expired(name, now)
         if expired:
             database.write_many(
                 "DELETE FROM members WHERE grp=? AND id=?", [(name, member) for member in expired]
@@ -272,9 +273,21 @@ class Groups:
         self.database.write("UPDATE groups SET phase='stable' WHERE name=?", (name,))
 
     def commit(
-        self, name: str, member: str, generation: int, offsets: Mapping[TP, int]
+        self,
+        name: str,
+        member: str,
+        generation: int,
+        offsets: Mapping[TP, int],
+        ids: Mapping[TP, int],
     ) -> dict[TP, Exception | None]:
         """Commit as *member* of *generation*; per partition None or what is wrong with it.
+
+        Arguments:
+            name: The group.
+            member: Who commits.
+            generation: In which it was assigned what it commits.
+            offsets: What it commits.
+            ids: The numbers that the partitions had then.
 
         Raises:
             CommitRefused: The group has moved on, or the member is none any more.
@@ -290,15 +303,21 @@ class Groups:
                 f"group {name} is in generation {group.generation} ({group.phase}); this commit is of generation"
                 f" {generation}"
             )
+        self.log.look_at_topics()
         answers: dict[TP, Exception | None] = {}
         accepted = {}
         for tp, offset in offsets.items():
             try:
-                self.log.id_of(tp)
+                id = self.log.id_of(tp)
             except Exception as exc:
                 answers[tp] = exc
-            else:
-                answers[tp] = None
-                accepted[tp] = offset
+                continue
+            if ids.get(tp, id) != id:
+                answers[tp] = CommitRefused(
+                    f"{tp.topic}[{tp.partition}] was deleted and made anew: this commit is of the topic that was deleted"
+                )
+                continue
+            answers[tp] = None
+            accepted[tp] = offset
         self.log.commit(name, accepted)
         return answers

@@ -166,12 +166,18 @@ class Log:
         return ids
 
     def _topics_changed(self) -> None:
-        self.forget()
         self.database.write("UPDATE counters SET value=value+1 WHERE name='topics'")
+        self._next.clear()
+        self._known.clear()
+        self._topics_seen = -1  # the transaction may fail
 
     def forget(self) -> None:
         """Another process has written: ends may have moved, topics may have been made anew."""
         self._next.clear()
+        self.look_at_topics()
+
+    def look_at_topics(self) -> None:
+        """Forget partitions if topics were made or deleted by whomever; inside a transaction nobody does after that."""
         version = self.topics_version()
         if version != self._topics_seen:
             self._topics_seen = version
@@ -228,7 +234,7 @@ class Log:
             StorageError: The database cannot be written; nothing was done.
         """
         if self.database.in_transaction:
-            self._next.clear()
+            self.forget()
             answers: list[Appended | Exception] = []
             while len(answers) < len(batches):
                 answers += self._append(_first(batches[len(answers) :]), fresh=False)
@@ -309,8 +315,11 @@ class Log:
     # -- reading
 
     def ends(self, tp: TP) -> Ends:
-        """Return log start and next offset (broker's thread)."""
-        return Ends(*self.database.read(_ENDS, self.id_of(tp))[0])
+        """Return log start and next offset (broker's thread); errors as `id_of`."""
+        rows = self.database.read(_ENDS, *tp)
+        if not rows:
+            raise _unknown(tp, self.partitions(tp.topic))
+        return Ends(*rows[0])
 
     def look_ends(self, ids: Collection[int]) -> dict[int, Ends]:
         """Return log start and next offset of partitions that exist."""
@@ -368,7 +377,7 @@ class Log:
 
 
 _NAMES = "1 to 249 letters of ASCII, digits, dots, underscores and hyphens"
-_ENDS = "SELECT start, next FROM partitions WHERE id=?"
+_ENDS = "SELECT start, next FROM partitions WHERE topic=? AND number=?"
 _ROWS = "SELECT id, base, data FROM batches WHERE id BETWEEN ? AND ? ORDER BY id"
 
 

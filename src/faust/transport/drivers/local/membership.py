@@ -15,11 +15,12 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from math import inf
 from typing import Any
 
-from faust.exceptions import BrokerError
+from faust.exceptions import BrokerError, UnknownTopic
 from faust.messages import TP
 from faust.transport.base import Assignor, ConsumerOptions, MemberSubscription
 from faust.transport.drivers.local.engine import Engine
@@ -78,6 +79,7 @@ class Membership:
         self.state: str = "out"
         self.generation: int = -1
         self.lease: float = -inf
+        self.partition_ids: Mapping[TP, int] = {}
         self._holds = False
         self._next_heartbeat = 0.0
         self._told: tuple[str, ...] = ()
@@ -125,13 +127,20 @@ class Membership:
             self.engine.note_change()
 
     def _beat(self, now: float) -> None:
+        lease = now + self.options.session_timeout
+        if self.state == "giving back":
+            lease = min(lease, self._barrier())  # before the heartbeat: who is late has no row then
         alive = self.groups.heartbeat(self.group, self.id, now)
         self._next_heartbeat = now + self._interval()
-        if alive:
-            self.lease = now + self.options.session_timeout
+        self.lease = lease if alive else -inf
         silent = now - self.polled()
         if alive and self.state == "stable" and silent > self.options.max_poll_interval:
             self._fall_asleep(now, silent)
+
+    def _barrier(self) -> float:
+        """Return when (monotonic) those are dropped that have not joined again."""
+        group = self.groups.group(self.group)
+        return group.deadline if group.phase == "joining" else inf
 
     def _interval(self) -> float:
         return min(self.options.heartbeat_interval, self.options.session_timeout / 3)
@@ -200,6 +209,7 @@ class Membership:
 
     def _give_back(self, *, lost: bool) -> None:
         self.state = "giving back"
+        self.lease = min(self.lease, self._barrier())
         if self._holds:
             self.on_revoke(lost)
         else:
@@ -254,8 +264,20 @@ class Membership:
         told = self._resolved(counts)
         if told != self._told or any(counts.get(name) != self._counts.get(name) for name in told):
             return True
+        if self._numbers(self.partition_ids) != self.partition_ids:  # made anew
+            return True
         self._topics_version = version
         return False
+
+    def _numbers(self, tps: Collection[TP]) -> dict[TP, int]:
+        """Return the broker's numbers of those partitions that exist."""
+        log = self.engine.log
+        log.look_at_topics()
+        found = {}
+        for tp in tps:
+            with suppress(UnknownTopic):
+                found[tp] = log.id_of(tp)
+        return found
 
     def _divide(self, generation: int) -> None:
         """As the leader, ask the assignor, and write its answer."""
@@ -291,6 +313,7 @@ class Membership:
                 self._fail(exc)
                 return
         self._holds = bool(tps)
+        self.partition_ids = self._numbers(tps)
         self.on_assign(tps, generation)
 
     def _fail(self, error: Exception) -> None:

@@ -66,6 +66,8 @@ class _Transaction:
     offsets: dict[TP, int] = field(default_factory=dict)
     group: tuple[str, str, int] | None = None
     """Group, member and generation of the offsets."""
+    partition_ids: Mapping[TP, int] = field(default_factory=dict)
+    """The broker's numbers of what is assigned in that generation."""
     commit: asyncio.Future[list[Answer]] | None = None
     """The commit under way, or the one that failed."""
     withdrawn: bool = False
@@ -233,20 +235,31 @@ class Producer(ProducerDriver):
         )
 
     def _send(self) -> None:
-        self._alarm = self._asked = None
+        self._alarm = None
         engine = self._engine
         if engine is None:
-            return
+            return  # `start` asks again
+        self._asked = None
         batches = self._accumulator.ready()
         if not batches:
             return
-        built = [(batch, batch.build()) for batch in batches]
+        built = self._build(batches)
         if self._transaction is not None:
             self._transaction.staged.extend(built)
-            for batch in batches:
+            for batch, _ in built:
                 batch.done(-1)
-            return
-        self._append(engine, built)
+        elif built:
+            self._append(engine, built)
+
+    def _build(self, batches: Sequence[Batch]) -> list[_Built]:
+        """Return the batches with their bytes; those that cannot be built, for want of memory or by the compressor, fail."""
+        built = []
+        for batch in batches:
+            try:
+                built.append((batch, batch.build()))
+            except Exception as exc:
+                batch.fail(_explained(batch, exc))
+        return built
 
     def _append(self, engine: Engine, built: Sequence[_Built]) -> None:
         loop = self._loop
@@ -392,6 +405,7 @@ class Producer(ProducerDriver):
             raise BrokerError("send_offsets needs a consumer of this broker that is in a group")
         engine, _ = self._open()
         group = (consumer.options.group_id, consumer.member_id, consumer.generation)
+        ids = consumer.partition_ids
         if consumer.generation < 0:
             raise CommitRefused(f"group {group[0]}: the consumer holds no generation now")
         await self._check_epoch()
@@ -400,7 +414,7 @@ class Producer(ProducerDriver):
             raise CommitRefused(
                 f"group {group[0]} is in generation {current.generation}, the offsets are of generation {group[2]}"
             )
-        transaction.group = group
+        transaction.group, transaction.partition_ids = group, ids
         transaction.offsets.update(offsets)
 
     async def commit_transaction(self) -> None:
@@ -415,7 +429,9 @@ class Producer(ProducerDriver):
                 raise BrokerError("the transaction was aborted")
             self._compare(engine.log.epoch(transactional_id))
             if transaction.offsets and transaction.group is not None:
-                refused = engine.groups.commit(*transaction.group, transaction.offsets)
+                refused = engine.groups.commit(
+                    *transaction.group, transaction.offsets, transaction.partition_ids
+                )
                 _raise_first(refused.values())
             answers: list[Answer] = list(engine.log.append(outgoing))
             _raise_first(answers)
