@@ -495,7 +495,8 @@ class Engine:
             append.fail(BrokerUnavailable(self._outage.describe()))
 
 
-os.register_at_fork(after_in_child=Engine.forked)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=Engine.forked)
 
 
 class _Outage:
