@@ -192,16 +192,19 @@ class Standbys(ChangelogReader):
                 partition.write_out(self.plans[tp].position)
 
     async def _poll(self, tps: Iterable[TP]) -> None:
-        """Ask the consumer where it is with partitions of which nothing comes: behind the last record there may be markers."""
-        for tp in tps:
-            plan = self.plans[tp]
-            if plan.lag and monotonic() - self._heard[tp] >= TICK:
+        """Ask the consumer where it is with partitions of which nothing comes: behind the last record there may be markers.
+
+        What it has handed over may be on its way, or wait to be heard: it is asked twice, and not believed while something waits.
+        """
+        quiet = [tp for tp in tps if self.plans[tp].lag and monotonic() - self._heard[tp] >= TICK]
+        for pause in (0.0, TICK) if quiet else ():
+            await asyncio.sleep(pause)
+            for tp in quiet:
                 what = f"ask for the position in {tp.topic}[{tp.partition}]"
-                for _ in range(2):
-                    where = await self.ask(what, partial(self.reader.position, tp))
-                    await asyncio.sleep(0)
-                    if tp in self._hearing and plan.polled(where):
-                        self._moved.add(tp)
+                where = await self.ask(what, partial(self.reader.position, tp))
+                waits = any(batch.tp == tp for batch in self._waiting)
+                if tp in self._hearing and not waits and self.plans[tp].polled(where):
+                    self._moved.add(tp)
 
     async def _look(self, tps: Iterable[TP]) -> None:
         """Compare with the logs; what does not belong together is read again."""
