@@ -129,6 +129,13 @@ class Standbys(ChangelogReader):
             self._moved.discard(tp)
             self.reader.pause([tp])
 
+    async def read_from(self, offsets: Mapping[TP, int]) -> None:
+        """Seek to *offsets*, and go on with what was not given up meanwhile."""
+        await super().read_from(offsets)
+        if given_up := offsets.keys() - self.partitions.keys():
+            self._hearing -= given_up
+            self.reader.pause(given_up)
+
     async def _tick(self) -> None:
         await self._hear_out()
         if self._failure is not None:
@@ -165,7 +172,8 @@ class Standbys(ChangelogReader):
             if batch.tp in self._hearing:
                 for record in batch.records:
                     await self._on_event[batch.tp.topic](batch.tp, record)
-                self._apply(batch)
+                if batch.tp in self._hearing:
+                    self._apply(batch)
         if paused:
             self.reader.resume(list(self._hearing))
 

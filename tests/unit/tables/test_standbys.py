@@ -312,6 +312,83 @@ async def test_a_copy_gives_way_to_the_owner(world: World, tmp_path: Path) -> No
         await owner.close()
 
 
+async def gives_way(app: App, table: Any, number: int, crashed: list[BaseException]) -> None:
+    """Have the owner, another process on the same files, ask for those of a copy; the other copy goes on."""
+    directory = app.conf.tabledir
+    owner = RocksDBStore(URL("rocksdb://"), table="totals", directory=directory)
+    opened = await asyncio.wait_for(owner.open(number), 60)
+    assert number not in table.held
+    opened.close()
+    assert not crashed
+
+
+def note_crashes(app: App) -> list[BaseException]:
+    """Return where what would end the worker is noted."""
+    crashed: list[BaseException] = []
+
+    async def crash(exc: BaseException) -> None:
+        crashed.append(exc)
+
+    app.tables.crash = crash  # type: ignore[method-assign]
+    return crashed
+
+
+async def test_a_copy_gives_way_while_its_record_is_announced(world: World, tmp_path: Path) -> None:
+    """The worker goes on when a copy gives way in the middle of ``on_changelog_event``."""
+    hearing = asyncio.Event()
+    gone = asyncio.Event()
+
+    async def hear(_event: Any) -> None:
+        hearing.set()
+        await gone.wait()
+
+    async with worker(world, store="rocksdb://", datadir=tmp_path) as app:
+        crashed = note_crashes(app)
+        table = app.Table("totals", default=int, on_changelog_event=hear)
+        await stand_by(app, CHANGELOGS[0], CHANGELOGS[1])
+        world.log(CHANGELOGS[0]).append(b'"k"', b"1")
+        await hearing.wait()
+        await gives_way(app, table, 0, crashed)
+        gone.set()
+        world.log(CHANGELOGS[1]).append(b'"k"', b"1")
+        await eventually(lambda: stored(table, 1) == {b'"k"': b"1"} or crashed)
+        assert not crashed
+
+
+async def test_a_copy_gives_way_while_it_is_sought(world: World, tmp_path: Path) -> None:
+    """A copy that is given up while its log is read anew is not followed again."""
+    log = world.log(CHANGELOGS[0])
+    log.append(b'"old"', b"1")
+    seeking = asyncio.Event()
+    gone = asyncio.Event()
+    async with worker(world, store="rocksdb://", datadir=tmp_path) as app:
+        crashed = note_crashes(app)
+        table = app.Table("totals", default=int)
+        await stand_by(app, CHANGELOGS[0], CHANGELOGS[1])
+        await eventually(lambda: app.tables.standbys_ready)
+        driver = app.consumer_driver
+        seek = driver.seek
+
+        async def slow(offsets: Any) -> None:
+            seeking.set()
+            await gone.wait()
+            await seek(offsets)
+
+        driver.seek = slow  # type: ignore[method-assign]  # a broker that takes its time
+        log.recreate()
+        await seeking.wait()
+        await gives_way(app, table, 0, crashed)
+        gone.set()
+        await eventually(lambda: CHANGELOGS[0] in driver.paused)
+        driver.calls.clear()
+        log.recreate()
+        log.append(b'"new"', b"1")
+        world.log(CHANGELOGS[1]).append(b'"k"', b"1")
+        await eventually(lambda: stored(table, 1) == {b'"k"': b"1"} or crashed)
+        await eventually(lambda: driver.calls.count("end_offsets") > 2 or crashed)
+        assert not crashed
+
+
 # -- decisions
 
 
