@@ -66,6 +66,7 @@ class Standbys(ChangelogReader):
         self.records: int = 0
         self._on_event = dict(on_event or {})
         self._waiting: deque[Slice] = deque()
+        self._full: bool = False
         self._moved: set[TP] = set()
         self._failure: Exception | None = None
         self._reported = monotonic()
@@ -161,12 +162,12 @@ class Standbys(ChangelogReader):
         if batch.tp.topic in self._on_event:
             self._waiting.append(batch)
             if len(self._waiting) >= MANY:
+                self._full = True
                 self.reader.pause(list(self._hearing))
         else:
             self._apply(batch)
 
     async def _hear_out(self) -> None:
-        paused = len(self._waiting) >= MANY
         while self._waiting:
             batch = self._waiting.popleft()
             if batch.tp in self._hearing:
@@ -174,7 +175,8 @@ class Standbys(ChangelogReader):
                     await self._on_event[batch.tp.topic](batch.tp, record)
                 if batch.tp in self._hearing:
                     self._apply(batch)
-        if paused:
+        if self._full:
+            self._full = False
             self.reader.resume(list(self._hearing))
 
     def _apply(self, batch: Slice) -> None:
@@ -227,6 +229,7 @@ class Standbys(ChangelogReader):
             return
         self._hearing.difference_update(again)
         self._moved.difference_update(again)
+        self._waiting = deque(batch for batch in self._waiting if batch.tp not in again)
         self.reader.pause(list(again))
         for tp, position in again.items():
             logger.warning(

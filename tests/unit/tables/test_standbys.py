@@ -279,6 +279,58 @@ async def test_what_waits_to_be_heard_is_not_passed_over(
         assert dict(table.items()) == {"k": 1}
 
 
+async def test_a_slow_hook_only_delays_a_copy(
+    world: World, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading stops while much waits for ``on_changelog_event``, and goes on afterwards; also if much came during the hook."""
+    monkeypatch.setattr("faust.tables.standbys.MANY", 5)
+    log = world.log(CHANGELOGS[0])
+    driver = app.consumer_driver
+
+    hearing = asyncio.Event()
+
+    async def hear(_event: Any) -> None:
+        if not hearing.is_set():
+            hearing.set()
+            await eventually(lambda: CHANGELOGS[0] in driver.paused)
+
+    table = app.Table("totals", default=int, on_changelog_event=hear)
+    await stand_by(app, CHANGELOGS[0])
+    await eventually(lambda: app.tables.standbys_ready)
+    log.append(b'"first"', b"1")
+    await hearing.wait()
+    for number in range(100):
+        log.append(b'"k%d"' % number, b"1")
+    await eventually(partial(follows, table, log))
+
+
+async def test_what_waits_of_a_log_that_is_made_anew_is_dropped(world: World, app: App) -> None:
+    """A record of the former topic that waits for ``on_changelog_event`` does not come into the copy of the new one."""
+    log = world.log(CHANGELOGS[0])
+    driver = app.consumer_driver
+    heard: list[Any] = []
+
+    async def hear(event: Any) -> None:
+        heard.append(event.key)
+
+    table = app.Table("totals", default=int, on_changelog_event=hear)
+    await stand_by(app, CHANGELOGS[0])
+    await eventually(lambda: app.tables.standbys_ready)
+    topic_ids = driver.topic_ids
+
+    async def late(topics: Any) -> Any:
+        driver.topic_ids = topic_ids  # type: ignore[method-assign]
+        log.append(b'"old"', b"1")
+        await eventually(lambda: driver.positions[CHANGELOGS[0]] == log.end)
+        log.recreate()
+        log.append(b'"new"', b"1")
+        return await topic_ids(topics)
+
+    driver.topic_ids = late  # type: ignore[method-assign]  # a record comes while this is asked
+    await eventually(lambda: stored(table) == {b'"new"': b"1"})
+    assert heard == ["new"]
+
+
 # -- one data directory
 
 
@@ -326,8 +378,8 @@ def note_crashes(app: App) -> list[BaseException]:
     """Return where what would end the worker is noted."""
     crashed: list[BaseException] = []
 
-    async def crash(exc: BaseException) -> None:
-        crashed.append(exc)
+    async def crash(reason: BaseException) -> None:
+        crashed.append(reason)
 
     app.tables.crash = crash  # type: ignore[method-assign]
     return crashed
