@@ -381,6 +381,22 @@ async def test_an_offset_that_is_none_is_damage(store: Store) -> None:
     assert (store.root / "ro.bust-0.db.damaged-1").is_dir()
 
 
+async def test_an_iteration_that_is_given_up_holds_nothing(store: Store) -> None:
+    """Who takes the first of many leaves nothing behind: neither memory nor files that are obsolete."""
+    partition = await store.open(0)
+    for number in range(20):
+        partition.write([(b"a", b"%d" % number), (b"b", b"1")], number, [(b"a", b"note")])
+        partition._db.flush()  # type: ignore[attr-defined]
+        assert next(partition.keys()) == b"a"
+        assert next(partition.items()) == (b"a", b"%d" % number)
+        assert next(partition.notes()) == (b"a", b"note")
+        for _ in partition.keys(b"a"):
+            break
+    live = partition._db.property_int_value("rocksdb.num-live-versions")  # type: ignore[attr-defined]
+    assert live < 5
+    partition.close()
+
+
 async def test_destroy_without_files(tmp_path: Path) -> None:
     """A table that has never been written is destroyed without a complaint."""
     await Store(URL("rocksdb://"), table="t", directory=tmp_path / "none").destroy()
