@@ -236,9 +236,9 @@ class RocksDBPartition(PartitionStore):
     def clear(self) -> None:
         """Delete the database and begin a new one."""
         self._close_db()
-        (self.path / TOPIC).unlink(missing_ok=True)
-        self._topic_id = ""
         Rdict.destroy(str(self.path))
+        (self.path / TOPIC).unlink(missing_ok=True)  # last: what is left by a kill has its topic
+        self._topic_id = ""
         self._db = self._open_db(self.path)
         self._offset = None
 

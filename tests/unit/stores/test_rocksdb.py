@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -379,6 +380,34 @@ async def test_an_offset_that_is_none_is_damage(store: Store) -> None:
     partition.close()
     assert (await store.open(0)).persisted_offset is None
     assert (store.root / "ro.bust-0.db.damaged-1").is_dir()
+
+
+async def test_what_a_kill_leaves_of_a_database_that_is_cleared_has_its_topic(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before the files are deleted: the offset stands beside the topic that it belongs to."""
+
+    class Killed(BaseException):
+        """Nothing after this is done."""
+
+    def kill(_path: str) -> None:
+        raise Killed
+
+    partition = await store.open(0)
+    partition.identify("former")
+    partition.write([(b"k", b"1")], 10)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(rocksdb, "Rdict", SimpleNamespace(destroy=kill))
+        partition.clear()
+    again = await store.open(0)
+    assert (again.persisted_offset, again.topic_id) == (10, "former")
+    again.clear()
+    assert (again.persisted_offset, again.topic_id) == (None, "")
+    again.identify("new")
+    again.write([(b"k", b"1")], 3)
+    again.close()
+    again = await store.open(0)
+    assert (again.persisted_offset, again.topic_id) == (3, "new")
 
 
 async def test_an_iteration_that_is_given_up_holds_nothing(store: Store) -> None:
