@@ -31,6 +31,7 @@ from contextlib import suppress
 from math import ceil
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from rocksdict import (
     AccessType,
@@ -125,7 +126,7 @@ class RocksDBPartition(PartitionStore):
         self.path: Path = path
         self._open_db = open_db
         self._db: Any = open_db(path)
-        self._scans: set[_Scan[Any]] = set()
+        self._scans: WeakSet[_Scan[Any]] = WeakSet()
         try:
             self._offset: int | None = _offset_in(self._db.get(OFFSET_KEY))
             self._topic_id = _topic_in(path / TOPIC)
@@ -235,9 +236,9 @@ class RocksDBPartition(PartitionStore):
     def clear(self) -> None:
         """Delete the database and begin a new one."""
         self._close_db()
-        (self.path / TOPIC).unlink(missing_ok=True)
-        self._topic_id = ""
         Rdict.destroy(str(self.path))
+        (self.path / TOPIC).unlink(missing_ok=True)  # last: what is left by a kill has its topic
+        self._topic_id = ""
         self._db = self._open_db(self.path)
         self._offset = None
 
@@ -280,6 +281,8 @@ class RocksDBPartition(PartitionStore):
 
 class _Scan(Iterator[T]):
     """An iteration over a database as it is now; closing the database ends it, since it would hold the lock.
+
+    While it is there the database keeps what it may come to, so nobody but who iterates holds it.
 
     Arguments:
         partition: Whose database.

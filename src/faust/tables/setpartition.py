@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from faust.messages import Record
@@ -45,6 +45,8 @@ class SetPartition(TablePartition):
         self.sets: dict[Any, set[Any]] = {}
         self._raw_keys: dict[Any, bytes] = {}
         """Bytes of keys that were written to, while their sets are held."""
+        self._emptied: set[Any] = set()
+        """Keys of sets that may be empty and held; only with a volatile store."""
         self._old: dict[bytes, None] = {}
         self._unreadable = False
         self._found: list[Change] = [] if self.volatile else self._translate_store()
@@ -107,10 +109,23 @@ class SetPartition(TablePartition):
         self.store.write([(raw, None) for raw in raws], None)
 
     def trim(self) -> None:
-        """If more sets are held than the bound allows, let half of them go, the oldest first."""
+        """Let go of empty sets; and if more are held than the bound allows, of half of them, the oldest first."""
+        self._drop_emptied()
         too_many = not self.volatile and len(self.sets) > self.max_cached
         if too_many and not self.dirty and not self.sending:
             for key in list(islice(self.sets, self.max_cached // 2)):
+                del self.sets[key]
+                self._raw_keys.pop(key, None)
+
+    def _drop_emptied(self) -> None:
+        """Let go of empty sets of which nothing is left to send."""
+        if not self._emptied:
+            return
+        unsent = {key for key, _ in chain(self.dirty, self.sending)}
+        settled = self._emptied - unsent
+        self._emptied &= unsent
+        for key in settled:
+            if not self.sets.get(key, True):
                 del self.sets[key]
                 self._raw_keys.pop(key, None)
 
@@ -208,9 +223,16 @@ class SetPartition(TablePartition):
         members.discard(member)
         self.sets[key] = members
         self.dirty[key, member] = None
-        if not members and self.expiry is not None:
-            self.expiry.deleted(key)
+        if not members:
+            self._note_emptied(key)
+            if self.expiry is not None:
+                self.expiry.deleted(key)
         return True
+
+    def _note_emptied(self, key: Any) -> None:
+        """A set that is held has become empty: of a volatile store nothing else would let it go."""
+        if self.volatile:
+            self._emptied.add(key)
 
     def _pair(self, key: Any, member: Any) -> tuple[Any, Any, bytes]:
         """Return key and member as they come back from the wire, and their bytes."""
@@ -290,10 +312,13 @@ class SetPartition(TablePartition):
                 left.append((raw, value))
             if held is None or (key, member) in self.dirty or (key, member) in self.sending:
                 continue
-            if value is None:
-                held.discard(member)
-            else:
+            if value is not None:
                 held.add(member)
+                continue
+            held.discard(member)
+            if not held:
+                self._note_emptied(key)
+        self._drop_emptied()
         return left
 
     def recovered(self) -> Iterator[None]:
@@ -310,8 +335,10 @@ class SetPartition(TablePartition):
         self._found = []
         for count, raw in enumerate(old):
             key, member = self.codec.decode_key(self.tp, raw)
-            self.sets[key] = self.members(key)
+            members = self.sets[key] = self.members(key)
             self.dirty[key, member] = raw
+            if not members:
+                self._note_emptied(key)
             if not count % STEP:
                 yield
 
@@ -330,6 +357,8 @@ class SetPartition(TablePartition):
         """Forget what is held, but not what is stored."""
         super().forget_live()
         self.sets.clear()
+        self._raw_keys.clear()
+        self._emptied.clear()
 
     def begin(self) -> None:
         """A recovery begins."""

@@ -66,6 +66,7 @@ class Standbys(ChangelogReader):
         self.records: int = 0
         self._on_event = dict(on_event or {})
         self._waiting: deque[Slice] = deque()
+        self._full: bool = False
         self._moved: set[TP] = set()
         self._failure: Exception | None = None
         self._reported = monotonic()
@@ -129,6 +130,13 @@ class Standbys(ChangelogReader):
             self._moved.discard(tp)
             self.reader.pause([tp])
 
+    async def read_from(self, offsets: Mapping[TP, int]) -> None:
+        """Seek to *offsets*, and go on with what was not given up meanwhile."""
+        await super().read_from(offsets)
+        if given_up := offsets.keys() - self.partitions.keys():
+            self._hearing -= given_up
+            self.reader.pause(given_up)
+
     async def _tick(self) -> None:
         await self._hear_out()
         if self._failure is not None:
@@ -154,19 +162,21 @@ class Standbys(ChangelogReader):
         if batch.tp.topic in self._on_event:
             self._waiting.append(batch)
             if len(self._waiting) >= MANY:
+                self._full = True
                 self.reader.pause(list(self._hearing))
         else:
             self._apply(batch)
 
     async def _hear_out(self) -> None:
-        paused = len(self._waiting) >= MANY
         while self._waiting:
             batch = self._waiting.popleft()
             if batch.tp in self._hearing:
                 for record in batch.records:
                     await self._on_event[batch.tp.topic](batch.tp, record)
-                self._apply(batch)
-        if paused:
+                if batch.tp in self._hearing:
+                    self._apply(batch)
+        if self._full:
+            self._full = False
             self.reader.resume(list(self._hearing))
 
     def _apply(self, batch: Slice) -> None:
@@ -192,16 +202,19 @@ class Standbys(ChangelogReader):
                 partition.write_out(self.plans[tp].position)
 
     async def _poll(self, tps: Iterable[TP]) -> None:
-        """Ask the consumer where it is with partitions of which nothing comes: behind the last record there may be markers."""
-        for tp in tps:
-            plan = self.plans[tp]
-            if plan.lag and monotonic() - self._heard[tp] >= TICK:
+        """Ask the consumer where it is with partitions of which nothing comes: behind the last record there may be markers.
+
+        What it has handed over may be on its way, or wait to be heard: it is asked twice, and not believed while something waits.
+        """
+        quiet = [tp for tp in tps if self.plans[tp].lag and monotonic() - self._heard[tp] >= TICK]
+        for pause in (0.0, TICK) if quiet else ():
+            await asyncio.sleep(pause)
+            for tp in quiet:
                 what = f"ask for the position in {tp.topic}[{tp.partition}]"
-                for _ in range(2):
-                    where = await self.ask(what, partial(self.reader.position, tp))
-                    await asyncio.sleep(0)
-                    if tp in self._hearing and plan.polled(where):
-                        self._moved.add(tp)
+                where = await self.ask(what, partial(self.reader.position, tp))
+                waits = any(batch.tp == tp for batch in self._waiting)
+                if tp in self._hearing and not waits and self.plans[tp].polled(where):
+                    self._moved.add(tp)
 
     async def _look(self, tps: Iterable[TP]) -> None:
         """Compare with the logs; what does not belong together is read again."""
@@ -216,6 +229,7 @@ class Standbys(ChangelogReader):
             return
         self._hearing.difference_update(again)
         self._moved.difference_update(again)
+        self._waiting = deque(batch for batch in self._waiting if batch.tp not in again)
         self.reader.pause(list(again))
         for tp, position in again.items():
             logger.warning(

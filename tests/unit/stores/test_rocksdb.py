@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -379,6 +380,50 @@ async def test_an_offset_that_is_none_is_damage(store: Store) -> None:
     partition.close()
     assert (await store.open(0)).persisted_offset is None
     assert (store.root / "ro.bust-0.db.damaged-1").is_dir()
+
+
+async def test_what_a_kill_leaves_of_a_database_that_is_cleared_has_its_topic(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before the files are deleted: the offset stands beside the topic that it belongs to."""
+
+    class Killed(BaseException):
+        """Nothing after this is done."""
+
+    def kill(_path: str) -> None:
+        raise Killed
+
+    partition = await store.open(0)
+    partition.identify("former")
+    partition.write([(b"k", b"1")], 10)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(rocksdb, "Rdict", SimpleNamespace(destroy=kill))
+        partition.clear()
+    again = await store.open(0)
+    assert (again.persisted_offset, again.topic_id) == (10, "former")
+    again.clear()
+    assert (again.persisted_offset, again.topic_id) == (None, "")
+    again.identify("new")
+    again.write([(b"k", b"1")], 3)
+    again.close()
+    again = await store.open(0)
+    assert (again.persisted_offset, again.topic_id) == (3, "new")
+
+
+async def test_an_iteration_that_is_given_up_holds_nothing(store: Store) -> None:
+    """Who takes the first of many leaves nothing behind: neither memory nor files that are obsolete."""
+    partition = await store.open(0)
+    for number in range(20):
+        partition.write([(b"a", b"%d" % number), (b"b", b"1")], number, [(b"a", b"note")])
+        partition._db.flush()  # type: ignore[attr-defined]
+        assert next(partition.keys()) == b"a"
+        assert next(partition.items()) == (b"a", b"%d" % number)
+        assert next(partition.notes()) == (b"a", b"note")
+        for _ in partition.keys(b"a"):
+            break
+    live = partition._db.property_int_value("rocksdb.num-live-versions")  # type: ignore[attr-defined]
+    assert live < 5
+    partition.close()
 
 
 async def test_destroy_without_files(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
 import pytest
 from rocksdict import Options, Rdict
+from tests.support.apps import eventually
 from tests.support.changelogs import App, World, assign, event_of, worker
 
 import faust
@@ -562,3 +564,71 @@ async def test_10_000_sets_are_bounded(
                 assert members[number] == {number}
         assert len(partition.sets) <= 11
         assert len(members) == 100
+
+
+async def test_emptied_sets_are_let_go(world: World, tmp_path: Any, store: str) -> None:
+    """A set in memory that has no members is not held, once the changelog knows; nothing of it is forgotten before."""
+    async with worker(world, store=store, datadir=tmp_path) as app:
+        app.conf.create_directories()
+        members = await ready(app)
+        partition = members.held[1]
+        driver = app.producer_driver
+
+        def fill(value: str) -> None:
+            with event_of(world.tasks[HERE]):
+                for number in range(20):
+                    members[f"session-{number}"].add(value)
+
+        def empty() -> None:
+            with event_of(world.tasks[HERE]):
+                for number in range(20):
+                    members[f"session-{number}"].clear()
+
+        fill("x")
+        members_of_one = members["session-1"]
+        await app.tables.flush()
+        empty()
+        with event_of(world.tasks[HERE]):
+            members["kept"].add("y")
+        driver.failure = RuntimeError("not today")
+        with pytest.raises(RuntimeError, match="not today"):
+            await app.tables.flush()
+        driver.gate.clear()
+        flush = asyncio.create_task(app.tables.flush())
+        while not driver.open:
+            await asyncio.sleep(0)
+        fill("z")
+        empty()
+        driver.gate.set()
+        await flush
+        await app.tables.flush()
+        assert world.log(LOG).contents() == {b'[3,"kept","y"]': b"1"}
+        assert dict(members.items()) == {"kept": {"y"}}
+        if partition.volatile:
+            assert set(partition.sets) == {"kept"}
+        with event_of(world.tasks[HERE]):
+            members_of_one.add("again")
+        assert members["session-1"] == {"again"}
+        await app.tables.flush()
+    async with worker(world, store=store, datadir=tmp_path) as app:
+        app.conf.create_directories()
+        members = await ready(app)
+        assert dict(members.items()) == {"kept": {"y"}, "session-1": {"again"}}
+
+
+async def test_sets_that_others_empty_are_let_go(world: World) -> None:
+    """So are those of global tables."""
+    async with worker(world) as one, worker(world) as other:
+        mine, theirs = one.SetGlobalTable("totals"), other.SetGlobalTable("totals")
+        await assign(one, HERE)
+        await assign(other)
+        with event_of(one.world.tasks[HERE]):
+            mine["k"].add(1)
+            mine["kept"].add(1)
+        await one.tables.flush()
+        await eventually(lambda: theirs["k"] == theirs["kept"] == {1})
+        with event_of(one.world.tasks[HERE]):
+            mine["k"].clear()
+        await one.tables.flush()
+        await eventually(lambda: "k" not in theirs)
+        assert {key for table in (mine, theirs) for key in table.held[1].sets} == {"kept"}

@@ -243,6 +243,94 @@ async def test_changelog_events_are_heard(world: World, app: App) -> None:
     assert heard == ["k"]
 
 
+@STORES
+async def test_what_waits_to_be_heard_is_not_passed_over(
+    world: World, tmp_path: Path, store: str
+) -> None:
+    """The consumer is past a record that waits for ``on_changelog_event``: a copy that is stopped there is not."""
+    log = world.log(CHANGELOGS[0])
+    hearing = asyncio.Event()
+    promoted = asyncio.Event()
+
+    async def hear(_event: Any) -> None:
+        hearing.set()
+        await promoted.wait()
+
+    async with worker(world, store=store, datadir=tmp_path) as app:
+        driver = app.consumer_driver
+        position = driver.position
+
+        async def late(tp: TP) -> int:
+            driver.mislaid.discard(tp)
+            await eventually(lambda: driver.positions[tp] == log.end)
+            return await position(tp)
+
+        driver.position = late  # type: ignore[method-assign]  # what is missing comes while this is asked
+        driver.mislaid = {CHANGELOGS[0]}
+        table = app.Table("totals", default=int, on_changelog_event=hear)
+        await stand_by(app, CHANGELOGS[0])
+        await eventually(lambda: app.tables.standbys_ready)
+        driver.mislaid = {CHANGELOGS[0]}
+        log.append(b'"k"', b"1")
+        await asyncio.wait_for(hearing.wait(), 60)
+        await app.tables.on_partitions_revoked(frozenset([CHANGELOGS[0]]), lost=False)
+        promoted.set()
+        await assign(app, CHANGELOGS[0], SOURCES[0])
+        assert dict(table.items()) == {"k": 1}
+
+
+async def test_a_slow_hook_only_delays_a_copy(
+    world: World, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading stops while much waits for ``on_changelog_event``, and goes on afterwards; also if much came during the hook."""
+    monkeypatch.setattr("faust.tables.standbys.MANY", 5)
+    log = world.log(CHANGELOGS[0])
+    driver = app.consumer_driver
+
+    hearing = asyncio.Event()
+
+    async def hear(_event: Any) -> None:
+        if not hearing.is_set():
+            hearing.set()
+            await eventually(lambda: CHANGELOGS[0] in driver.paused)
+
+    table = app.Table("totals", default=int, on_changelog_event=hear)
+    await stand_by(app, CHANGELOGS[0])
+    await eventually(lambda: app.tables.standbys_ready)
+    log.append(b'"first"', b"1")
+    await hearing.wait()
+    for number in range(100):
+        log.append(b'"k%d"' % number, b"1")
+    await eventually(partial(follows, table, log))
+
+
+async def test_what_waits_of_a_log_that_is_made_anew_is_dropped(world: World, app: App) -> None:
+    """A record of the former topic that waits for ``on_changelog_event`` does not come into the copy of the new one."""
+    log = world.log(CHANGELOGS[0])
+    driver = app.consumer_driver
+    heard: list[Any] = []
+
+    async def hear(event: Any) -> None:
+        heard.append(event.key)
+
+    table = app.Table("totals", default=int, on_changelog_event=hear)
+    await stand_by(app, CHANGELOGS[0])
+    await eventually(lambda: app.tables.standbys_ready)
+    topic_ids = driver.topic_ids
+
+    async def late(topics: Any) -> Any:
+        driver.topic_ids = topic_ids  # type: ignore[method-assign]
+        log.append(b'"old"', b"1")
+        await eventually(lambda: driver.positions[CHANGELOGS[0]] == log.end)
+        log.recreate()
+        log.append(b'"new"', b"1")
+        return await topic_ids(topics)
+
+    driver.topic_ids = late  # type: ignore[method-assign]  # a record comes while this is asked
+    await eventually(lambda: stored(table) == {b'"new"': b"1"})
+    assert heard == ["new"]
+
+
 # -- one data directory
 
 
@@ -274,6 +362,83 @@ async def test_a_copy_gives_way_to_the_owner(world: World, tmp_path: Path) -> No
         assert opened.persisted_offset == 1
         assert 0 not in table.held
         await owner.close()
+
+
+async def gives_way(app: App, table: Any, number: int, crashed: list[BaseException]) -> None:
+    """Have the owner, another process on the same files, ask for those of a copy; the other copy goes on."""
+    directory = app.conf.tabledir
+    owner = RocksDBStore(URL("rocksdb://"), table="totals", directory=directory)
+    opened = await asyncio.wait_for(owner.open(number), 60)
+    assert number not in table.held
+    opened.close()
+    assert not crashed
+
+
+def note_crashes(app: App) -> list[BaseException]:
+    """Return where what would end the worker is noted."""
+    crashed: list[BaseException] = []
+
+    async def crash(reason: BaseException) -> None:
+        crashed.append(reason)
+
+    app.tables.crash = crash  # type: ignore[method-assign]
+    return crashed
+
+
+async def test_a_copy_gives_way_while_its_record_is_announced(world: World, tmp_path: Path) -> None:
+    """The worker goes on when a copy gives way in the middle of ``on_changelog_event``."""
+    hearing = asyncio.Event()
+    gone = asyncio.Event()
+
+    async def hear(_event: Any) -> None:
+        hearing.set()
+        await gone.wait()
+
+    async with worker(world, store="rocksdb://", datadir=tmp_path) as app:
+        crashed = note_crashes(app)
+        table = app.Table("totals", default=int, on_changelog_event=hear)
+        await stand_by(app, CHANGELOGS[0], CHANGELOGS[1])
+        world.log(CHANGELOGS[0]).append(b'"k"', b"1")
+        await hearing.wait()
+        await gives_way(app, table, 0, crashed)
+        gone.set()
+        world.log(CHANGELOGS[1]).append(b'"k"', b"1")
+        await eventually(lambda: stored(table, 1) == {b'"k"': b"1"} or crashed)
+        assert not crashed
+
+
+async def test_a_copy_gives_way_while_it_is_sought(world: World, tmp_path: Path) -> None:
+    """A copy that is given up while its log is read anew is not followed again."""
+    log = world.log(CHANGELOGS[0])
+    log.append(b'"old"', b"1")
+    seeking = asyncio.Event()
+    gone = asyncio.Event()
+    async with worker(world, store="rocksdb://", datadir=tmp_path) as app:
+        crashed = note_crashes(app)
+        table = app.Table("totals", default=int)
+        await stand_by(app, CHANGELOGS[0], CHANGELOGS[1])
+        await eventually(lambda: app.tables.standbys_ready)
+        driver = app.consumer_driver
+        seek = driver.seek
+
+        async def slow(offsets: Any) -> None:
+            seeking.set()
+            await gone.wait()
+            await seek(offsets)
+
+        driver.seek = slow  # type: ignore[method-assign]  # a broker that takes its time
+        log.recreate()
+        await seeking.wait()
+        await gives_way(app, table, 0, crashed)
+        gone.set()
+        await eventually(lambda: CHANGELOGS[0] in driver.paused)
+        driver.calls.clear()
+        log.recreate()
+        log.append(b'"new"', b"1")
+        world.log(CHANGELOGS[1]).append(b'"k"', b"1")
+        await eventually(lambda: stored(table, 1) == {b'"k"': b"1"} or crashed)
+        await eventually(lambda: driver.calls.count("end_offsets") > 2 or crashed)
+        assert not crashed
 
 
 # -- decisions
