@@ -402,7 +402,11 @@ class Collection(Generic[K, V]):
     def restore_time(self, number: int) -> None:
         """Partition *number* was recovered: windows that were closed stay closed, though nothing of them may be left."""
         partition, closed = self.held.get(number), self.closed_until(number)
-        if partition is not None and isinstance(partition.expiry, WindowIndex) and closed > -inf:
+        if partition is None or not isinstance(partition.expiry, WindowIndex):
+            return
+        if self.app.exactly_once:  # what the callbacks have sent may have been undone
+            partition.expiry.called.clear()
+        if closed > -inf:
             assert self.lateness is not None
             partition.expiry.restore(closed + self.lateness)
 
@@ -558,6 +562,8 @@ class Collection(Generic[K, V]):
     def _hold(self, number: int, store: PartitionStore) -> TablePartition:
         tp = TP(self.changelog_topic_name, number)
         partition = self.held[number] = self.make_partition(tp, store)
+        if isinstance(partition.expiry, WindowIndex):
+            partition.expiry.unsent = partition.dirty
         return partition
 
     def make_partition(self, tp: TP, store: PartitionStore) -> TablePartition:

@@ -155,7 +155,8 @@ class Cleaner:
             return
         kept = retention > lateness and table.on_window_close is not None
         if kept:
-            index.closed = max(index.closed, table.closed_until(partition.tp.partition))
+            if table.closed_marks is not None:  # and if they were undone the callbacks were, too
+                index.closed = table.closed_until(partition.tp.partition)
             for window_range in index.ended(lateness):
                 if not await self._close_kept(table, partition, index, window_range):
                     break

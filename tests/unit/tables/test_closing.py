@@ -504,6 +504,42 @@ async def test_3_an_undone_write_leaves_no_window(app: App, world: World) -> Non
     assert len(hits.table.held[3].expiry) == 1
 
 
+async def test_3_undone_writes_leave_no_time(app: App, world: World) -> None:
+    """Events whose writes were undone come again, and are not late for it."""
+    app.tables.linger = 3600.0  # flushed is what the test flushes
+    hits = await declare(app, faust.TumblingWindow(10, expires=10))
+    for _ in range(2):
+        hit(world, hits, 12)
+        hit(world, hits, 1000)
+        await hold(app)
+        assert list(hits.table) == []
+    hit(world, hits, 12)
+    hit(world, hits, 1000)
+    assert (len(hits.table), hits.table.late) == (2, 0)
+
+
+async def test_3_undone_writes_take_no_time_that_was_flushed(app: App, world: World) -> None:
+    """What was closed, announced and flushed stays closed when later writes are undone, though no window of it is left."""
+    app.tables.linger = 3600.0  # flushed is what the test flushes
+    closed = Closed()
+    hits = await declare(app, on_window_close=closed)
+    hits.table.on_full = lambda: None
+    hit(world, hits, 12)
+    await app.tables.flush()
+    await clean(app)
+    await clean(app, 1000)
+    await app.tables.flush()
+    assert closed.calls == [(("k", (10.0, 19.9)), 1)]
+    hit(world, hits, 2000)
+    await hold(app)
+    assert list(hits.table) == []
+    hit(world, hits, 13)
+    assert (len(hits.table), hits.table.late) == (0, 1)
+    hit(world, hits, 1950)
+    hit(world, hits, 2000)
+    assert (len(hits.table), hits.table.late) == (2, 1)
+
+
 # -- ttl
 
 
