@@ -540,6 +540,45 @@ async def test_3_undone_writes_take_no_time_that_was_flushed(app: App, world: Wo
     assert (len(hits.table), hits.table.late) == (2, 1)
 
 
+@pytest.mark.parametrize("expires", [10, 1000])
+async def test_pain_32_a_callback_that_always_fails_holds_up_only_its_window(
+    world: World, tmp_path: Any, store: str, expires: float
+) -> None:
+    """Windows after one that cannot be closed are closed, once, and go when they expire; also over a restart (pain row 32)."""
+    closed = Closed()
+    closed.failing.add("poison")
+
+    async def turn(*moments: float) -> Any:
+        async with worker(world, store=store, datadir=tmp_path) as app:
+            app.conf.create_directories()
+            hits = await declare(
+                app, faust.TumblingWindow(10, expires=expires), grace=10, on_window_close=closed
+            )
+            for moment in moments:
+                hit(world, hits, moment, "poison" if moment == 5 else "k")
+            await clean(app)
+            await clean(app)
+            await app.tables.flush()
+            return sorted(start for _, (start, _) in hits.table), hits.table.closed_ahead(3)
+
+    def good() -> list[float]:
+        return [start for (key, (start, _)), _ in closed.calls if key == "k"]
+
+    await turn(5, *range(15, 500, 10))
+    assert good() == [10.0 * number for number in range(1, 48)]
+    left, marks = await turn(*range(505, 2000, 10))
+    assert good() == [10.0 * number for number in range(1, 198)]
+    assert left == [0.0, *(10.0 * n for n in range(99 if expires == 1000 else 198, 200))]
+    assert len(marks) == (99 if expires == 1000 else 0)
+    closed.failing.clear()
+    left, marks = await turn()
+    assert closed.calls[-1] == (("poison", (0.0, 9.9)), 1)
+    left, marks = await turn(12, 3995)
+    assert good() == [10.0 * number for number in range(1, 200)]
+    assert left == [3990.0]
+    assert marks == set()
+
+
 # -- ttl
 
 
