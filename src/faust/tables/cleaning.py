@@ -322,6 +322,12 @@ class Cleaner:
     async def _expire(
         self, table: Collection[Any, Any], partition: TablePartition, index: TtlIndex
     ) -> None:
+        while index.unnoted:  # the store is older than the ttl of the table: a restart is to find how old its keys are
+            async with self._gate.unit(), self.lock:
+                if not _usable(table, partition):
+                    return
+                partition.store.write((), None, index.missing_notes(AT_ONCE))
+            await self._turns.pause()
         due = iter(index.due())
         while raws := list(islice(due, AT_ONCE)):
             async with self._gate.unit(), self.lock:

@@ -15,6 +15,7 @@ key that was changed meanwhile goes to a later bucket when its bucket is due, so
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from math import inf
 from time import time
 from typing import Any
@@ -260,6 +261,8 @@ class TtlIndex:
         self._codec = codec
         self._changed: dict[bytes, float] = {}
         self._buckets: dict[int, dict[bytes, None]] = {}
+        self.unnoted: dict[bytes, None] = {}
+        """Keys that the store has no note of."""
         self._width = ttl / 10
 
     def __len__(self) -> int:
@@ -293,6 +296,7 @@ class TtlIndex:
         """Know nothing, as before `rebuild`."""
         self._changed.clear()
         self._buckets.clear()
+        self.unnoted.clear()
 
     def rewind(self) -> None:
         """Nothing: what is not in the changelog was not noted."""
@@ -328,9 +332,21 @@ class TtlIndex:
         now = self.clock()
         self.forget()
         for count, raw in enumerate(keys):
-            self._touch(raw, changed.get(raw, now))
+            when = changed.get(raw)
+            if when is None:
+                self.unnoted[raw] = None
+                when = now
+            self._touch(raw, when)
             if not count % STEP:
                 yield
+
+    def missing_notes(self, limit: int) -> list[Change]:
+        """Return, once, up to so many notes that the store does not have."""
+        some = list(islice(self.unnoted, limit))
+        for raw in some:
+            del self.unnoted[raw]
+        changed = self._changed
+        return [(raw, b"%d" % (changed[raw] * 1000)) for raw in some if raw in changed]
 
     def is_due(self, raw: bytes) -> bool:
         """Say whether a key is too old."""

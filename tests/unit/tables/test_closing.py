@@ -638,6 +638,33 @@ async def test_pain_42_ttl(world: World, tmp_path: Any, store: str) -> None:
     assert world.log(LOG).contents() == {}
 
 
+async def test_pain_42_a_ttl_for_what_is_there(world: World, tmp_path: Any) -> None:
+    """Keys that a table had before it was given a ttl go after it, however often the worker starts anew (pain row 42)."""
+    for turn in range(4):
+        async with worker(world, datadir=tmp_path) as app:
+            app.conf.create_directories()
+            table: Table[Any, Any] = app.Table(
+                "totals", ttl=100 if turn else None, store="rocksdb://"
+            )
+            await hold(app)
+            if turn:
+                index = table.held[3].expiry
+                assert isinstance(index, TtlIndex)
+                now = 4e9 + turn * 60
+                index.clock = lambda now=now: now  # type: ignore[misc]
+                for _ in index.rebuild(table.held[3].all_raw_keys(), table.held[3].store.notes()):
+                    pass
+                if turn == 2:
+                    with event_of(world.tasks[HERE]):
+                        table["b"] = 2
+            else:
+                with event_of(world.tasks[HERE]):
+                    table.update(a=1, b=1)
+            await clean(app)
+            await app.tables.flush()
+            assert dict(table.items()) == ({"b": 2} if turn == 3 else {"a": 1, "b": max(turn, 1)})
+
+
 @pytest.mark.parametrize("store", ["memory://", "rocksdb://"])
 async def test_pain_42_a_write_that_is_not_flushed_yet_counts(
     world: World, tmp_path: Any, store: str
