@@ -394,6 +394,11 @@ class Collection(Generic[K, V]):
         value = -inf if marks is None else marks.find(CLOSED)
         return value if isinstance(value, float) else -inf
 
+    def closed_ahead(self, number: int) -> set[WindowRange]:
+        """Return the ranges of partition *number* that were closed though one that ends before them is not."""
+        marks = None if self.closed_marks is None else self.closed_marks.held.get(number)
+        return set() if marks is None else set(marks.keys()) - {CLOSED}
+
     def note_closed(self, number: int, end: float) -> None:
         """Remember that windows of partition *number* were closed up to *end*."""
         if self.closed_marks is not None and end > self.closed_until(number):
@@ -401,8 +406,13 @@ class Collection(Generic[K, V]):
 
     def restore_time(self, number: int) -> None:
         """Partition *number* was recovered: windows that were closed stay closed, though nothing of them may be left."""
-        partition, closed = self.held.get(number), self.closed_until(number)
-        if partition is not None and isinstance(partition.expiry, WindowIndex) and closed > -inf:
+        partition = self.held.get(number)
+        if partition is None or not isinstance(partition.expiry, WindowIndex):
+            return
+        closed = max(self.closed_until(number), *map(self.end_of, self.closed_ahead(number)), -inf)
+        if self.app.exactly_once:  # what the callbacks have sent may have been undone
+            partition.expiry.called.clear()
+        if closed > -inf:
             assert self.lateness is not None
             partition.expiry.restore(closed + self.lateness)
 
@@ -558,6 +568,8 @@ class Collection(Generic[K, V]):
     def _hold(self, number: int, store: PartitionStore) -> TablePartition:
         tp = TP(self.changelog_topic_name, number)
         partition = self.held[number] = self.make_partition(tp, store)
+        if isinstance(partition.expiry, WindowIndex):
+            partition.expiry.unsent = partition.dirty
         return partition
 
     def make_partition(self, tp: TP, store: PartitionStore) -> TablePartition:

@@ -154,14 +154,22 @@ class Cleaner:
         if lateness is None or retention is None or not _usable(table, partition):
             return
         kept = retention > lateness and table.on_window_close is not None
+        number = partition.tp.partition
+        ahead = table.closed_ahead(number)
         if kept:
-            index.closed = max(index.closed, table.closed_until(partition.tp.partition))
+            if table.closed_marks is not None:  # and if they were undone the callbacks were, too
+                index.closed = table.closed_until(number)
+            held_up = False
             for window_range in index.ended(lateness):
-                if not await self._close_kept(table, partition, index, window_range):
-                    break
+                if not await self._close_kept(
+                    table, partition, index, window_range, ahead, held_up
+                ):
+                    if table.closed_marks is None or not _usable(table, partition):
+                        break
+                    held_up = True
         ended = index.ended(retention)
         if kept:  # those that were not called for yet have to wait
-            ended = [each for each in ended if table.end_of(each) <= index.closed]
+            ended = [each for each in ended if table.end_of(each) <= index.closed or each in ahead]
         if not ended:
             return
         callback = None if kept else table.on_window_close
@@ -169,11 +177,15 @@ class Cleaner:
         more = True
         while more:
             async with self._gate.unit(), self.lock:
+                if kept and not _stands(table, partition, index, ahead):
+                    return
                 gone, more = await self._call_some(table, partition, index, callback, slices)
                 if _usable(table, partition):
                     _delete(table, partition, gone)
-                    if not more:
-                        table.note_closed(partition.tp.partition, table.end_of(ended[-1]))
+                    if not more and not kept:
+                        table.note_closed(number, table.end_of(ended[-1]))
+                    elif not more and ahead:
+                        _forget_marks(table, partition, index, ahead)
             await self._wait_for_flush(table, partition)
         if partition.dirty:
             table.on_full()
@@ -190,13 +202,19 @@ class Cleaner:
         partition: TablePartition,
         index: WindowIndex,
         window_range: WindowRange,
+        ahead: set[WindowRange],
+        held_up: bool,
     ) -> bool:
-        """Close a window that stays readable; say whether all its keys are through."""
+        """Close a window that stays readable; say whether all its keys are through.
+
+        `WindowIndex.closed` and its mark stay below the first window that is not. Those after it (they are *held_up*) get marks of
+        their own; *ahead* are the ranges that have one.
+        """
         end = table.end_of(window_range)
-        if end <= index.closed:
+        if end <= index.closed or (held_up and window_range in ahead):
             return True
         slices = _slices(index, [window_range])
-        more = True
+        more = window_range not in ahead
         while more:
             async with self._gate.unit(), self.lock:
                 done, more = await self._call_some(
@@ -207,11 +225,26 @@ class Cleaner:
             await self._turns.pause()
         async with self._gate.unit(), self.lock:
             keys = index.keys_of(window_range)
-            if not _usable(table, partition) or not index.called.issuperset(keys):
+            number, marks = partition.tp.partition, table.closed_marks
+            if not _usable(table, partition):
+                return False
+            if marks is not None and table.closed_until(number) != index.closed:  # it was undone
+                return False
+            if window_range in ahead:
+                if not marks.held[number].has(window_range):
+                    return False
+            elif not index.called.issuperset(keys):
                 return False
             index.called.difference_update(keys)
+            if held_up:
+                marks.put(marks.held[number], window_range, 1)
+                ahead.add(window_range)
+                return True
             index.closed = end
-            table.note_closed(partition.tp.partition, end)
+            table.note_closed(number, end)
+            if window_range in ahead:
+                marks.held[number].delete(window_range)
+                ahead.discard(window_range)
         return True
 
     async def _call_some(
@@ -289,6 +322,12 @@ class Cleaner:
     async def _expire(
         self, table: Collection[Any, Any], partition: TablePartition, index: TtlIndex
     ) -> None:
+        while index.unnoted:  # the store is older than the ttl of the table: a restart is to find how old its keys are
+            async with self._gate.unit(), self.lock:
+                if not _usable(table, partition):
+                    return
+                partition.store.write((), None, index.missing_notes(AT_ONCE))
+            await self._turns.pause()
         due = iter(index.due())
         while raws := list(islice(due, AT_ONCE)):
             async with self._gate.unit(), self.lock:
@@ -317,6 +356,32 @@ def _usable(table: Collection[Any, Any], partition: TablePartition) -> bool:
         or ((held := other.held.get(number)) is not None and held.generation is not None)
         for other in table.companions
     )
+
+
+def _stands(
+    table: Collection[Any, Any],
+    partition: TablePartition,
+    index: WindowIndex,
+    ahead: Set[WindowRange],
+) -> bool:
+    """Say whether the marks of closed windows are as this round has left them, and were not undone."""
+    if table.closed_marks is None:
+        return True
+    number = partition.tp.partition
+    return table.closed_until(number) == index.closed and table.closed_ahead(number) == ahead
+
+
+def _forget_marks(
+    table: Collection[Any, Any],
+    partition: TablePartition,
+    index: WindowIndex,
+    ahead: Set[WindowRange],
+) -> None:
+    """Delete the marks of single windows that are gone; but the latest one's, which says how late it is."""
+    marks = table.closed_marks.held[partition.tp.partition]
+    for each in ahead - {max(ahead, key=table.end_of)}:
+        if each not in index.ranges:
+            marks.delete(each)
 
 
 def _delete(table: Collection[Any, Any], partition: TablePartition, keys: dict[bytes, Any]) -> None:

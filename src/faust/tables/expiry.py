@@ -15,6 +15,7 @@ key that was changed meanwhile goes to a later bucket when its bucket is due, so
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from math import inf
 from time import time
 from typing import Any
@@ -45,6 +46,7 @@ class WindowIndex:
         ranges: The keys of each range: their bytes, with the key as the table holds it, or None.
         closed: Ranges that close at or before this time were closed; only where they are kept longer.
         called: Keys whose close callback has succeeded, of ranges that are not wholly closed yet.
+        unsent: What is changed in the partition and not being flushed; empty: nothing.
     """
 
     wants_stamps = False
@@ -70,6 +72,9 @@ class WindowIndex:
         self.touched: bool = False
         """Something was written since the last tick that did not move the time."""
         self._active_at = -inf
+        self.unsent: Collection[Any] = ()
+        self._flushed_at = -inf  # the time when the last flush was done
+        self._settled = -inf  # a time that the changelog has
 
     def __len__(self) -> int:
         return sum(map(len, self.ranges.values()))
@@ -165,8 +170,19 @@ class WindowIndex:
         if self._counts is not None:
             self._counts.clear()
 
+    def rewind(self) -> None:
+        """What was written since the last flush is undone: so is the time that it brought.
+
+        What was written while a flush was under way is not in it, so the time of such a flush counts from the next one on.
+        """
+        self.time = self._flushed_at = self._settled
+        self._active_at = -inf
+        self.touched = False
+
     def flushed(self, changes: Sequence[Change]) -> Iterable[Change]:  # noqa: ARG002
-        """Keep no notes: the window stands in the key."""
+        """Keep no notes: the window stands in the key. But remember the time."""
+        self._settled = self._flushed_at if self.unsent else self.time
+        self._flushed_at = self.time
         return ()
 
     def replayed(self, changes: Sequence[Change], stamps: Mapping[bytes, int]) -> Iterable[Change]:  # noqa: ARG002
@@ -245,6 +261,8 @@ class TtlIndex:
         self._codec = codec
         self._changed: dict[bytes, float] = {}
         self._buckets: dict[int, dict[bytes, None]] = {}
+        self.unnoted: dict[bytes, None] = {}
+        """Keys that the store has no note of."""
         self._width = ttl / 10
 
     def __len__(self) -> int:
@@ -278,6 +296,10 @@ class TtlIndex:
         """Know nothing, as before `rebuild`."""
         self._changed.clear()
         self._buckets.clear()
+        self.unnoted.clear()
+
+    def rewind(self) -> None:
+        """Nothing: what is not in the changelog was not noted."""
 
     def flushed(self, changes: Sequence[Change]) -> Iterable[Change]:
         """Note the time of these changes."""
@@ -310,9 +332,21 @@ class TtlIndex:
         now = self.clock()
         self.forget()
         for count, raw in enumerate(keys):
-            self._touch(raw, changed.get(raw, now))
+            when = changed.get(raw)
+            if when is None:
+                self.unnoted[raw] = None
+                when = now
+            self._touch(raw, when)
             if not count % STEP:
                 yield
+
+    def missing_notes(self, limit: int) -> list[Change]:
+        """Return, once, up to so many notes that the store does not have."""
+        some = list(islice(self.unnoted, limit))
+        for raw in some:
+            del self.unnoted[raw]
+        changed = self._changed
+        return [(raw, b"%d" % (changed[raw] * 1000)) for raw in some if raw in changed]
 
     def is_due(self, raw: bytes) -> bool:
         """Say whether a key is too old."""

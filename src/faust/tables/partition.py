@@ -65,6 +65,10 @@ class Expiry(Protocol):
         """Know nothing, as before `rebuild`."""
         ...
 
+    def rewind(self) -> None:
+        """What was not flushed is undone; `rebuild` comes after that."""
+        ...
+
     def flushed(self, changes: Sequence[Change]) -> Iterable[Change]:
         """These changes are in the changelog; return the notes to keep with them."""
         ...
@@ -418,10 +422,8 @@ class TablePartition:
 
     def wipe(self) -> None:
         """Forget everything, to be rebuilt from the changelog."""
+        self._forget_changes()
         self.begin()
-        self.forget_live()
-        self.dirty.clear()
-        self.sending = {}
         self.complete = self.derived = False
         if self.expiry is not None:
             self.expiry.forget()
@@ -434,12 +436,17 @@ class TablePartition:
         if self.volatile:
             self.wipe()
         else:
-            self.forget_live()
-            self.dirty.clear()
-            self.sending = {}
+            self._forget_changes()
             if self.expiry is not None:
                 for _ in self.recovered():
                     pass
+
+    def _forget_changes(self) -> None:
+        if self.expiry is not None and (self.dirty or self.sending):
+            self.expiry.rewind()
+        self.forget_live()
+        self.dirty.clear()
+        self.sending = {}
 
     # -- flush
 

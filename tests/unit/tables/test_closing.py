@@ -504,6 +504,81 @@ async def test_3_an_undone_write_leaves_no_window(app: App, world: World) -> Non
     assert len(hits.table.held[3].expiry) == 1
 
 
+async def test_3_undone_writes_leave_no_time(app: App, world: World) -> None:
+    """Events whose writes were undone come again, and are not late for it."""
+    app.tables.linger = 3600.0  # flushed is what the test flushes
+    hits = await declare(app, faust.TumblingWindow(10, expires=10))
+    for _ in range(2):
+        hit(world, hits, 12)
+        hit(world, hits, 1000)
+        await hold(app)
+        assert list(hits.table) == []
+    hit(world, hits, 12)
+    hit(world, hits, 1000)
+    assert (len(hits.table), hits.table.late) == (2, 0)
+
+
+async def test_3_undone_writes_take_no_time_that_was_flushed(app: App, world: World) -> None:
+    """What was closed, announced and flushed stays closed when later writes are undone, though no window of it is left."""
+    app.tables.linger = 3600.0  # flushed is what the test flushes
+    closed = Closed()
+    hits = await declare(app, on_window_close=closed)
+    hits.table.on_full = lambda: None
+    hit(world, hits, 12)
+    await app.tables.flush()
+    await clean(app)
+    await clean(app, 1000)
+    await app.tables.flush()
+    assert closed.calls == [(("k", (10.0, 19.9)), 1)]
+    hit(world, hits, 2000)
+    await hold(app)
+    assert list(hits.table) == []
+    hit(world, hits, 13)
+    assert (len(hits.table), hits.table.late) == (0, 1)
+    hit(world, hits, 1950)
+    hit(world, hits, 2000)
+    assert (len(hits.table), hits.table.late) == (2, 1)
+
+
+@pytest.mark.parametrize("expires", [10, 1000])
+async def test_pain_32_a_callback_that_always_fails_holds_up_only_its_window(
+    world: World, tmp_path: Any, store: str, expires: float
+) -> None:
+    """Windows after one that cannot be closed are closed, once, and go when they expire; also over a restart (pain row 32)."""
+    closed = Closed()
+    closed.failing.add("poison")
+
+    async def turn(*moments: float) -> Any:
+        async with worker(world, store=store, datadir=tmp_path) as app:
+            app.conf.create_directories()
+            hits = await declare(
+                app, faust.TumblingWindow(10, expires=expires), grace=10, on_window_close=closed
+            )
+            for moment in moments:
+                hit(world, hits, moment, "poison" if moment == 5 else "k")
+            await clean(app)
+            await clean(app)
+            await app.tables.flush()
+            return sorted(start for _, (start, _) in hits.table), hits.table.closed_ahead(3)
+
+    def good() -> list[float]:
+        return [start for (key, (start, _)), _ in closed.calls if key == "k"]
+
+    await turn(5, *range(15, 500, 10))
+    assert good() == [10.0 * number for number in range(1, 48)]
+    left, marks = await turn(*range(505, 2000, 10))
+    assert good() == [10.0 * number for number in range(1, 198)]
+    assert left == [0.0, *(10.0 * n for n in range(99 if expires == 1000 else 198, 200))]
+    assert len(marks) == (99 if expires == 1000 else 0)
+    closed.failing.clear()
+    left, marks = await turn()
+    assert closed.calls[-1] == (("poison", (0.0, 9.9)), 1)
+    left, marks = await turn(12, 3995)
+    assert good() == [10.0 * number for number in range(1, 200)]
+    assert left == [3990.0]
+    assert marks == set()
+
+
 # -- ttl
 
 
@@ -561,6 +636,33 @@ async def test_pain_42_ttl(world: World, tmp_path: Any, store: str) -> None:
         assert isinstance(index, TtlIndex)
         assert len(index) == 0
     assert world.log(LOG).contents() == {}
+
+
+async def test_pain_42_a_ttl_for_what_is_there(world: World, tmp_path: Any) -> None:
+    """Keys that a table had before it was given a ttl go after it, however often the worker starts anew (pain row 42)."""
+    for turn in range(4):
+        async with worker(world, datadir=tmp_path) as app:
+            app.conf.create_directories()
+            table: Table[Any, Any] = app.Table(
+                "totals", ttl=100 if turn else None, store="rocksdb://"
+            )
+            await hold(app)
+            if turn:
+                index = table.held[3].expiry
+                assert isinstance(index, TtlIndex)
+                now = 4e9 + turn * 60
+                index.clock = lambda now=now: now  # type: ignore[misc]
+                for _ in index.rebuild(table.held[3].all_raw_keys(), table.held[3].store.notes()):
+                    pass
+                if turn == 2:
+                    with event_of(world.tasks[HERE]):
+                        table["b"] = 2
+            else:
+                with event_of(world.tasks[HERE]):
+                    table.update(a=1, b=1)
+            await clean(app)
+            await app.tables.flush()
+            assert dict(table.items()) == ({"b": 2} if turn == 3 else {"a": 1, "b": max(turn, 1)})
 
 
 @pytest.mark.parametrize("store", ["memory://", "rocksdb://"])
