@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, TypedDict, TypeVar, cast
 
+from mode.utils.times import want_seconds
+
 from faust._core.lanes import Lane, PartitionTask, message_of
 from faust.channels import Channel
 from faust.events import Event
@@ -45,7 +47,7 @@ class TopicOptions(TypedDict, total=False):
     value_serializer: CodecArg
     partitions: int | None
     replicas: int | None
-    retention: float | timedelta | None
+    retention: float | timedelta | str | None
     compacting: bool | None
     deleting: bool | None
     config: Mapping[str, Any] | None
@@ -72,7 +74,7 @@ class Topic(SendingTopic[K, V]):
         value_serializer: Codec of values; None: that of the type, else setting ``value_serializer``.
         partitions: Number of partitions when it is declared; None: setting ``topic_partitions``.
         replicas: Replication factor when it is declared; None: setting ``topic_replication_factor``.
-        retention: Seconds that records are kept when it is declared.
+        retention: Seconds that records are kept when it is declared; as a number, a `timedelta` or text.
         compacting: Declare it with cleanup policy ``compact``.
         deleting: Declare it with cleanup policy ``delete``.
         config: Further topic options when it is declared; they win over the others.
@@ -86,7 +88,7 @@ class Topic(SendingTopic[K, V]):
 
     Raises:
         TypeError: Names and pattern together.
-        ValueError: ``partitions=0``, or a name longer than 249 characters.
+        ValueError: ``partitions=0``, a *retention* that cannot be read, or a name longer than 249 characters.
     """
 
     drops_none = False
@@ -104,7 +106,7 @@ class Topic(SendingTopic[K, V]):
         value_serializer: CodecArg = None,
         partitions: int | None = None,
         replicas: int | None = None,
-        retention: float | timedelta | None = None,
+        retention: float | timedelta | str | None = None,
         compacting: bool | None = None,
         deleting: bool | None = None,
         config: Mapping[str, Any] | None = None,
@@ -149,7 +151,9 @@ class Topic(SendingTopic[K, V]):
         )
         self.partitions = partitions
         self.replicas = replicas
-        self.retention = retention
+        self.retention: float | timedelta | None = (
+            _seconds(retention, names) if isinstance(retention, str) else retention
+        )
         self.compacting = compacting
         self.deleting = deleting
         self.config: dict[str, Any] = dict(config or {})
@@ -392,6 +396,16 @@ class Topic(SendingTopic[K, V]):
 
 
 # -- helpers
+
+
+def _seconds(retention: str, names: Iterable[str]) -> float:
+    """Read a time that was given as text."""
+    try:
+        return want_seconds(retention)
+    except (LookupError, ValueError) as exc:
+        raise ValueError(
+            f"topic {','.join(names)}: retention must be seconds, got {retention!r}"
+        ) from exc
 
 
 def _schema(

@@ -36,6 +36,16 @@ def test_names_and_pattern_exclude_each_other(app: faust.App) -> None:
         app.topic("a", partitions=0)
 
 
+def test_retention_may_be_text(app: faust.App) -> None:
+    """channels-topics.md 1: retention is seconds; as text it is read as such, and what is none is refused."""
+    topic = app.topic("orders", retention="36")
+    assert topic.retention == 36.0
+    assert topic._broker_config() == topic.derive()._broker_config() == {"retention.ms": "36000"}
+    for wrong in ("a week", "1/week"):
+        with pytest.raises(ValueError, match=f"topic orders: retention .* '{wrong}'"):
+            app.topic("orders", retention=wrong)
+
+
 def test_what_a_topic_is_given_it_keeps(app: faust.App) -> None:
     """channels-topics.md 1: every argument is an attribute, with the documented defaults."""
     given: dict[str, Any] = {
