@@ -159,14 +159,12 @@ class Agent(Service, Asked[R], Generic[T, R]):
         return self._actors[0].stream.channel if self._actors else None
 
     def _make_channel(self, channel: Any) -> Channel[Any]:
-        options = {**self._types, **self._topic_kwargs}
+        options = {"internal": True, **self._types, **self._topic_kwargs}
         if channel is None:
             name = f"{self.app.conf.id}-{self.name}"
-            return cast(
-                "Channel[Any]", self.app.topic(name, internal=True, has_prefix=True, **options)
-            )
+            return cast("Channel[Any]", self.app.topic(name, **{"has_prefix": True, **options}))
         if isinstance(channel, str):
-            return cast("Channel[Any]", self.app.topic(channel, internal=True, **options))
+            return cast("Channel[Any]", self.app.topic(channel, **options))
         if isinstance(channel, Channel):
             return channel
         raise TypeError(

@@ -55,6 +55,16 @@ def test_what_may_be_read() -> None:
         _ = wrong.channel
 
 
+def test_options_that_an_agent_sets_itself() -> None:
+    """agents.md 1: internal and has_prefix are options of the topic like others, and win."""
+    app = faust.App("t")
+    for name in (None, "orders"):
+        mine = app.agent(name, name=f"mine-{name}", internal=True, has_prefix=False)(nothing)
+        assert (mine.channel.internal, mine.channel.has_prefix) == (True, False)
+        others = app.agent(name, name=f"others-{name}", internal=False)(nothing)
+        assert (others.channel.internal, others.channel.has_prefix) == (False, name is None)
+
+
 def test_what_excludes_what() -> None:
     """agents.md 1: types belong to the channel given; isolation and concurrency exclude each other; parentheses."""
     app = faust.App("t")
