@@ -53,7 +53,7 @@ class AgentOptions(TopicOptions, total=False):
     concurrency: int
     sink: Iterable[SinkT] | None
     on_error: OnError | None
-    supervisor_strategy: type[mode.SupervisorStrategyT] | None
+    supervisor_strategy: type[mode.SupervisorStrategyT] | str | None
     help: str | None
     isolated_partitions: bool
     use_reply_headers: bool | None
@@ -70,7 +70,7 @@ class Agent(Service, Asked[R], Generic[T, R]):
         concurrency: Number of actors in each worker; each message goes to one of them.
         sink: Where yielded values go: functions, agents, channels or topics.
         on_error: ``on_error(agent, exc)``, called when the function raises, and awaited if it is a coroutine function.
-        supervisor_strategy: Class of the supervisor, see `mode.supervisors`; None: setting ``agent_supervisor``.
+        supervisor_strategy: Class of the supervisor, see `mode.supervisors`, or its path; None: setting ``agent_supervisor``.
         help: Words for people; None: the docstring of the function.
         schema: How keys and values of the topic made from a name are read and written.
         key_type: Type of keys of the topic made from a name.
@@ -82,6 +82,7 @@ class Agent(Service, Asked[R], Generic[T, R]):
     Raises:
         ImproperlyConfigured: *isolated_partitions* with *concurrency*.
         AssertionError: Types or a schema together with a channel, which has its own.
+        TypeError: *supervisor_strategy* is no class, or the path of none.
     """
 
     mundane_level = "debug"
@@ -96,7 +97,7 @@ class Agent(Service, Asked[R], Generic[T, R]):
         concurrency: int = 1,
         sink: Iterable[SinkT] | None = None,
         on_error: OnError | None = None,
-        supervisor_strategy: type[mode.SupervisorStrategyT] | None = None,
+        supervisor_strategy: type[mode.SupervisorStrategyT] | str | None = None,
         help: str | None = None,
         schema: Any = None,
         key_type: Any = None,
@@ -112,7 +113,9 @@ class Agent(Service, Asked[R], Generic[T, R]):
         self.help: str = help if help is not None else inspect.getdoc(fun) or ""
         self.isolated_partitions: bool = isolated_partitions
         self.use_reply_headers = use_reply_headers
-        self.supervisor_strategy = supervisor_strategy
+        self.supervisor_strategy: type[mode.SupervisorStrategyT] | None = _strategy(
+            supervisor_strategy, self.name
+        )
         self.supervisor: Any = None
         if isolated_partitions and self.concurrency > 1:
             raise ImproperlyConfigured(
@@ -225,7 +228,7 @@ class Agent(Service, Asked[R], Generic[T, R]):
     def test_context(
         self,
         channel: Channel[Any] | None = None,
-        supervisor_strategy: type[mode.SupervisorStrategyT] | None = None,
+        supervisor_strategy: type[mode.SupervisorStrategyT] | str | None = None,
         on_error: OnError | None = None,
         **overrides: Any,
     ) -> Any:
@@ -454,6 +457,20 @@ class Agent(Service, Asked[R], Generic[T, R]):
 def _name_of(fun: Any) -> str:
     """Name an agent after its module and function."""
     return f"{module_name(getattr(fun, '__module__', ''))}.{getattr(fun, '__name__', type(fun).__name__)}"
+
+
+def _strategy(strategy: Any, agent: str) -> type[mode.SupervisorStrategyT] | None:
+    """Find the class of a supervisor, which may be given by its path."""
+    try:
+        found = symbol_by_name(strategy) if strategy and isinstance(strategy, str) else strategy
+    except (ImportError, AttributeError, ValueError) as exc:
+        raise TypeError(f"agent {agent}: supervisor_strategy={strategy!r}: {exc}") from exc
+    if found and not isinstance(found, type):
+        raise TypeError(
+            f"agent {agent}: supervisor_strategy must be a class, or its path such as "
+            f"'mode.OneForOneSupervisor', got {strategy!r}"
+        )
+    return found or None
 
 
 def _sender_to(sink: Any) -> Callable[[Any], Awaitable[Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import mode
 import pytest
 
 import faust
@@ -63,6 +64,25 @@ def test_options_that_an_agent_sets_itself() -> None:
         assert (mine.channel.internal, mine.channel.has_prefix) == (True, False)
         others = app.agent(name, name=f"others-{name}", internal=False)(nothing)
         assert (others.channel.internal, others.channel.has_prefix) == (False, name is None)
+
+
+@pytest.mark.parametrize("path", ["mode.CrashingSupervisor", "mode:CrashingSupervisor"])
+async def test_strategies_by_their_paths(memory_url: str, topic_name: Name, path: str) -> None:
+    """agents.md 1: the supervisor is a class, or the path of one."""
+    app = make_app(memory_url, topic_name("app"))
+    agent = app.agent(name="a", supervisor_strategy=path)(nothing)
+    assert agent.supervisor_strategy is mode.CrashingSupervisor
+    assert agent.clone().supervisor_strategy is mode.CrashingSupervisor
+    async with running(app):
+        assert isinstance(agent.supervisor, mode.CrashingSupervisor)
+
+
+@pytest.mark.parametrize("wrong", ["nope", "mode", "mode.Nope", "no.such:Thing", 7, print])
+def test_what_is_no_strategy(wrong: Any) -> None:
+    """agents.md 1: anything else is refused, by the name of the agent, where it is declared."""
+    app = faust.App("t")
+    with pytest.raises(TypeError, match="agent busy: supervisor_strategy"):
+        app.agent(name="busy", supervisor_strategy=wrong)(nothing)
 
 
 def test_what_excludes_what() -> None:
