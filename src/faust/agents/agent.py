@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import warnings
 from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable, Iterator
 from typing import Any, Generic, TypeAlias, cast
 
@@ -20,7 +21,7 @@ from faust.agents.answering import Answers
 from faust.agents.calling import Asked
 from faust.agents.supervisors import corrected
 from faust.channels import Channel
-from faust.exceptions import ImproperlyConfigured
+from faust.exceptions import FaustWarning, ImproperlyConfigured
 from faust.mailbox import Mailbox
 from faust.messages import TP
 from faust.ports import AppT
@@ -77,7 +78,7 @@ class Agent(Service, Asked[R], Generic[T, R]):
         value_type: Type of values of the topic made from a name.
         isolated_partitions: One actor for each partition that is assigned.
         use_reply_headers: Requests carry the address of the answer in headers; else in an envelope.
-        topic_kwargs: Other options of that topic.
+        topic_kwargs: Other options of that topic; without effect, but for a `FaustWarning`, when a channel is given.
 
     Raises:
         ImproperlyConfigured: *isolated_partitions* with *concurrency*.
@@ -132,8 +133,16 @@ class Agent(Service, Asked[R], Generic[T, R]):
         self._types = {"schema": schema, "key_type": key_type, "value_type": value_type}
         if isinstance(channel, Channel):
             for option, given in self._types.items():
-                assert given is None, (
-                    f"agent {self.name}: {option} belongs to the channel given, set it there"
+                if given is not None:
+                    raise AssertionError(
+                        f"agent {self.name}: {option} belongs to the channel given, set it there"
+                    )
+            if topic_kwargs:
+                warnings.warn(
+                    f"agent {self.name}: {', '.join(sorted(topic_kwargs))} has no effect: it would be an option of a topic "
+                    "made from a name, and the agent was given a channel. Set it there",
+                    FaustWarning,
+                    stacklevel=3,
                 )
         self._topic_kwargs = topic_kwargs
         agents: Any = app.agents

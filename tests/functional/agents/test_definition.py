@@ -91,6 +91,14 @@ def test_what_excludes_what() -> None:
     for option in ({"value_type": int}, {"key_type": int}, {"schema": faust.Schema()}):
         with pytest.raises(AssertionError, match="channel"):
             app.agent(app.topic("x"), **option)(nothing)
+    for given in (app.topic("x"), app.channel()):
+        with pytest.warns(
+            faust.exceptions.FaustWarning, match="agent a: on_eror, partitions has no"
+        ) as told:
+            agent = app.agent(given, name="a", on_eror=print, partitions=3)(nothing)  # type: ignore[call-overload]
+        assert told[0].filename == __file__
+        del app.agents["a"]
+        assert agent.clone().channel is given  # which says it no second time
     with pytest.raises(ImproperlyConfigured, match="isolated"):
         app.agent(isolated_partitions=True, concurrency=2)(nothing)
     with pytest.raises(ImproperlyConfigured, match="isolated"):
