@@ -18,7 +18,17 @@ from typing import Any, Protocol
 
 from mode.utils.times import want_seconds
 
-__all__ = ["Clock", "Job", "Task", "as_task", "next_sleep", "next_slot", "run_crontab", "run_timer"]
+__all__ = [
+    "Clock",
+    "Job",
+    "Task",
+    "as_task",
+    "interval_of",
+    "next_sleep",
+    "next_slot",
+    "run_crontab",
+    "run_timer",
+]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -119,6 +129,23 @@ def next_sleep(interval: float, slept: float | None, max_drift_correction: float
         return interval
     drift = interval - slept
     return interval + max(-max_drift_correction, min(max_drift_correction, drift))
+
+
+def interval_of(interval: float | timedelta | str, name: str) -> float:
+    """Return the seconds between two calls of the timer *name*.
+
+    Raises:
+        ValueError: It is nothing that can be read, or not more than 0.
+    """
+    try:
+        seconds = want_seconds(interval)
+        if seconds > 0:
+            return seconds
+    except (LookupError, TypeError, ValueError):
+        pass
+    raise ValueError(
+        f"timer {name}: the interval must be more than 0 seconds, or a rate such as '10/m', got {interval!r}"
+    )
 
 
 async def run_timer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import mode
@@ -122,6 +123,21 @@ async def test_without_a_leader_nothing_leads(memory_url: str, topic_name: Name)
         assert app.is_leader() is False
         await eventually(lambda: ran.count("all") > 3)
     assert "leader" not in ran
+
+
+@pytest.mark.parametrize("interval", [0, -1, timedelta(0), "0/m", "x", "1/x", float("nan"), None])
+def test_bad_intervals_are_refused(interval: Any) -> None:
+    """app.md 3: the interval of a timer is a time; what is none is refused where it is declared."""
+    app = faust.App("t")
+
+    async def tick() -> None: ...
+
+    with pytest.raises(ValueError, match=r"timer .*\.tick: the interval must be more than 0"):
+        app.timer(interval)(tick)
+    with pytest.raises(ValueError, match="timer ticking: the interval"):
+        app.timer(interval, name="ticking")(tick)
+    app.timer(0.001)(tick)
+    app.timer("10/m")(tick)
 
 
 async def test_bad_cron_formats_crash_the_app(memory_url: str, topic_name: Name) -> None:
