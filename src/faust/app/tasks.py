@@ -202,6 +202,7 @@ async def run_crontab(job: Job, cron_format: str, timezone: tzinfo) -> None:
     """
     if not isinstance(timezone, tzinfo):
         raise TypeError(f"crontab {job.name}: timezone must be a tzinfo, got {timezone!r}")
+    _check_format(cron_format, job.name)
     last = job.clock.time()
     while not job.should_stop():
         now = max(job.clock.time(), last)
@@ -210,6 +211,16 @@ async def run_crontab(job: Job, cron_format: str, timezone: tzinfo) -> None:
             await job.clock.sleep(min(left, CRON_STEP))
         last = due
         await job.run()
+
+
+def _check_format(cron_format: str, name: str) -> None:
+    """Say which job it is whose format cannot be read."""
+    from croniter import CroniterBadCronError, croniter
+
+    try:
+        croniter(cron_format)
+    except (AttributeError, ValueError) as exc:  # AttributeError: it is no text
+        raise CroniterBadCronError(f"crontab {name}: cannot read {cron_format!r}: {exc}") from exc
 
 
 def next_slot(cron_format: str, after: float, timezone: tzinfo) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import contextmanager
 from datetime import timedelta
@@ -10,6 +11,7 @@ from typing import Any
 
 import mode
 import pytest
+from croniter import CroniterBadCronError
 
 import faust
 from faust.exceptions import ConsumerNotStarted
@@ -140,17 +142,23 @@ def test_bad_intervals_are_refused(interval: Any) -> None:
     app.timer("10/m")(tick)
 
 
-async def test_bad_cron_formats_crash_the_app(memory_url: str, topic_name: Name) -> None:
-    """app.md 3: a format that cannot be read is seen when the app runs, and crashes it."""
+@pytest.mark.parametrize("format", ["99 * * * *", "junk", None])
+async def test_bad_cron_formats_crash_the_app(
+    memory_url: str, topic_name: Name, format: Any
+) -> None:
+    """app.md 3: a format that cannot be read is seen when the app runs, and crashes it; the reason names the job."""
     app = make_app(memory_url, topic_name("app"))
 
-    @app.crontab("99 * * * *")
+    @app.crontab(format)
     async def never() -> None:
         raise AssertionError
 
     await app.start()
     await eventually(lambda: app.crashed)
-    assert isinstance(app.crash_reason, ValueError)
+    assert isinstance(app.crash_reason, CroniterBadCronError)
+    assert re.match(
+        r"crontab .*\.never: cannot read " + re.escape(repr(format)), str(app.crash_reason)
+    )
     await app.stop()
 
 
