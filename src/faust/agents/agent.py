@@ -7,7 +7,7 @@ import inspect
 import logging
 import warnings
 from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable, Iterator
-from typing import Any, Generic, TypeAlias, cast
+from typing import Any, Generic, SupportsIndex, TypeAlias, cast
 
 import mode
 from mode import Service
@@ -83,7 +83,7 @@ class Agent(Service, Asked[R], Generic[T, R]):
     Raises:
         ImproperlyConfigured: *isolated_partitions* with *concurrency*.
         AssertionError: Types or a schema together with a channel, which has its own.
-        TypeError: *supervisor_strategy* is no class, or the path of none.
+        TypeError: *supervisor_strategy* is no class, or the path of none; *concurrency* is no whole number.
     """
 
     mundane_level = "debug"
@@ -110,6 +110,10 @@ class Agent(Service, Asked[R], Generic[T, R]):
         self.app = app
         self.fun: AgentFun[T] = fun
         self.name: str = name or _name_of(fun)
+        if concurrency and not isinstance(concurrency, SupportsIndex):
+            raise TypeError(
+                f"agent {self.name}: concurrency must be a whole number, got {concurrency!r}"
+            )
         self.concurrency: int = concurrency or 1
         self.help: str = help if help is not None else inspect.getdoc(fun) or ""
         self.isolated_partitions: bool = isolated_partitions

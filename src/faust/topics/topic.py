@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, TypedDict, TypeVar, cast
+from typing import Any, SupportsIndex, TypedDict, TypeVar, cast
 
 from mode.utils.times import want_seconds
 
@@ -87,7 +87,7 @@ class Topic(SendingTopic[K, V]):
             use no others, but for global ones. None: any, so they wait for all. What ``group_by`` makes of it says the same.
 
     Raises:
-        TypeError: Names and pattern together.
+        TypeError: Names and pattern together, or a number that is none.
         ValueError: ``partitions=0``, a *retention* that cannot be read, or a name longer than 249 characters.
     """
 
@@ -124,6 +124,11 @@ class Topic(SendingTopic[K, V]):
         names = tuple(topics or ())
         if names and pattern:
             raise TypeError("a topic has names or a pattern, not both")
+        for option, number in (("partitions", partitions), ("replicas", replicas)):
+            if number is not None and not isinstance(number, SupportsIndex):
+                raise TypeError(
+                    f"topic {','.join(names) or pattern}: {option} must be a whole number, got {number!r}"
+                )
         if partitions == 0:
             raise ValueError(f"topic {','.join(names)}: partitions must be at least 1")
         for name in names:

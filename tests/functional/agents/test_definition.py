@@ -105,6 +105,8 @@ def test_what_excludes_what() -> None:
         faust.Agent(nothing, app=app, isolated_partitions=True, concurrency=2)
     with pytest.raises(TypeError, match="parentheses"):
         app.agent(nothing)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="agent a: concurrency must be a whole number, got '2'"):
+        app.agent(name="a", concurrency="2")(nothing)  # type: ignore[call-overload]
     assert app.agent(concurrency=0)(nothing).concurrency == 1
     assert app.actor.__func__ is app.agent.__func__  # type: ignore[attr-defined]
 

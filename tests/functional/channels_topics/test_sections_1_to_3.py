@@ -36,6 +36,14 @@ def test_names_and_pattern_exclude_each_other(app: faust.App) -> None:
         app.topic("a", partitions=0)
 
 
+@pytest.mark.parametrize("option", ["partitions", "replicas"])
+@pytest.mark.parametrize("wrong", ["3", 1.5, [1]])
+def test_numbers_are_numbers(app: faust.App, option: str, wrong: Any) -> None:
+    """channels-topics.md 1: numbers are whole ones; text from the environment is told where it is given."""
+    with pytest.raises(TypeError, match=f"topic orders: {option} must be a whole number, got"):
+        app.topic("orders", **{option: wrong})
+
+
 def test_retention_may_be_text(app: faust.App) -> None:
     """channels-topics.md 1: retention is seconds; as text it is read as such, and what is none is refused."""
     topic = app.topic("orders", retention="36")
