@@ -83,7 +83,7 @@ class Agent(Service, Asked[R], Generic[T, R]):
     Raises:
         ImproperlyConfigured: *isolated_partitions* with *concurrency*.
         AssertionError: Types or a schema together with a channel, which has its own.
-        TypeError: *supervisor_strategy* is no class, or the path of none; *concurrency* is no whole number.
+        TypeError: *supervisor_strategy* is no class, or the path of none; *concurrency* is no whole number, or a sink is none.
     """
 
     mundane_level = "debug"
@@ -195,11 +195,19 @@ class Agent(Service, Asked[R], Generic[T, R]):
     # -- sinks
 
     def add_sink(self, sink: SinkT) -> None:
-        """Send what the agent yields to *sink*, too; at any time, and once however often it is added."""
+        """Send what the agent yields to *sink*, too; at any time, and once however often it is added.
+
+        Raises:
+            TypeError: It is none.
+        """
         if isinstance(sink, Agent | Channel):
             self._answers.add(sink, _sender_to(sink), waits=True)
-        else:
+        elif callable(sink):
             self._answers.add(sink, sink, waits=False)
+        else:
+            raise TypeError(
+                f"agent {self.name}: a sink is an agent, a channel or topic, or a function, got {sink!r}"
+            )
 
     def remove_sink(self, sink: SinkT) -> None:
         """Send nothing more to *sink*.
