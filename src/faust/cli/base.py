@@ -28,6 +28,7 @@ from faust.cli.finding import find_app, friendly
 from faust.cli.progress import Progress
 from faust.cli.state import State, cli, new_loop, option, state_of
 from faust.exceptions import FaustError
+from faust.serializers.codecs import UnknownCodec
 from faust.utils import json
 from faust.utils.terminal import Table, table
 from faust.worker.process import Process
@@ -62,7 +63,7 @@ class CommandProcess(Process):
         """Print one sentence, or a traceback."""
         if isinstance(exc, click.ClickException):
             sentence = exc.format_message()
-        elif sentence is None and isinstance(exc, FaustError):
+        elif sentence is None and isinstance(exc, FaustError | UnknownCodec):
             sentence = str(exc)
         if sentence is not None:
             self.stderr.write(f"Error: {sentence}\n")
