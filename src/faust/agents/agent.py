@@ -319,6 +319,11 @@ class Agent(Service, Asked[R], Generic[T, R]):
         """Call the function over *stream*."""
         it: Any = self.fun(stream)
         yields = hasattr(it, "__aiter__")
+        if not yields and not inspect.isawaitable(it):
+            raise ImproperlyConfigured(
+                f"agent {self.name}: its function returned {it!r}, which can be neither awaited nor iterated: "
+                "write it as `async def`"
+            )
         if not yields and self._answers.sinks:
             it.close()
             raise ImproperlyConfigured(

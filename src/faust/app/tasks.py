@@ -105,13 +105,20 @@ class Job:
 
 
 def as_task(fun: Callable[..., Awaitable[Any]], app: Any) -> Task:
-    """Wrap a coroutine function of no argument, or of one (the app), into one of none."""
+    """Wrap a coroutine function of no argument, or of one (the app), into one of none.
+
+    The task raises `TypeError` when what *fun* returns cannot be awaited.
+    """
     parameters = inspect.signature(fun).parameters.values()
     takes_app = any(parameter.default is parameter.empty for parameter in parameters)
 
     @functools.wraps(fun)
     async def task() -> Any:
-        return await (fun(app) if takes_app else fun())
+        running = fun(app) if takes_app else fun()
+        if not inspect.isawaitable(running):
+            name = getattr(fun, "__qualname__", fun)
+            raise TypeError(f"{name} cannot be awaited: write it as `async def`")
+        return await running
 
     return task
 

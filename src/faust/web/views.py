@@ -7,6 +7,7 @@ This module does not load the HTTP library; the driver makes the responses.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
@@ -102,14 +103,17 @@ class View:
         """Answer a request: sensors are told before and after, a `WebError` becomes an answer.
 
         Raises:
-            TypeError: What the method returns is no response.
+            TypeError: The method is no coroutine function, or what it returns is no response.
         """
         app, sensors = self.app, self.app.sensors
         state = sensors.on_web_request_start(app, request, view=self)
         response: Any = None
         try:
             try:
-                answer = await self.methods[request.method](request, **request.match_info)
+                answer = self.methods[request.method](request, **request.match_info)
+                if not inspect.isawaitable(answer):
+                    raise TypeError(f"{self!r}: write {request.method.lower()} as `async def`")
+                answer = await answer
             except exceptions.WebError as exc:
                 answer = await self.on_request_error(request, exc)
             if not hasattr(answer, "status"):

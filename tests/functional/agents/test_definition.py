@@ -85,6 +85,18 @@ def test_what_is_no_strategy(wrong: Any) -> None:
         app.agent(name="busy", supervisor_strategy=wrong)(nothing)
 
 
+async def test_what_is_no_coroutine_function(memory_url: str, topic_name: Name) -> None:
+    """agents.md 1: a function that gives nothing to await or iterate is told at the start, once."""
+    app = make_app(memory_url, topic_name("app"))
+
+    @app.agent(name="plain", sink=[print])  # type: ignore[arg-type]
+    def plain(stream: Any) -> None: ...
+
+    with pytest.raises(ImproperlyConfigured, match=r"agent plain: .* None, .* `async def`"):
+        await app.start()
+    await app.stop()
+
+
 def test_what_excludes_what() -> None:
     """agents.md 1: types belong to the channel given; isolation and concurrency exclude each other; parentheses."""
     app = faust.App("t")

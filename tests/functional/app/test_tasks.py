@@ -127,6 +127,39 @@ async def test_without_a_leader_nothing_leads(memory_url: str, topic_name: Name)
     assert "leader" not in ran
 
 
+@pytest.mark.parametrize(
+    ("declare", "arguments"), [("task", ()), ("timer", (0.05,)), ("crontab", ("* * * * * *",))]
+)
+async def test_what_is_no_coroutine_function(
+    memory_url: str, topic_name: Name, declare: str, arguments: tuple[Any, ...]
+) -> None:
+    """app.md 3: a function without ``async`` is named when it has been called; what returns an awaitable will do."""
+    app = make_app(memory_url, topic_name("app"))
+    ran: list[str] = []
+
+    async def real() -> None:
+        ran.append("real")
+
+    def calling() -> Any:
+        return real()
+
+    def plain() -> None:
+        ran.append("plain")
+
+    getattr(app, declare)(*arguments)(calling)
+    await app.start()
+    await eventually(lambda: "real" in ran)
+    assert not app.crashed
+    await app.stop()
+    app = make_app(memory_url, topic_name("app"))
+    getattr(app, declare)(*arguments)(plain)
+    await app.start()
+    await eventually(lambda: app.crashed)
+    assert isinstance(app.crash_reason, TypeError)
+    assert str(app.crash_reason).endswith(".plain cannot be awaited: write it as `async def`")
+    await app.stop()
+
+
 @pytest.mark.parametrize("interval", [0, -1, timedelta(0), "0/m", "x", "1/x", float("nan"), None])
 def test_bad_intervals_are_refused(interval: Any) -> None:
     """app.md 3: the interval of a timer is a time; what is none is refused where it is declared."""
