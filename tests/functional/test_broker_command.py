@@ -185,6 +185,7 @@ def test_compact_keeps_the_last_of_every_key(url: str) -> None:
 
 def test_the_broker_must_be_named(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """Without --broker, -A and BROKER_URL there is a sentence; the variable alone suffices."""
+    asyncio.run(fill(url, "t", []))
     monkeypatch.delenv("BROKER_URL", raising=False)
     status, _, err = cli.call_command("broker", ["topics"])
     assert status == 2
@@ -202,6 +203,21 @@ def test_wrong_addresses_are_sentences() -> None:
     status, _, err = run("local://", "topics")
     assert status == 2
     assert "name the app with -A, or the directory" in err
+
+
+@pytest.mark.parametrize(
+    "args", [(), ("topics",), ("groups",), ("dump", "t"), ("delete", "-y", "t")]
+)
+def test_looking_makes_no_broker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
+) -> None:
+    """A directory that is not there is a misspelt address, and is not made."""
+    nowhere = tmp_path / "nowhere"
+    status, _, err = run(f"local://{nowhere}", *args)
+    assert (status, f"There is no broker in {nowhere}: no such directory" in err) == (2, True)
+    monkeypatch.setenv("BROKER_URL", f"local://{nowhere}")
+    assert cli.call_command("broker", args)[0] == 2
+    assert not nowhere.exists()
 
 
 def test_the_broker_of_an_app(tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ def test_commands(project: Project) -> None:
                     click.argument('name'),
                     click.option('--count', default=1, help='Number of greetings')
                 )
-                async def greet(self, name, count):
+                async def greet(name, count):
                     for i in range(count):
                         print(f"Hello {name}!")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import warnings
 from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable, Iterator
-from typing import Any, Generic, TypeAlias, cast
+from typing import Any, Generic, SupportsIndex, TypeAlias, cast
 
 import mode
 from mode import Service
@@ -20,7 +21,7 @@ from faust.agents.answering import Answers
 from faust.agents.calling import Asked
 from faust.agents.supervisors import corrected
 from faust.channels import Channel
-from faust.exceptions import ImproperlyConfigured
+from faust.exceptions import FaustWarning, ImproperlyConfigured
 from faust.mailbox import Mailbox
 from faust.messages import TP
 from faust.ports import AppT
@@ -53,7 +54,7 @@ class AgentOptions(TopicOptions, total=False):
     concurrency: int
     sink: Iterable[SinkT] | None
     on_error: OnError | None
-    supervisor_strategy: type[mode.SupervisorStrategyT] | None
+    supervisor_strategy: type[mode.SupervisorStrategyT] | str | None
     help: str | None
     isolated_partitions: bool
     use_reply_headers: bool | None
@@ -70,18 +71,19 @@ class Agent(Service, Asked[R], Generic[T, R]):
         concurrency: Number of actors in each worker; each message goes to one of them.
         sink: Where yielded values go: functions, agents, channels or topics.
         on_error: ``on_error(agent, exc)``, called when the function raises, and awaited if it is a coroutine function.
-        supervisor_strategy: Class of the supervisor, see `mode.supervisors`; None: setting ``agent_supervisor``.
+        supervisor_strategy: Class of the supervisor, see `mode.supervisors`, or its path; None: setting ``agent_supervisor``.
         help: Words for people; None: the docstring of the function.
         schema: How keys and values of the topic made from a name are read and written.
         key_type: Type of keys of the topic made from a name.
         value_type: Type of values of the topic made from a name.
         isolated_partitions: One actor for each partition that is assigned.
         use_reply_headers: Requests carry the address of the answer in headers; else in an envelope.
-        topic_kwargs: Other options of that topic.
+        topic_kwargs: Other options of that topic; without effect, but for a `FaustWarning`, when a channel is given.
 
     Raises:
         ImproperlyConfigured: *isolated_partitions* with *concurrency*.
         AssertionError: Types or a schema together with a channel, which has its own.
+        TypeError: *supervisor_strategy* is no class, or the path of none; *concurrency* is no whole number, or a sink is none.
     """
 
     mundane_level = "debug"
@@ -96,7 +98,7 @@ class Agent(Service, Asked[R], Generic[T, R]):
         concurrency: int = 1,
         sink: Iterable[SinkT] | None = None,
         on_error: OnError | None = None,
-        supervisor_strategy: type[mode.SupervisorStrategyT] | None = None,
+        supervisor_strategy: type[mode.SupervisorStrategyT] | str | None = None,
         help: str | None = None,
         schema: Any = None,
         key_type: Any = None,
@@ -108,11 +110,17 @@ class Agent(Service, Asked[R], Generic[T, R]):
         self.app = app
         self.fun: AgentFun[T] = fun
         self.name: str = name or _name_of(fun)
+        if concurrency and not isinstance(concurrency, SupportsIndex):
+            raise TypeError(
+                f"agent {self.name}: concurrency must be a whole number, got {concurrency!r}"
+            )
         self.concurrency: int = concurrency or 1
         self.help: str = help if help is not None else inspect.getdoc(fun) or ""
         self.isolated_partitions: bool = isolated_partitions
         self.use_reply_headers = use_reply_headers
-        self.supervisor_strategy = supervisor_strategy
+        self.supervisor_strategy: type[mode.SupervisorStrategyT] | None = _strategy(
+            supervisor_strategy, self.name
+        )
         self.supervisor: Any = None
         if isolated_partitions and self.concurrency > 1:
             raise ImproperlyConfigured(
@@ -129,8 +137,16 @@ class Agent(Service, Asked[R], Generic[T, R]):
         self._types = {"schema": schema, "key_type": key_type, "value_type": value_type}
         if isinstance(channel, Channel):
             for option, given in self._types.items():
-                assert given is None, (
-                    f"agent {self.name}: {option} belongs to the channel given, set it there"
+                if given is not None:
+                    raise AssertionError(
+                        f"agent {self.name}: {option} belongs to the channel given, set it there"
+                    )
+            if topic_kwargs:
+                warnings.warn(
+                    f"agent {self.name}: {', '.join(sorted(topic_kwargs))} has no effect: it would be an option of a topic "
+                    "made from a name, and the agent was given a channel. Set it there",
+                    FaustWarning,
+                    stacklevel=3,
                 )
         self._topic_kwargs = topic_kwargs
         agents: Any = app.agents
@@ -159,14 +175,12 @@ class Agent(Service, Asked[R], Generic[T, R]):
         return self._actors[0].stream.channel if self._actors else None
 
     def _make_channel(self, channel: Any) -> Channel[Any]:
-        options = {**self._types, **self._topic_kwargs}
+        options = {"internal": True, **self._types, **self._topic_kwargs}
         if channel is None:
             name = f"{self.app.conf.id}-{self.name}"
-            return cast(
-                "Channel[Any]", self.app.topic(name, internal=True, has_prefix=True, **options)
-            )
+            return cast("Channel[Any]", self.app.topic(name, **{"has_prefix": True, **options}))
         if isinstance(channel, str):
-            return cast("Channel[Any]", self.app.topic(channel, internal=True, **options))
+            return cast("Channel[Any]", self.app.topic(channel, **options))
         if isinstance(channel, Channel):
             return channel
         raise TypeError(
@@ -181,11 +195,19 @@ class Agent(Service, Asked[R], Generic[T, R]):
     # -- sinks
 
     def add_sink(self, sink: SinkT) -> None:
-        """Send what the agent yields to *sink*, too; at any time, and once however often it is added."""
+        """Send what the agent yields to *sink*, too; at any time, and once however often it is added.
+
+        Raises:
+            TypeError: It is none.
+        """
         if isinstance(sink, Agent | Channel):
             self._answers.add(sink, _sender_to(sink), waits=True)
-        else:
+        elif callable(sink):
             self._answers.add(sink, sink, waits=False)
+        else:
+            raise TypeError(
+                f"agent {self.name}: a sink is an agent, a channel or topic, or a function, got {sink!r}"
+            )
 
     def remove_sink(self, sink: SinkT) -> None:
         """Send nothing more to *sink*.
@@ -227,7 +249,7 @@ class Agent(Service, Asked[R], Generic[T, R]):
     def test_context(
         self,
         channel: Channel[Any] | None = None,
-        supervisor_strategy: type[mode.SupervisorStrategyT] | None = None,
+        supervisor_strategy: type[mode.SupervisorStrategyT] | str | None = None,
         on_error: OnError | None = None,
         **overrides: Any,
     ) -> Any:
@@ -301,6 +323,11 @@ class Agent(Service, Asked[R], Generic[T, R]):
         """Call the function over *stream*."""
         it: Any = self.fun(stream)
         yields = hasattr(it, "__aiter__")
+        if not yields and not inspect.isawaitable(it):
+            raise ImproperlyConfigured(
+                f"agent {self.name}: its function returned {it!r}, which can be neither awaited nor iterated: "
+                "write it as `async def`"
+            )
         if not yields and self._answers.sinks:
             it.close()
             raise ImproperlyConfigured(
@@ -460,6 +487,20 @@ class Agent(Service, Asked[R], Generic[T, R]):
 def _name_of(fun: Any) -> str:
     """Name an agent after its module and function."""
     return f"{module_name(getattr(fun, '__module__', ''))}.{getattr(fun, '__name__', type(fun).__name__)}"
+
+
+def _strategy(strategy: Any, agent: str) -> type[mode.SupervisorStrategyT] | None:
+    """Find the class of a supervisor, which may be given by its path."""
+    try:
+        found = symbol_by_name(strategy) if strategy and isinstance(strategy, str) else strategy
+    except (ImportError, AttributeError, ValueError) as exc:
+        raise TypeError(f"agent {agent}: supervisor_strategy={strategy!r}: {exc}") from exc
+    if found and not isinstance(found, type):
+        raise TypeError(
+            f"agent {agent}: supervisor_strategy must be a class, or its path such as "
+            f"'mode.OneForOneSupervisor', got {strategy!r}"
+        )
+    return found or None
 
 
 def _sender_to(sink: Any) -> Callable[[Any], Awaitable[Any]]:

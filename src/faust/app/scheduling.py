@@ -12,7 +12,7 @@ from mode import ServiceT
 from mode.utils.futures import maybe_async
 
 from faust.app.life import LivingApp
-from faust.app.tasks import Job, Task, as_task, run_crontab, run_timer
+from faust.app.tasks import Job, Task, as_task, interval_of, run_crontab, run_timer
 
 __all__ = ["SchedulingApp"]
 
@@ -96,14 +96,18 @@ class SchedulingApp(LivingApp):
             max_drift_correction: Seconds by which a sleep may be corrected for the drift of the last.
             on_error: ``on_error(fun, exc)``, called (and awaited) when a call has raised; the timer then goes on. None: the
                 exception crashes the worker.
+
+        Raises:
+            ValueError: (where it decorates) *interval* is not more than 0, or cannot be read.
         """
 
         def decorate(fun: Callable[..., Awaitable[Any]]) -> Task:
             job = self._job(fun, name=name, on_leader=on_leader, traced=traced, on_error=on_error)
+            seconds = interval_of(interval, job.name)
 
             @functools.wraps(fun)
             async def timer() -> None:
-                await run_timer(job, interval, max_drift_correction=max_drift_correction)
+                await run_timer(job, seconds, max_drift_correction=max_drift_correction)
 
             return self._declare(timer)
 

@@ -18,7 +18,17 @@ from typing import Any, Protocol
 
 from mode.utils.times import want_seconds
 
-__all__ = ["Clock", "Job", "Task", "as_task", "next_sleep", "next_slot", "run_crontab", "run_timer"]
+__all__ = [
+    "Clock",
+    "Job",
+    "Task",
+    "as_task",
+    "interval_of",
+    "next_sleep",
+    "next_slot",
+    "run_crontab",
+    "run_timer",
+]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -95,13 +105,20 @@ class Job:
 
 
 def as_task(fun: Callable[..., Awaitable[Any]], app: Any) -> Task:
-    """Wrap a coroutine function of no argument, or of one (the app), into one of none."""
+    """Wrap a coroutine function of no argument, or of one (the app), into one of none.
+
+    The task raises `TypeError` when what *fun* returns cannot be awaited.
+    """
     parameters = inspect.signature(fun).parameters.values()
     takes_app = any(parameter.default is parameter.empty for parameter in parameters)
 
     @functools.wraps(fun)
     async def task() -> Any:
-        return await (fun(app) if takes_app else fun())
+        running = fun(app) if takes_app else fun()
+        if not inspect.isawaitable(running):
+            name = getattr(fun, "__qualname__", fun)
+            raise TypeError(f"{name} cannot be awaited: write it as `async def`")
+        return await running
 
     return task
 
@@ -119,6 +136,23 @@ def next_sleep(interval: float, slept: float | None, max_drift_correction: float
         return interval
     drift = interval - slept
     return interval + max(-max_drift_correction, min(max_drift_correction, drift))
+
+
+def interval_of(interval: float | timedelta | str, name: str) -> float:
+    """Return the seconds between two calls of the timer *name*.
+
+    Raises:
+        ValueError: It is nothing that can be read, or not more than 0.
+    """
+    try:
+        seconds = want_seconds(interval)
+        if seconds > 0:
+            return seconds
+    except (LookupError, TypeError, ValueError):
+        pass
+    raise ValueError(
+        f"timer {name}: the interval must be more than 0 seconds, or a rate such as '10/m', got {interval!r}"
+    )
 
 
 async def run_timer(
@@ -175,6 +209,7 @@ async def run_crontab(job: Job, cron_format: str, timezone: tzinfo) -> None:
     """
     if not isinstance(timezone, tzinfo):
         raise TypeError(f"crontab {job.name}: timezone must be a tzinfo, got {timezone!r}")
+    _check_format(cron_format, job.name)
     last = job.clock.time()
     while not job.should_stop():
         now = max(job.clock.time(), last)
@@ -183,6 +218,16 @@ async def run_crontab(job: Job, cron_format: str, timezone: tzinfo) -> None:
             await job.clock.sleep(min(left, CRON_STEP))
         last = due
         await job.run()
+
+
+def _check_format(cron_format: str, name: str) -> None:
+    """Say which job it is whose format cannot be read."""
+    from croniter import CroniterBadCronError, croniter
+
+    try:
+        croniter(cron_format)
+    except (AttributeError, ValueError) as exc:  # AttributeError: it is no text
+        raise CroniterBadCronError(f"crontab {name}: cannot read {cron_format!r}: {exc}") from exc
 
 
 def next_slot(cron_format: str, after: float, timezone: tzinfo) -> float:

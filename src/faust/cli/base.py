@@ -28,6 +28,7 @@ from faust.cli.finding import find_app, friendly
 from faust.cli.progress import Progress
 from faust.cli.state import State, cli, new_loop, option, state_of
 from faust.exceptions import FaustError
+from faust.serializers.codecs import UnknownCodec
 from faust.utils import json
 from faust.utils.terminal import Table, table
 from faust.worker.process import Process
@@ -62,7 +63,7 @@ class CommandProcess(Process):
         """Print one sentence, or a traceback."""
         if isinstance(exc, click.ClickException):
             sentence = exc.format_message()
-        elif sentence is None and isinstance(exc, FaustError):
+        elif sentence is None and isinstance(exc, FaustError | UnknownCodec):
             sentence = str(exc)
         if sentence is not None:
             self.stderr.write(f"Error: {sentence}\n")
@@ -422,11 +423,11 @@ def app_command(
 ) -> Callable[[Callable[..., Any]], type[AppCommand]]:
     """Make a command of the decorated coroutine function; see `faust.App.command`.
 
-    A function with parameters gets the command first (``self``) and the click parameters by name; a
-    function without any is called bare.
+    A function gets the click parameters by name, and before them the command (``self``) if its first
+    parameter is none of those; a function without any parameters is called bare.
 
     Raises:
-        TypeError: it is not ``async``, or takes options without taking ``self``.
+        TypeError: it is not ``async``, or has options and takes nothing.
     """
     del app  # the command works with the app of the command line, as all of them do
 
@@ -434,12 +435,15 @@ def app_command(
         name = getattr(fun, "__name__", repr(fun))
         if not inspect.iscoroutinefunction(fun):
             raise TypeError(f"command {name}: write it as `async def`")
-        takes_self = bool(inspect.signature(fun).parameters)
-        if options and not takes_self:
-            raise TypeError(f"command {name}: with options its first parameter is `self`")
+        parameters = list(inspect.signature(fun).parameters.values())
+        if options and not parameters:
+            raise TypeError(f"command {name}: with options it takes `self` and what they give")
+        takes_self = _takes_self(parameters, attributes.get("options", options))
 
         async def run(self: AppCommand, *args: Any, **kwargs: Any) -> Any:
-            return await (fun(self, *args, **kwargs) if takes_self else fun())
+            if not parameters:
+                return await fun()
+            return await (fun(self, *args, **kwargs) if takes_self else fun(*args, **kwargs))
 
         namespace = {
             "run": run,
@@ -452,3 +456,25 @@ def app_command(
         return cast("type[AppCommand]", type(name, (base or AppCommand,), namespace))
 
     return decorate
+
+
+def _takes_self(parameters: Sequence[inspect.Parameter], options: Iterable[Any]) -> bool:
+    """Say whether the first of *parameters* is for the command itself: it is not what an option gives."""
+    if not parameters or parameters[0].kind in {
+        inspect.Parameter.KEYWORD_ONLY,
+        inspect.Parameter.VAR_KEYWORD,
+    }:
+        return False
+    return parameters[0].name not in _names(options)
+
+
+def _names(options: Iterable[Any]) -> set[str | None]:
+    """Return the names under which click passes on what the options and arguments give."""
+
+    def nothing() -> None: ...
+
+    callback: Any = nothing
+    for decorate in reversed(tuple(options)):
+        callback = decorate(callback)
+    given: list[click.Parameter] = getattr(callback, "__click_params__", [])
+    return {one.name for one in given if one.expose_value}

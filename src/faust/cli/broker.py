@@ -57,6 +57,8 @@ class BrokerCommand(Command):
         if urls[0].scheme == "local" and not urls[0].host and urls[0].path in {"", "/"}:
             self._require_app(str(urls[0]))
         self.transport: Transport = make_transport(urls, self.conf)
+        if url is not None or self.state.find_app() is None:
+            self._require_directory()
 
     def _settings(self, url: str | None) -> Settings:
         app = self.state.find_app()
@@ -78,6 +80,12 @@ class BrokerCommand(Command):
                 f"{url} alone is a directory below the data directory of an app: name the app with "
                 f"-A, or the directory (local:///path)"
             )
+
+    def _require_directory(self) -> None:
+        """Refuse an address at which no broker has ever been: looking there would make one."""
+        directory = getattr(self.transport, "directory", None)
+        if directory is not None and not directory.is_dir():
+            raise UsageError(f"There is no broker in {directory}: no such directory")
 
     @contextlib.asynccontextmanager
     async def admin(self) -> AsyncIterator[AdminDriver]:

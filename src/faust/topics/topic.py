@@ -7,7 +7,9 @@ import logging
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, TypedDict, TypeVar, cast
+from typing import Any, SupportsIndex, TypedDict, TypeVar, cast
+
+from mode.utils.times import want_seconds
 
 from faust._core.lanes import Lane, PartitionTask, message_of
 from faust.channels import Channel
@@ -45,7 +47,7 @@ class TopicOptions(TypedDict, total=False):
     value_serializer: CodecArg
     partitions: int | None
     replicas: int | None
-    retention: float | timedelta | None
+    retention: float | timedelta | str | None
     compacting: bool | None
     deleting: bool | None
     config: Mapping[str, Any] | None
@@ -72,7 +74,7 @@ class Topic(SendingTopic[K, V]):
         value_serializer: Codec of values; None: that of the type, else setting ``value_serializer``.
         partitions: Number of partitions when it is declared; None: setting ``topic_partitions``.
         replicas: Replication factor when it is declared; None: setting ``topic_replication_factor``.
-        retention: Seconds that records are kept when it is declared.
+        retention: Seconds that records are kept when it is declared; as a number, a `timedelta` or text.
         compacting: Declare it with cleanup policy ``compact``.
         deleting: Declare it with cleanup policy ``delete``.
         config: Further topic options when it is declared; they win over the others.
@@ -85,8 +87,8 @@ class Topic(SendingTopic[K, V]):
             use no others, but for global ones. None: any, so they wait for all. What ``group_by`` makes of it says the same.
 
     Raises:
-        TypeError: Names and pattern together.
-        ValueError: ``partitions=0``, or a name longer than 249 characters.
+        TypeError: Names and pattern together, or a number that is none.
+        ValueError: ``partitions=0``, a *retention* that cannot be read, or a name longer than 249 characters.
     """
 
     drops_none = False
@@ -104,7 +106,7 @@ class Topic(SendingTopic[K, V]):
         value_serializer: CodecArg = None,
         partitions: int | None = None,
         replicas: int | None = None,
-        retention: float | timedelta | None = None,
+        retention: float | timedelta | str | None = None,
         compacting: bool | None = None,
         deleting: bool | None = None,
         config: Mapping[str, Any] | None = None,
@@ -122,6 +124,11 @@ class Topic(SendingTopic[K, V]):
         names = tuple(topics or ())
         if names and pattern:
             raise TypeError("a topic has names or a pattern, not both")
+        for option, number in (("partitions", partitions), ("replicas", replicas)):
+            if number is not None and not isinstance(number, SupportsIndex):
+                raise TypeError(
+                    f"topic {','.join(names) or pattern}: {option} must be a whole number, got {number!r}"
+                )
         if partitions == 0:
             raise ValueError(f"topic {','.join(names)}: partitions must be at least 1")
         for name in names:
@@ -149,7 +156,9 @@ class Topic(SendingTopic[K, V]):
         )
         self.partitions = partitions
         self.replicas = replicas
-        self.retention = retention
+        self.retention: float | timedelta | None = (
+            _seconds(retention, names) if isinstance(retention, str) else retention
+        )
         self.compacting = compacting
         self.deleting = deleting
         self.config: dict[str, Any] = dict(config or {})
@@ -392,6 +401,16 @@ class Topic(SendingTopic[K, V]):
 
 
 # -- helpers
+
+
+def _seconds(retention: str, names: Iterable[str]) -> float:
+    """Read a time that was given as text."""
+    try:
+        return want_seconds(retention)
+    except (LookupError, ValueError) as exc:
+        raise ValueError(
+            f"topic {','.join(names)}: retention must be seconds, got {retention!r}"
+        ) from exc
 
 
 def _schema(

@@ -7,6 +7,7 @@ This module does not load the HTTP library; the driver makes the responses.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
@@ -99,15 +100,27 @@ class View:
         return await self.dispatch(request)
 
     async def dispatch(self, request: Any) -> Any:
-        """Answer a request: sensors are told before and after, a `WebError` becomes an answer."""
+        """Answer a request: sensors are told before and after, a `WebError` becomes an answer.
+
+        Raises:
+            TypeError: The method is no coroutine function, or what it returns is no response.
+        """
         app, sensors = self.app, self.app.sensors
         state = sensors.on_web_request_start(app, request, view=self)
         response: Any = None
         try:
             try:
-                response = await self.methods[request.method](request, **request.match_info)
+                answer = self.methods[request.method](request, **request.match_info)
+                if not inspect.isawaitable(answer):
+                    raise TypeError(f"{self!r}: write {request.method.lower()} as `async def`")
+                answer = await answer
             except exceptions.WebError as exc:
-                response = await self.on_request_error(request, exc)
+                answer = await self.on_request_error(request, exc)
+            if not hasattr(answer, "status"):
+                raise TypeError(
+                    f"{self!r} must return a response, such as self.json(...), not {answer!r}"
+                )
+            response = answer
         finally:
             sensors.on_web_request_end(app, request, response, state, view=self)
         return response

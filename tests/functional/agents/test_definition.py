@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import mode
 import pytest
 
 import faust
@@ -55,18 +56,69 @@ def test_what_may_be_read() -> None:
         _ = wrong.channel
 
 
+def test_options_that_an_agent_sets_itself() -> None:
+    """agents.md 1: internal and has_prefix are options of the topic like others, and win."""
+    app = faust.App("t")
+    for name in (None, "orders"):
+        mine = app.agent(name, name=f"mine-{name}", internal=True, has_prefix=False)(nothing)
+        assert (mine.channel.internal, mine.channel.has_prefix) == (True, False)
+        others = app.agent(name, name=f"others-{name}", internal=False)(nothing)
+        assert (others.channel.internal, others.channel.has_prefix) == (False, name is None)
+
+
+@pytest.mark.parametrize("path", ["mode.CrashingSupervisor", "mode:CrashingSupervisor"])
+async def test_strategies_by_their_paths(memory_url: str, topic_name: Name, path: str) -> None:
+    """agents.md 1: the supervisor is a class, or the path of one."""
+    app = make_app(memory_url, topic_name("app"))
+    agent = app.agent(name="a", supervisor_strategy=path)(nothing)
+    assert agent.supervisor_strategy is mode.CrashingSupervisor
+    assert agent.clone().supervisor_strategy is mode.CrashingSupervisor
+    async with running(app):
+        assert isinstance(agent.supervisor, mode.CrashingSupervisor)
+
+
+@pytest.mark.parametrize("wrong", ["nope", "mode", "mode.Nope", "no.such:Thing", 7, print])
+def test_what_is_no_strategy(wrong: Any) -> None:
+    """agents.md 1: anything else is refused, by the name of the agent, where it is declared."""
+    app = faust.App("t")
+    with pytest.raises(TypeError, match="agent busy: supervisor_strategy"):
+        app.agent(name="busy", supervisor_strategy=wrong)(nothing)
+
+
+async def test_what_is_no_coroutine_function(memory_url: str, topic_name: Name) -> None:
+    """agents.md 1: a function that gives nothing to await or iterate is told at the start, once."""
+    app = make_app(memory_url, topic_name("app"))
+
+    @app.agent(name="plain", sink=[print])  # type: ignore[arg-type]
+    def plain(stream: Any) -> None: ...
+
+    with pytest.raises(ImproperlyConfigured, match=r"agent plain: .* None, .* `async def`"):
+        await app.start()
+    await app.stop()
+
+
 def test_what_excludes_what() -> None:
     """agents.md 1: types belong to the channel given; isolation and concurrency exclude each other; parentheses."""
     app = faust.App("t")
     for option in ({"value_type": int}, {"key_type": int}, {"schema": faust.Schema()}):
         with pytest.raises(AssertionError, match="channel"):
             app.agent(app.topic("x"), **option)(nothing)
+    for given in (app.topic("x"), app.channel()):
+        with pytest.warns(
+            faust.exceptions.FaustWarning, match="agent a: on_eror, partitions has no"
+        ) as told:
+            agent = app.agent(given, name="a", on_eror=print, partitions=3)(nothing)  # type: ignore[call-overload]
+        assert told[0].filename == __file__
+        del app.agents["a"]
+        assert agent.clone().channel is given  # which says it no second time
     with pytest.raises(ImproperlyConfigured, match="isolated"):
         app.agent(isolated_partitions=True, concurrency=2)(nothing)
     with pytest.raises(ImproperlyConfigured, match="isolated"):
         faust.Agent(nothing, app=app, isolated_partitions=True, concurrency=2)
     with pytest.raises(TypeError, match="parentheses"):
         app.agent(nothing)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="agent a: concurrency must be a whole number, got '2'"):
+        app.agent(name="a", concurrency="2")(nothing)  # type: ignore[call-overload]
     assert app.agent(concurrency=0)(nothing).concurrency == 1
     assert app.actor.__func__ is app.agent.__func__  # type: ignore[attr-defined]
 

@@ -155,3 +155,19 @@ def test_sinks_are_kept_in_order() -> None:
     agent.add_sink(channel)
     agent.add_sink(topic)
     assert agent.info()["sink"] == [topic, print, channel]
+
+
+@pytest.mark.parametrize("wrong", ["topic", 3, None])
+def test_what_is_no_sink(wrong: Any) -> None:
+    """agents.md 4: what is neither agent nor channel nor function is refused where it is given."""
+    app = faust.App("t")
+
+    async def yields(stream: Any) -> AsyncIterator[int]:
+        async for value in stream:
+            yield value
+
+    with pytest.raises(TypeError, match=r"agent a: a sink is an agent, .* got"):
+        app.agent(name="a", sink=[print, wrong])(yields)
+    agent = app.agent(name="a")(yields)
+    with pytest.raises(TypeError, match=r"agent a: a sink is an agent, .* got"):
+        agent.add_sink(wrong)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import mode
 import pytest
+from croniter import CroniterBadCronError
 
 import faust
 from faust.exceptions import ConsumerNotStarted
@@ -124,17 +127,71 @@ async def test_without_a_leader_nothing_leads(memory_url: str, topic_name: Name)
     assert "leader" not in ran
 
 
-async def test_bad_cron_formats_crash_the_app(memory_url: str, topic_name: Name) -> None:
-    """app.md 3: a format that cannot be read is seen when the app runs, and crashes it."""
+@pytest.mark.parametrize(
+    ("declare", "arguments"), [("task", ()), ("timer", (0.05,)), ("crontab", ("* * * * * *",))]
+)
+async def test_what_is_no_coroutine_function(
+    memory_url: str, topic_name: Name, declare: str, arguments: tuple[Any, ...]
+) -> None:
+    """app.md 3: a function without ``async`` is named when it has been called; what returns an awaitable will do."""
+    app = make_app(memory_url, topic_name("app"))
+    ran: list[str] = []
+
+    async def real() -> None:
+        ran.append("real")
+
+    def calling() -> Any:
+        return real()
+
+    def plain() -> None:
+        ran.append("plain")
+
+    getattr(app, declare)(*arguments)(calling)
+    await app.start()
+    await eventually(lambda: "real" in ran)
+    assert not app.crashed
+    await app.stop()
+    app = make_app(memory_url, topic_name("app"))
+    getattr(app, declare)(*arguments)(plain)
+    await app.start()
+    await eventually(lambda: app.crashed)
+    assert isinstance(app.crash_reason, TypeError)
+    assert str(app.crash_reason).endswith(".plain cannot be awaited: write it as `async def`")
+    await app.stop()
+
+
+@pytest.mark.parametrize("interval", [0, -1, timedelta(0), "0/m", "x", "1/x", float("nan"), None])
+def test_bad_intervals_are_refused(interval: Any) -> None:
+    """app.md 3: the interval of a timer is a time; what is none is refused where it is declared."""
+    app = faust.App("t")
+
+    async def tick() -> None: ...
+
+    with pytest.raises(ValueError, match=r"timer .*\.tick: the interval must be more than 0"):
+        app.timer(interval)(tick)
+    with pytest.raises(ValueError, match="timer ticking: the interval"):
+        app.timer(interval, name="ticking")(tick)
+    app.timer(0.001)(tick)
+    app.timer("10/m")(tick)
+
+
+@pytest.mark.parametrize("format", ["99 * * * *", "junk", None])
+async def test_bad_cron_formats_crash_the_app(
+    memory_url: str, topic_name: Name, format: Any
+) -> None:
+    """app.md 3: a format that cannot be read is seen when the app runs, and crashes it; the reason names the job."""
     app = make_app(memory_url, topic_name("app"))
 
-    @app.crontab("99 * * * *")
+    @app.crontab(format)
     async def never() -> None:
         raise AssertionError
 
     await app.start()
     await eventually(lambda: app.crashed)
-    assert isinstance(app.crash_reason, ValueError)
+    assert isinstance(app.crash_reason, CroniterBadCronError)
+    assert re.match(
+        r"crontab .*\.never: cannot read " + re.escape(repr(format)), str(app.crash_reason)
+    )
     await app.stop()
 
 

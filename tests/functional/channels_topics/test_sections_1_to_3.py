@@ -37,6 +37,24 @@ def test_names_and_pattern_exclude_each_other(app: faust.App) -> None:
         app.topic("a", partitions=0)
 
 
+@pytest.mark.parametrize("option", ["partitions", "replicas"])
+@pytest.mark.parametrize("wrong", ["3", 1.5, [1]])
+def test_numbers_are_numbers(app: faust.App, option: str, wrong: Any) -> None:
+    """channels-topics.md 1: numbers are whole ones; text from the environment is told where it is given."""
+    with pytest.raises(TypeError, match=f"topic orders: {option} must be a whole number, got"):
+        app.topic("orders", **{option: wrong})
+
+
+def test_retention_may_be_text(app: faust.App) -> None:
+    """channels-topics.md 1: retention is seconds; as text it is read as such, and what is none is refused."""
+    topic = app.topic("orders", retention="36")
+    assert topic.retention == 36.0
+    assert topic._broker_config() == topic.derive()._broker_config() == {"retention.ms": "36000"}
+    for wrong in ("a week", "1/week"):
+        with pytest.raises(ValueError, match=f"topic orders: retention .* '{wrong}'"):
+            app.topic("orders", retention=wrong)
+
+
 def test_what_a_topic_is_given_it_keeps(app: faust.App) -> None:
     """channels-topics.md 1: every argument is an attribute, with the documented defaults."""
     given: dict[str, Any] = {

@@ -165,6 +165,43 @@ def test_a_command_of_the_app(app: faust.App) -> None:
     assert group.commands["greet"].help == "Say hello."
 
 
+def test_a_command_without_itself(app: faust.App) -> None:
+    """The first parameter is the command only if click gives nothing of its name."""
+    took: list[Any] = []
+    options = (
+        click.argument("name"),
+        click.option("--count", default=1, help="How often."),
+        click.option("--quietly/--loudly", "hushed", default=True),
+        click.option("--older", expose_value=False),
+    )
+
+    @app.command(*options)
+    async def first(name: str, count: int, hushed: bool) -> None:
+        took.append((name, count, hushed))
+
+    @app.command(*options)
+    async def second(hushed: bool, *, count: int, name: str) -> None:
+        took.append((name, count, hushed))
+
+    @app.command(*options)
+    async def third(*, count: int, name: str, hushed: bool) -> None:
+        took.append((name, count, hushed))
+
+    @app.command(*options)
+    async def fourth(**given: Any) -> None:
+        took.append((given["name"], given["count"], given["hushed"]))
+
+    @app.command(*options)
+    async def fifth(older: Any, name: str, count: int, hushed: bool) -> None:
+        assert isinstance(older, cli.AppCommand)
+        took.append((name, count, hushed))
+
+    for command in ("first", "second", "third", "fourth", "fifth"):
+        status, _, err = call(app, command, "Ann", "--count", "2", "--loudly")
+        assert status == 0, err
+    assert took == [("Ann", 2, False)] * 5
+
+
 def test_a_bare_command(app: faust.App) -> None:
     """A function without parameters is called bare."""
     called = []

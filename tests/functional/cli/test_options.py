@@ -376,6 +376,10 @@ def test_send_prints_where_messages_went(app: faust.App) -> None:
     assert status == 1
     status, _, err = call(app, "send", "@nobody", "x")
     assert (status, "cannot find 'nobody'" in err) == (1, True)
+    for codec in ("--key-serializer", "--value-serializer"):
+        status, _, err = call(app, "send", "posts", "{}", "-k", "1", codec, "nope")
+        assert (status, err.count("\n")) == (1, 1), err
+        assert err.startswith("Error: there is no codec 'nope'")
 
 
 def test_tabulate_without_headers(app: faust.App) -> None:

@@ -371,3 +371,42 @@ async def test_sensors_are_told() -> None:
         await client("/bad/")
         await client("/missing/")
     assert told == [("/bad/", None, "page"), ("/missing/", 404, "page")]
+
+
+@pytest.mark.parametrize("returned", [{"id": 1}, None, "text"])
+async def test_what_is_no_response(returned: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """web.md 3: returning something that is no response is 500; the log names the view, and sensors get no response."""
+    app = web_app()
+
+    @app.page("/odd/")
+    async def odd(web: View, request: Any) -> Any:
+        return returned
+
+    async with served(app) as client:
+        assert (await client("/odd/"))[0].status == 500
+    assert (
+        f"<odd: /odd/> must return a response, such as self.json(...), not {returned!r}"
+        in caplog.text
+    )
+    assert app.monitor.http_response_codes == {500: 1}
+
+
+async def test_what_is_no_coroutine_function(caplog: pytest.LogCaptureFixture) -> None:
+    """web.md 3: a page without ``async`` is 500, and the log says what to write; what returns an awaitable will do."""
+    app = web_app()
+
+    def plain(web: View, request: Any) -> Any:
+        return web.text("plain")
+
+    async def real(web: View, request: Any) -> Any:
+        return web.text("real")
+
+    def calling(web: View, request: Any) -> Any:
+        return real(web, request)
+
+    app.page("/plain/")(plain)
+    app.page("/calling/")(calling)
+    async with served(app) as client:
+        assert (await client("/plain/"))[0].status == 500
+        assert (await client("/calling/"))[1] == b"real"
+    assert "<plain: /plain/>: write get as `async def`" in caplog.text
