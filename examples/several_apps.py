@@ -12,8 +12,9 @@ import faust
 
 BROKER = "memory://several-apps"
 
-sensors = faust.App("sensors", broker=BROKER)
-alarms = faust.App("alarms", broker=BROKER)
+# each app has a web server of its own: without `web_enabled=False` give them different ports, `web_port=`
+sensors = faust.App("sensors", broker=BROKER, web_enabled=False)
+alarms = faust.App("alarms", broker=BROKER, web_enabled=False)
 
 
 class Reading(faust.Record):

@@ -7,11 +7,15 @@ from typing import Any
 import pytest
 
 import faust
+import faust.testing
 from faust.agents.testing import AgentTestWrapper
 
 app = faust.App("agent-testing", broker="memory://agent-testing", store="memory://")
 numbers = app.topic("numbers", key_type=str, value_type=int)
 seen = app.Table("seen", default=int)
+placed = app.Table("placed", default=int, use_partitioner=True)
+members = app.SetTable("members")
+recent = app.Table("recent", default=int).tumbling(10.0, expires=60.0, key_index=True)
 
 
 @app.agent(numbers)
@@ -27,6 +31,89 @@ async def collect(stream: Any) -> None:
     async for value in stream.filter(lambda value: value >= 0):
         if value == 13:
             raise ValueError("unlucky")
+
+
+@app.agent(app.topic("visits", value_type=str))
+async def remember(stream: Any) -> Any:
+    """Write tables of all kinds."""
+    async for event in stream.events():
+        name = event.value
+        seen[name] += 1
+        placed[name] += 1
+        members["all"].add(name)
+        recent[name] += 1
+        yield (seen[name], placed[name], name in members["all"], recent[name].current())
+
+
+async def visit_twice() -> None:
+    """Have the same name written twice, and look from outside."""
+    async with remember.test_context() as agent:
+        await agent.put("ann")
+        await agent.put("ann")
+        assert agent.results == {0: (1, 1, True, 1), 1: (2, 2, True, 2)}
+        assert (seen["ann"], placed["ann"], list(seen.items())) == (2, 2, [("ann", 2)])
+        assert set(members["all"]) == {"ann"}
+        assert list(recent) == ["ann"]
+
+
+async def test_tables_are_written() -> None:
+    """docs/guide/testing.md: tables can be written under test, without a worker; it is forgotten at the end."""
+    for _ in range(2):
+        await visit_twice()
+        assert (seen["ann"], list(seen), list(placed), list(recent)) == (0, [], [], [])
+
+
+async def test_tables_are_written_while_the_app_runs() -> None:
+    """The same with the app started: what the worker has is read, and its changelogs see nothing."""
+    async with faust.testing.run(app) as running:
+        await visit_twice()
+        assert (seen["ann"], list(seen), list(placed)) == (0, [], [])
+        await running.send("visits", "bob", partition=0)
+        await running.idle()
+        async with remember.test_context() as agent:
+            await agent.put("bob")
+            assert agent.results[0][0] == 2
+            assert seen["bob"] == 2
+            await running.send("visits", "bob", partition=0)
+            await running.idle()
+            await agent.put("bob")
+            assert agent.results[1][0] == 3
+        assert seen["bob"] == 2
+        await running.restart()
+        assert (seen["bob"], seen["ann"], placed["bob"]) == (2, 0, 2)
+
+
+async def test_a_test_writes_tables() -> None:
+    """While an agent is under test the test can prepare tables; before and after, writing outside of streams is refused."""
+    with pytest.raises(TypeError, match="only while a stream is iterated"):
+        seen["ann"] = 4
+    async with remember.test_context() as agent, remember.test_context() as other:
+        seen["ann"] = 4
+        await agent.put("ann")
+        seen["bob"] = 10
+        await other.put("ann")
+        assert (agent.results[0][0], other.results[0][0]) == (5, 6)
+        assert seen.pop("bob") == 10
+        assert dict(seen.items()) == {"ann": 6}
+        placed.clear()
+        assert (len(placed), placed["ann"]) == (0, 0)
+    with pytest.raises(TypeError, match="only while a stream is iterated"):
+        seen["ann"] = 4
+
+
+async def test_tables_behind_group_by() -> None:
+    """A table is written behind a `group_by` of the agent under test, too."""
+
+    @app.agent(app.topic("letters", value_type=str))
+    async def tally(stream: Any) -> Any:
+        async for word in stream.group_by(lambda word: word[0], name="first"):
+            seen[word[0]] += 1
+            yield seen[word[0]]
+
+    async with tally.test_context() as agent:
+        await agent.put("apple")
+        await agent.put("art")
+        assert agent.results == {0: 1, 1: 2}
 
 
 async def test_results_of_a_yielding_agent() -> None:

@@ -28,6 +28,7 @@ from faust.contrib.asgi import (
     faust_app_running,
     faust_lifespan,
 )
+from faust.exceptions import ImproperlyConfigured
 from tests.support.apps import make_app, running
 from tests.support.ports import free_port
 from tests.support.processes import start_python
@@ -311,6 +312,24 @@ async def test_several_apps_in_one_process() -> None:
                     assert await ask.ask("w", key="k") == ["W", i + 1]
     assert stopped == [first]
     assert len({id(each.monitor) for each, _ in made}) == 3
+
+
+async def test_two_apps_of_a_process_want_one_port() -> None:
+    """The message about a port that is taken says that an app of the same process may have it."""
+    port = free_port()
+    apps = [
+        faust.App(
+            f"port-{number}",
+            broker=f"memory://{uuid.uuid4()}",
+            env={},
+            web_bind="127.0.0.1",
+            web_port=port,
+        )
+        for number in range(2)
+    ]
+    with pytest.raises(ImproperlyConfigured, match="another app of this process"):
+        async with apps[0], apps[1]:
+            pytest.fail("both listen")
 
 
 def test_apps_in_several_threads() -> None:

@@ -1,8 +1,9 @@
 """Test one agent alone: events are put into it by hand, and what it makes of them is recorded.
 
 The agent under test is a clone that reads a channel of its own. Keys and values are handed over as the objects they
-are. Everything else is real: topics the agent sends to are sent to, and tables need the memory store. To test a whole
-application on a broker in memory see `faust.testing`.
+are. What is written to tables while the context is open is kept in memory, can be read (and written) by the test as well,
+and is forgotten at the end: neither store nor changelog see it. Everything else is real: topics the agent sends to are sent
+to. To test a whole application on a broker in memory see `faust.testing`.
 """
 
 from __future__ import annotations
@@ -52,6 +53,22 @@ class AgentTestWrapper(Agent[Any, Any]):
         self.processed_offset: int = 0
         self.new_value_processed: asyncio.Condition = asyncio.Condition()
         self._watched: set[Stream[Any]] = set()
+        self._tables: list[Any] = []
+
+    async def on_start(self) -> None:
+        """Start the actors, and have the tables of the app keep what is written under test."""
+        await super().on_start()
+        for table in self.app.tables.values():
+            await table.begin_test()
+            self._tables.append(table)
+
+    async def on_stop(self) -> None:
+        """Stop the actors, and have the tables forget it."""
+        try:
+            await super().on_stop()
+        finally:
+            while self._tables:
+                self._tables.pop().end_test()
 
     # -- recording
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any, TypeVar, cast
 
 from faust.exceptions import DecodeError, KeyDecodeError, ValidationError, ValueDecodeError
@@ -27,7 +28,7 @@ from faust.serializers.codecs import (
 from faust.serializers.faults import described, fault_of
 from faust.serializers.foreign import encoder
 from faust.serializers.loading import accepts_null, is_foreign, loader
-from faust.serializers.typed import is_model, model_serializer, type_name
+from faust.serializers.typed import is_model, is_stock_model, model_serializer, type_name
 from faust.utils.json import dumps as json_dumps
 
 __all__ = ["Registry", "decode_error", "null_error"]
@@ -35,6 +36,8 @@ __all__ = ["Registry", "decode_error", "null_error"]
 Loads = Callable[[bytes | None], Any]
 Dumps = Callable[[Any], bytes | None]
 F = TypeVar("F")
+
+_NUMBERS = (int, float, Decimal)
 
 
 class Registry:
@@ -110,8 +113,8 @@ class Registry:
     def codec(self, typ: Any, serializer: CodecArg = None, *, key: bool = False) -> Codec | None:
         """Return the codec that is used for keys or values of *typ*; None: none at all.
 
-        Types of other libraries (dataclasses, ``msgspec.Struct``, ``UUID`` ...) are JSON where the
-        application's default is ``raw``, which could not write them.
+        Types of other libraries (dataclasses, ``msgspec.Struct``, ``UUID`` ...), and models without a
+        serializer, are JSON where the application's default is ``raw``, which could not write them.
 
         Raises:
             UnknownCodec: (a `KeyError`) there is no codec of that name.
@@ -121,8 +124,9 @@ class Registry:
         if not wanted:
             return get_codec("raw") if typ in (str, bytes) else None
         codec = get_codec(wanted)
-        if not serializer and type(codec) is raw and is_foreign(typ):
-            codec = get_codec("json")
+        if not serializer and type(codec) is raw:
+            unwritable = is_foreign(typ) or (is_stock_model(typ) and not codec.children)
+            codec = get_codec("json") if unwritable else codec
         for node in codec.nodes:
             node.check()
         return codec
@@ -157,7 +161,12 @@ class Registry:
             return self._dumps[typ, serializer, default, key]
         except (KeyError, TypeError):
             declared = typ if is_foreign(typ) else None
-            encoders = _Encoders(self.codec(typ, serializer, key=key), declared, key=key)
+            codec = self.codec(typ, serializer, key=key)
+            raw_by_default = not serializer and _is_plain_raw(get_codec(default or "json"))
+            if raw_by_default and (typ in _NUMBERS or is_stock_model(typ)):
+                encoders: _Encoders = _RawEncoders(get_codec("raw"), typ, key=key)
+            else:
+                encoders = _Encoders(codec, declared, key=key)
         return _keep(self._dumps, (typ, serializer, default, key), encoders.dumps)
 
     def _forget(self) -> None:
@@ -281,6 +290,28 @@ class _Encoders(dict[type, Callable[[Any], "bytes | None"]]):
             )
 
         return checked
+
+
+class _RawEncoders(_Encoders):
+    """How to encode a declared number or model where ``raw`` is the default: text and bytes as ever, and the type itself.
+
+    Numbers are written as the text that ``raw`` reads; models are JSON.
+    """
+
+    def _choose(self, cls: type) -> Callable[[Any], bytes | None]:
+        if self.type in _NUMBERS and issubclass(cls, (self.type, int)):
+            number = self.type
+            return lambda obj: str(number(obj)).encode()
+        return super()._choose(cls)
+
+    def _model(self, cls: type) -> Callable[[Any], bytes | None]:
+        if self.type not in _NUMBERS and not model_serializer(cls) and is_stock_model(cls):
+            return _Encoders(get_codec("json"), key=self.key)._model(cls)
+        return super()._model(cls)
+
+
+def _is_plain_raw(codec: Codec) -> bool:
+    return type(codec) is raw and not codec.children
 
 
 def _untouched(obj: Any) -> Any:

@@ -14,12 +14,14 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Any, Self
+from uuid import UUID
 
 from faust.exceptions import DecodeError, KeyDecodeError, ValueDecodeError
 from faust.messages import TP, Message
 from faust.ports import AppT
-from faust.serializers.codecs import CodecArg, want_bytes, warn_if_unsafe
+from faust.serializers.codecs import CodecArg, raw, want_bytes, warn_if_unsafe
 from faust.serializers.decoders import (
     RecordDecoder,
     by_event,
@@ -31,13 +33,16 @@ from faust.serializers.decoders import (
     untyped_json_decoder,
     value_decoder,
 )
-from faust.serializers.loading import accepts_null, loader
+from faust.serializers.loading import accepts_null, is_foreign, loader
 from faust.serializers.registry import Registry
 from faust.serializers.typed import model_serializer, type_name
 
 __all__ = ["DecodeErrorHook", "RecordDecoder", "Schema", "locate"]
 
 logger: logging.Logger = logging.getLogger(__name__)
+
+_PLAIN = (str, bytes, int, float, bool, Decimal, UUID)
+"""Types of fields that are known when a stream is grouped by them."""
 
 DecodeErrorHook = Callable[[Exception, Message], Awaitable[None]]
 """Awaited with what could not be decoded."""
@@ -114,6 +119,29 @@ class Schema:
     def copy(self) -> Self:
         """Copy this schema, so that a topic can change its own."""
         return copy.copy(self)
+
+    def _key_options(self, app: AppT, typ: Any) -> dict[str, Any]:
+        """Return the options that a topic like that of this schema needs for keys that are of *typ* from now on.
+
+        They change no bytes of what can be written without them. There are none where this schema writes and reads a
+        *typ* as it is, and in subclasses with methods of their own for keys.
+        """
+        mine, registry = self.key_type, app.serializers
+        by_hand = any(map(self._overrides, ("decode", "loads_key", "dumps_key"))) or any(
+            _overridden(registry, Registry, name) for name in ("loads_key", "dumps_key")
+        )
+        if typ not in _PLAIN or typ is mine or by_hand:
+            return {}
+        if is_foreign(mine) and not self.key_serializer:
+            return {"key_type": typ, "key_serializer": registry.codec(mine, key=True)}
+        is_raw = type(registry.codec(str, self.key_serializer, key=True)) is raw
+        if typ in (str, bytes) and mine in (None, str, bytes, int, float, Decimal):
+            return {}  # text that is a number has always been read as one
+        if mine in (None, str, bytes) and not is_raw:
+            return {}
+        if is_raw and (self.key_serializer or is_foreign(typ)) and typ not in (str, bytes):
+            return {}
+        return {"key_type": typ}
 
     # -- reading, one message
 

@@ -18,6 +18,7 @@ __all__ = [
     "blessed_namespace",
     "builder_of",
     "is_model",
+    "is_stock_model",
     "maybe_model",
     "model_serializer",
     "namespaces",
@@ -102,6 +103,14 @@ def maybe_model(data: Any) -> Any:
 def is_model(typ: Any) -> TypeGuard[type[Modelled]]:
     """Say whether *typ* is a model class."""
     return isinstance(typ, type) and bool(getattr(typ, "__is_model__", False))
+
+
+def is_stock_model(typ: Any) -> bool:
+    """Say whether *typ* is a model that is an object on the wire: it has no methods of its own to be read or written."""
+    return is_model(typ) and all(
+        str(getattr(getattr(typ, name, None), "__module__", "")).startswith("faust.models.")
+        for name in ("from_data", "dumps", "to_representation")
+    )
 
 
 def model_serializer(typ: Any) -> CodecArg:

@@ -21,6 +21,7 @@ from typing import Any, Self, TypeVar, cast
 from faust._core.places import mark, take_place
 from faust.exceptions import ImproperlyConfigured
 from faust.joins import Join
+from faust.models.typing import strip_optional
 from faust.streams.base import StreamBase
 from faust.streams.processors import split
 
@@ -55,9 +56,7 @@ class RepartitionStream(StreamBase[T]):
         Raises:
             ValueError: This stream does not read a topic.
         """
-        if self._source is None:
-            raise ValueError("only a stream over a topic can derive a topic")
-        return self._source.derive_topic(
+        return self._source_topic().derive_topic(
             name,
             schema=schema,
             key_type=key_type,
@@ -65,6 +64,11 @@ class RepartitionStream(StreamBase[T]):
             prefix=prefix,
             suffix=suffix,
         )
+
+    def _source_topic(self) -> Any:
+        if self._source is None:
+            raise ValueError("only a stream over a topic can derive a topic")
+        return self._source
 
     def group_by(
         self,
@@ -76,7 +80,8 @@ class RepartitionStream(StreamBase[T]):
     ) -> Self:
         """Repartition: forward every event under a new key, and read it back on the worker that owns that key.
 
-        An event whose key cannot be computed or serialized is reported and skipped.
+        An event whose key cannot be computed or serialized is reported and skipped. The derived topic is like the source. Where
+        that could not hold what is in the field, it has the field's type as key type.
 
         Arguments:
             key: A field of the model (``Order.account_id``) or a function of the value, sync or async.
@@ -97,9 +102,12 @@ class RepartitionStream(StreamBase[T]):
         if self._has_been_derived():
             return self._derived_before()
         self._may_derive("group_by")
-        target = self._repartition_topic(name, partitions) if topic is None else topic
-        if isinstance(target, str):
-            target = self.derive_topic(target)
+        if topic is None:
+            target = self._repartition_topic(name, partitions, self._key_options(key))
+        elif isinstance(topic, str):
+            target = self._source_topic().derive_topic(topic, **self._key_options(key))
+        else:
+            target = topic
 
         async def forward(source: Any) -> None:
             cursor = source.cursor
@@ -197,7 +205,15 @@ class RepartitionStream(StreamBase[T]):
         if self._source is None:
             raise ValueError(f"{operator} needs a stream over a topic or channel")
 
-    def _repartition_topic(self, name: str, partitions: int | None) -> Any:
+    def _key_options(self, key: Any) -> dict[str, Any]:
+        """Return the options of the topic whose keys are what the field *key* holds; none for a function."""
+        schema = getattr(self._source, "schema", None)
+        if schema is None or not hasattr(key, "getattr"):
+            return {}
+        options: dict[str, Any] = schema._key_options(self.app, strip_optional(key.type))
+        return options
+
+    def _repartition_topic(self, name: str, partitions: int | None, options: dict[str, Any]) -> Any:
         source: Any = self._source
         prefix = (
             f"{self.prefix}-" if self.prefix and not getattr(source, "has_prefix", False) else ""
@@ -206,6 +222,7 @@ class RepartitionStream(StreamBase[T]):
             prefix=prefix,
             suffix=f"-{name}-repartition",
             partitions=partitions or self.app.conf.topic_partitions,
+            **options,
         )
 
     def _forwarded(self, target: Any, forward: Forward) -> Self:

@@ -10,6 +10,8 @@
 * *global* tables are read as outside, everywhere: every worker has all partitions.
 * with ``use_partitioner`` a key belongs to the partition that the producer's partitioner gives it. Such tables are read
   as outside, and written anywhere, as long as this worker holds the key's partition.
+* *under test* (`Agent.test_context`): writes go to a partition in memory that is nobody's (`STAND_IN`). Reading looks there
+  first, and then as outside.
 
 Reading or writing while an event of a revoked partition is in hand raises `NotReady`: that event will be processed
 by the partition's new owner, and nothing it reads or writes here is right.
@@ -18,13 +20,18 @@ by the partition's new owner, and nothing it reads or writes here is right.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any, Generic, NoReturn
+
+from yarl import URL
 
 from faust._core.iteration import Cursor, current_cursor
 from faust._core.lanes import Lane, PartitionTask
+from faust.drivers import stores
 from faust.exceptions import GivenUp, ImproperlyConfigured, NotReady, PartitionsMismatch
-from faust.messages import K, V
+from faust.messages import TP, K, V
 from faust.sensors.base import Hooks
+from faust.stores.base import PartitionStore
 from faust.tables.base import Collection
 from faust.tables.codec import LARGEST, SMALLEST
 from faust.tables.partition import MISSING, TablePartition
@@ -35,6 +42,9 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 NOWHERE: Any = object()
 """Stands for a task that no event has."""
+
+STAND_IN = -1
+"""Number of the partition that is written under test, and of the tasks of in-memory channels; no topic has it."""
 
 
 class PlacedCollection(Collection[K, V], Generic[K, V]):
@@ -61,6 +71,9 @@ class PlacedCollection(Collection[K, V], Generic[K, V]):
         self._warned = False
         self._places: dict[Any, TablePartition] = {}
         self._places_bound: int | None = None
+        self._tests = 0
+        self._test_store: PartitionStore | None = None
+        self._stand_in: TablePartition | None = None
 
     def settle(self) -> None:
         """Tell sensors how many operations there were since they were last told."""
@@ -92,6 +105,69 @@ class PlacedCollection(Collection[K, V], Generic[K, V]):
         self._read_from = self.write_to = None
         self._read_live, self._write_live, self._write_dirty = {}, {}, {}
         self._places = {}
+
+    # -- under test
+
+    async def begin_test(self) -> None:
+        """Take writes of events of in-memory channels, and from outside of streams, until `end_test`; they go nowhere."""
+        self._tests += 1
+        if self._test_store is None:
+            url = URL("memory://")
+            self._test_store = await stores.by_url(url)(url, table=self.name).open(STAND_IN)
+
+    def end_test(self) -> None:
+        """Forget what was written under test, if no other test goes on."""
+        self._tests -= 1
+        if self._tests:
+            return
+        stand_in, self._stand_in, self._test_store = self._stand_in, None, None
+        if stand_in is not None:
+            stand_in.close()
+            self._places_bound = None
+            self.forget_tasks()
+
+    def _stand_in_partition(self) -> TablePartition:
+        """Return the partition that is written under test; made when it is first needed."""
+        if self._stand_in is None:
+            assert self._test_store is not None
+            tp = TP(self.changelog_topic_name, STAND_IN)
+            partition = self.make_partition(tp, self._test_store)
+            partition.volatile = partition.complete = partition.derived = True
+            partition.generation = STAND_IN
+            self._stand_in = partition
+            self._places, self._places_bound = {}, 0  # what is written here comes first
+        return self._stand_in
+
+    def complete(self) -> Iterator[TablePartition]:
+        """Iterate over the partitions that can be read: what is written under test first, then by number."""
+        if self._stand_in is not None and self._under_test(current_cursor.get(), outside=True):
+            yield self._stand_in
+        for number in sorted(
+            self.held
+        ):  # as in the base class, which is not asked: this is read often
+            partition = self.held[number]
+            if partition.complete:
+                yield partition
+
+    def _under_test(self, cursor: Cursor | None, *, outside: bool) -> bool:
+        """Say whether the event in hand is of an in-memory channel while a test goes on; without one: *outside*."""
+        if cursor is None or cursor.record is None or cursor.lane is None:
+            return outside and self._tests > 0
+        return self._tests > 0 and cursor.lane.task.partition < 0
+
+    def _index_key(self, number: int, key: Any, there: bool) -> None:
+        if number != STAND_IN or self.key_index is None:
+            super()._index_key(number, key, there)
+        elif there:
+            self.key_index._stand_in_partition().live[key] = 1
+        else:
+            self.key_index._stand_in_partition().live.pop(key, None)
+
+    def _enter_stand_in(self, task: PartitionTask) -> TablePartition:
+        partition = self._stand_in_partition()
+        self._remember(partition)
+        self.write_task = task
+        return partition
 
     # -- reading
 
@@ -153,10 +229,14 @@ class PlacedCollection(Collection[K, V], Generic[K, V]):
     def place_to_write(self, cursor: Cursor | None, key: Any = None) -> TablePartition:
         """Return the partition to write *key* to."""
         if self.use_partitioner:
+            if self._tests and self._under_test(cursor, outside=not self.held):
+                return self._enter_stand_in(NOWHERE)
             if cursor is not None and cursor.record is not None and cursor.lane is not None:
                 self._refuse_given_up(cursor.lane)
             return self._enter_by_key(key)
         if cursor is None or cursor.record is None or cursor.lane is None:
+            if self._tests:
+                return self._enter_stand_in(NOWHERE)
             self.refuse_write()
         if self.write_to is None or cursor.lane.task is not self.write_task:
             return self._enter_to_write(cursor.lane)
@@ -164,9 +244,10 @@ class PlacedCollection(Collection[K, V], Generic[K, V]):
 
     def writable(self) -> list[TablePartition]:
         """Return the partitions that may be written to now, whatever the key."""
-        if self.use_partitioner:
-            return list(self.complete())
-        return [self.place_to_write(current_cursor.get())]
+        cursor = current_cursor.get()
+        if self.use_partitioner and not self._under_test(cursor, outside=not self.held):
+            return list(super().complete())
+        return [self.place_to_write(cursor)]
 
     def encode_place(self, key: Any) -> bytes:
         """Return the bytes by which the partitioner chooses."""
@@ -198,6 +279,8 @@ class PlacedCollection(Collection[K, V], Generic[K, V]):
     def _enter_to_write(self, lane: Lane) -> TablePartition:
         """Events of *lane* write now: check everything that may be wrong about it."""
         task = lane.task
+        if self._tests and task.partition < 0:
+            return self._enter_stand_in(task)
         topic = task.tp.topic
         if topic in self.strangers:
             self._refuse_stranger(topic)

@@ -377,8 +377,10 @@ class Topic(SendingTopic[K, V]):
             arguments["pattern"] = None
         return type(self)(**arguments)
 
-    def derive_repartition(self, *, prefix: str, suffix: str, partitions: int) -> Any:  # type: ignore[override]
-        """Make the topic that `Stream.group_by` forwards to.
+    def derive_repartition(  # type: ignore[override]
+        self, *, prefix: str, suffix: str, partitions: int, **options: Any
+    ) -> Any:
+        """Make the topic that `Stream.group_by` forwards to; *options* are those of the constructor.
 
         It is never compacted, though the source may be: each of its events has to be processed.
         """
@@ -394,6 +396,7 @@ class Topic(SendingTopic[K, V]):
             compacting=False,
             config=config,
             internal=True,
+            **options,
         )
 
     def __str__(self) -> str:

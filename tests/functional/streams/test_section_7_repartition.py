@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +22,16 @@ class Order(faust.Record):
 
     acc: str
     amount: int = 0
+
+
+class Payment(faust.Record):
+    """Has fields of several types."""
+
+    id: int
+    rate: float
+    customer: str
+    branch: int | None = None
+    digits: str = "10"
 
 
 def names(stream: Any) -> list[str]:
@@ -44,6 +55,51 @@ def test_names_of_repartition_topics(app: faust.App) -> None:
     assert names(of_agent.group_by(lambda order: order.acc, name="foo")) == [
         "mod.ag-orders-Order.acc-repartition-foo-repartition"
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "keys"),
+    [
+        ({}, Payment.id, {1, 2}),
+        ({}, Payment.rate, {0.5, 1.5}),
+        ({}, Payment.branch, {7, None}),
+        ({}, Payment.customer, {b"ann", b"bob"}),
+        ({"key_type": str}, Payment.id, {1, 2}),
+        ({"key_type": str}, Payment.customer, {"ann", "bob"}),
+        ({"key_type": int, "key_serializer": "json"}, Payment.id, {1, 2}),
+        ({"key_type": int, "key_serializer": "json"}, Payment.digits, {10, 20}),
+        ({"key_serializer": "json"}, Payment.id, {1, 2}),
+        ({"key_type": uuid.UUID}, Payment.customer, {"ann", "bob"}),
+    ],
+)
+async def test_keys_of_a_field(
+    make: Callable[..., faust.App], topic_name: Name, options: Any, field: Any, keys: set[Any]
+) -> None:
+    """streams.md 7.1: an event can be grouped by a number, and by a field of another type than the source's keys.
+
+    What is copied of the source is changed only where its key type could not be that of the field.
+    """
+    app = make(topic_partitions=2)
+    payments = app.topic(topic_name("payments"), value_type=Payment, internal=True, **options)
+    stream = payments.stream().group_by(field)
+    seen: list[Any] = []
+
+    @app.task
+    async def read() -> None:
+        async for event in stream.events():
+            seen.append((event.key, event.value))
+
+    async with running(app):
+        first = Payment(1, 0.5, "ann")
+        second = Payment(2, 1.5, "bob", 7, "20")
+        key = uuid.UUID(int=1) if options.get("key_type") is uuid.UUID else None
+        await payments.send(key=key, value=first)
+        await payments.send(key=key, value=second)
+        await eventually(lambda: len(seen) == 2)
+    assert {key for key, _ in seen} == keys
+    assert {value.id for _, value in seen} == {1, 2}
+    named = payments.stream().group_by(field, topic="by")
+    assert named.channel.key_type == stream.channel.key_type
 
 
 def test_the_destination_is_derived_from_the_source(make: Callable[..., faust.App]) -> None:

@@ -392,6 +392,70 @@ def test_keys_that_are_no_bytes(
         registry.dumps_key(None, key, serializer=serializer)
 
 
+class Own(Record, namespace="test.registry.Own"):
+    x: int
+
+    def to_representation(self) -> Any:
+        return str(self.x).encode()
+
+    @classmethod
+    def from_data(cls, data: Any, *, preferred_type: Any = None) -> Any:
+        return cls(int(data))
+
+
+@pytest.mark.parametrize(
+    ("typ", "key", "wire", "read"),
+    [
+        (int, 7, b"7", 7),
+        (int, -(2**70), b"-1180591620717411303424", -(2**70)),
+        (int, "7", b"7", 7),
+        (int, b"007", b"007", 7),
+        (float, 1.5, b"1.5", 1.5),
+        (float, 2, b"2.0", 2.0),
+        (float, "1e3", b"1e3", 1000.0),
+        (Decimal, Decimal("1.10"), b"1.10", Decimal("1.10")),
+        (Decimal, 3, b"3", Decimal(3)),
+        (Loose, Loose(1), b'{"x":1,"__faust":{"ns":"test.registry.Loose"}}', Loose(1)),
+        (Loose, b'{"x":2}', b'{"x":2}', Loose(2)),
+        (Loose, '{"x":2}', b'{"x":2}', Loose(2)),
+        (Own, Own(3), b"3", Own(3)),
+        (int, None, None, None),
+    ],
+    ids=str,
+)
+def test_declared_keys_under_the_default(
+    registry: Registry, typ: Any, key: Any, wire: bytes | None, read: Any
+) -> None:
+    """A topic can be sent keys of its own key type, though the default is raw; bytes and text go as they are."""
+    assert registry.dumps_key(typ, key) == wire
+    assert registry.compile_dumps(typ, key=True)(key) == wire
+    found = registry.loads_key(typ, wire)
+    assert (found, type(found)) == (read, type(read))
+
+
+@pytest.mark.parametrize(
+    ("typ", "key", "serializer"),
+    [
+        (int, 1.5, None),
+        (int, Loose(1), None),
+        (float, Decimal(1), None),
+        (Loose, 5, None),
+        (Loose, {"x": 1}, None),
+        (str, 5, None),
+        (None, Loose(1), None),
+        (int, 5, "raw"),
+        (Loose, Loose(1), "raw"),
+    ],
+    ids=str,
+)
+def test_what_is_not_declared_is_refused(
+    registry: Registry, typ: Any, key: Any, serializer: str | None
+) -> None:
+    """What is neither of the declared type nor bytes or text is no key, nor is anything else where raw was asked for."""
+    with pytest.raises(TypeError, match="is not bytes under the serializer raw"):
+        registry.dumps_key(typ, key, serializer=serializer)
+
+
 def test_skip(registry: Registry) -> None:
     """Instances of *skip* are left alone."""
     value: Any = registry.dumps_value(None, "v", skip=(str,))

@@ -6,7 +6,9 @@ import asyncio
 import logging
 import timeit
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import orjson
@@ -221,6 +223,70 @@ async def test_compile(app: faust.App, record: Raw, kind: type[DecodeError]) -> 
     with pytest.raises(kind):
         await decode(bad, propagate=True)
     assert len(seen) == 1
+
+
+# -- keys of another type
+
+
+class Loose(Record, namespace="test.schemas.Loose"):
+    id: str
+
+
+def round_trip(app: faust.App, schema: Schema, key: Any) -> tuple[Any, Any]:
+    """Return the bytes of a key, and what is read of them; an exception in the place of what failed."""
+    encode, _ = schema.compile_encoders(app)
+    assert encode is not None
+    try:
+        data = encode(key)
+    except TypeError as exc:
+        return exc, exc
+    decode, _ = schema.compile_decoders(app)
+    try:
+        return data, data if decode is None else decode(Raw(key=data))
+    except KeyDecodeError as exc:
+        return data, exc
+
+
+@pytest.mark.parametrize("default", ["raw", "json"])
+@pytest.mark.parametrize("serializer", [None, "raw", "json"])
+@pytest.mark.parametrize(
+    "typ", [None, str, bytes, int, float, Decimal, UUID, Account, Loose, Move, list[int]], ids=str
+)
+def test_options_for_keys_of_a_field(default: str, serializer: str | None, typ: Any) -> None:
+    """`group_by`: bytes stay what they were, what could be read is read as before, and the rest as the field's type."""
+    app = faust.App("fields", broker="memory://", key_serializer=default)
+    schema = Schema(key_type=typ, key_serializer=serializer)
+    keys: list[Any] = ["ann", "7", b"k", 7, 1.5, Decimal("1.10"), True, UUID(int=1)]
+    for key in keys:
+        options = schema._key_options(app, type(key))
+        changed = schema.copy()
+        changed.update(**options)
+        before, read_before = round_trip(app, schema, key)
+        after, read = round_trip(app, changed, key)
+        if not isinstance(before, Exception) and (type(key), before) != (int, b"7.0"):
+            assert after == before
+        if not isinstance(read_before, Exception):
+            if typ in (None, str, bytes):
+                assert options == {}
+            assert not isinstance(read, Exception)
+        if options:
+            same = read == key and type(read) is type(key)
+            assert same or isinstance(read, Exception)
+        if isinstance(key, str) and typ in (int, float, Decimal):
+            assert options == {}  # digits have always been read as a number
+        elif serializer is None and type(key) in (str, int, float, Decimal):
+            assert read in (key, str(key), str(key).encode())
+
+
+def test_a_schema_with_methods_for_keys_is_left_alone(app: faust.App) -> None:
+    """A subclass that reads and writes keys itself knows better."""
+
+    class Mine(Schema):
+        def dumps_key(self, app: Any, key: Any, *, serializer: Any = None, headers: Any) -> Any:
+            return super().dumps_key(app, str(key), serializer=serializer, headers=headers)
+
+    assert Mine()._key_options(app, int) == {}
+    assert Schema()._key_options(app, int) == {"key_type": int}
 
 
 # -- many records
