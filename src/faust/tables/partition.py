@@ -135,6 +135,8 @@ class TablePartition:
         self.closed: bool = False
         self.owned: bool = True
         self.derived: bool = False
+        self.wiped_at: int | None = None
+        """The offset that a state in memory had reached when it was undone; the changelog must not end before it."""
         self.buffer_size: int = buffer_size
         self.expiry = expiry
         self._collected: list[Change] = []
@@ -434,6 +436,8 @@ class TablePartition:
         if not self.dirty and not self.sending:
             return
         if self.volatile:
+            reached = self.store.persisted_offset
+            self.wiped_at = self.wiped_at if reached is None else reached
             self.wipe()
         else:
             self._forget_changes()

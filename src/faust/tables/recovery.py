@@ -115,6 +115,8 @@ class Recovery(ChangelogReader):
         for tp, bounds in (await self.bounds(self.partitions)).items():
             partition = self.partitions[tp]
             store = partition.store
+            if store.persisted_offset is None:
+                start_of(tp, partition.wiped_at, bounds, check=self.check)
             position, wipe, reason = start_of(
                 tp, store.persisted_offset, bounds, check=self.check, topic_id=store.topic_id
             )

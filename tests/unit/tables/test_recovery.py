@@ -462,6 +462,22 @@ async def test_a_kept_state_ahead_of_its_log(world: World, app: App) -> None:
         await assign(app, *ALL)
 
 
+async def test_an_undone_state_in_memory_was_ahead_of_its_log(world: World, app: App) -> None:
+    """Undone work is rebuilt from the log; one that has lost records meanwhile is an error all the same."""
+    fill(world.log(LOG), 10)
+    totals = app.Table("totals")
+    await assign(app, *ALL)
+    app.producer_driver.failure = ConnectionError("gone")
+    with event_of(world.tasks[SOURCES[1]]):
+        totals[0] = "unfinished"
+    with pytest.raises(ConnectionError):
+        await app.tables.on_partitions_revoked(frozenset(ALL), lost=False)
+    world.log(LOG).recreate()
+    fill(world.log(LOG), 5)
+    with pytest.raises(ConsistencyError, match=r"changelog\[1\] has reached offset 10.*ends at 5"):
+        await assign(app, *ALL)
+
+
 async def test_a_kept_state_ahead_of_its_log_may_be_rebuilt(world: World) -> None:
     """With the check off the partition is read anew."""
     fill(world.log(LOG), 10)
