@@ -1,0 +1,55 @@
+"""What is undone comes again, whole and once: also where the undoing meets something that has only begun."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from faust.messages import TP
+from faust.transport.consumer import CommitStep
+from faust.transport.exactly_once import TransactionalConsumer
+from tests.functional.exactly_once.reading import read_all, read_until
+from tests.functional.exactly_once.test_front_door import exactly_once_app, undo_at
+from tests.support.apps import committed_everything, eventually, running
+
+Name = Callable[..., str]
+
+
+async def test_first_records_that_arrive_while_work_is_undone(topic_name: Name) -> None:
+    """A partition of which nothing was committed yet is read from its first record, not from behind a dropped slice."""
+    url = f"memory://{topic_name()}"
+    app = exactly_once_app(url, topic_name("app"), topic_partitions=2)
+    source = app.topic(topic_name("source"), value_type=int, internal=True, partitions=2)
+    target = app.topic(topic_name("target"), value_type=int, internal=True)
+
+    @app.agent(source)
+    async def copy(stream: Any) -> None:
+        async for number in stream:
+            await target.send(value=number)
+
+    async with running(app):
+        consumer = app.consumer
+        assert isinstance(consumer, TransactionalConsumer)
+        await source.send(value=0, partition=0)
+        await committed_everything(app)
+        second = consumer.tasks[TP(source.get_topic_name(), 1)]
+        producer = consumer.producer
+        undo_at(app, CommitStep.FLUSHED)
+        give_up = producer.give_up
+        arrived = asyncio.Event()
+
+        async def give_up_late() -> None:
+            await arrived.wait()  # as if the broker took its time to abort
+            await give_up()
+
+        producer.give_up = give_up_late  # type: ignore[method-assign]
+        await source.send(value=1, partition=0)
+        await eventually(lambda: not second.alive)
+        await source.send(value=2, partition=1)
+        await asyncio.sleep(0.3)
+        arrived.set()
+        await read_until(url, target.get_topic_name(), 3)
+        await committed_everything(app)
+    seen = await read_all(url, target.get_topic_name())
+    assert sorted(int(one.value or b"") for one in seen) == [0, 1, 2]
