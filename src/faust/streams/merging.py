@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from itertools import cycle, islice
 from typing import Any, TypeVar
 
-from faust._core.batching import Item, collect
+from faust._core.batching import Item, collect, give_back
 from faust._core.iteration import TURN, current_cursor
 from faust._core.places import mark
 from faust.exceptions import ImproperlyConfigured, Skip
@@ -100,7 +100,11 @@ class MergingStream(StreamBase[T]):
                     raise exc
                 return None, [one for one in parts if one is not part]
             found: list[Item] = []
-            await collect(cursor, found, 1, float("inf"))
+            try:
+                await collect(cursor, found, 1, float("inf"))
+            except BaseException:
+                give_back(found, cursor)
+                raise
             if found:
                 item = found[0]
                 cursor.lane, cursor.record = item.lane, item.record

@@ -425,3 +425,23 @@ async def test_readers_of_a_shared_inbox_divide_every_slice() -> None:
     assert lane.safe() == 0
     await stuck.aclose()
     assert lane.safe() == 5
+
+
+async def slowly(value: int) -> int:
+    """A processor that is cancelled at one value, the first time."""
+    await asyncio.sleep(3600.0 if value == 2 else 0.0)
+    return value
+
+
+async def test_take_that_is_cancelled_while_a_value_is_processed_loses_nothing() -> None:
+    """A record whose processor was cancelled is in nobody's hand: it comes again, with those that were collected."""
+    cursor, (lane,), mailbox, _ = make(6)
+    cursor.process, cursor.process_awaits = slowly, True
+    pending = asyncio.ensure_future(anext(batches(cursor, 100, None, mailbox.wait)))
+    await asyncio.sleep(0.05)
+    pending.cancel()
+    await asyncio.gather(pending, return_exceptions=True)
+    assert lane.task.safe() == 0
+    cursor.process, cursor.process_awaits = None, False
+    items = await anext(batches(cursor, 6, None, mailbox.wait))
+    assert [item.value for item in items] == [0, 1, 2, 3, 4, 5]
