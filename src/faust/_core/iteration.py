@@ -266,6 +266,7 @@ class Cursor:
     def claim(self) -> int:
         """Take the place over from an earlier iteration; what it had in hand is finished."""
         self.finish()
+        self._stopped_turn = 0
         self._claims += 1
         current_cursor.set(self)
         return self._claims
@@ -363,6 +364,10 @@ class Cursor:
                             self.passed += 1
                             mark(exc, lane, record)
                             if self.redeliver:
+                                self.retry()
+                            raise
+                        except BaseException:  # cancelled: nobody has had it
+                            if self._claims == turn or self.was_stopped(turn):
                                 self.retry()
                             raise
                     self.count += 1
