@@ -58,6 +58,11 @@ class MergingStream(StreamBase[T]):
                     return
                 item, parts = await self._next_of(parts)
                 if item is None:
+                    if any(part.cursor.lane is not None for part in parts):
+                        await (
+                            merged.breathe()
+                        )  # a slice is open: the gate was held, or an event passed over
+                        continue
                     await _wait_for_any([merged, *(part.cursor for part in parts)])
                     continue
                 try:
