@@ -53,3 +53,45 @@ async def test_first_records_that_arrive_while_work_is_undone(topic_name: Name) 
         await committed_everything(app)
     seen = await read_all(url, target.get_topic_name())
     assert sorted(int(one.value or b"") for one in seen) == [0, 1, 2]
+
+
+async def test_a_full_channel_takes_events_again_when_work_was_undone(topic_name: Name) -> None:
+    """An undo forgets what waits in a channel: there is room again, for the events that come again."""
+    url = f"memory://{topic_name()}"
+    app = exactly_once_app(url, topic_name("app"), topic_partitions=1)
+    source = app.topic(topic_name("source"), value_type=int, internal=True)
+    narrow = app.channel(maxsize=2)
+    held, seen = asyncio.Event(), set()
+
+    @app.agent(source)
+    async def put(stream: Any) -> None:
+        async for number in stream:
+            await narrow.put(number)
+
+    @app.agent(narrow)
+    async def take(stream: Any) -> None:
+        async for number in stream:
+            await held.wait()
+            seen.add(number)
+
+    async with running(app):
+        consumer = app.consumer
+        assert isinstance(consumer, TransactionalConsumer)
+        for number in range(10):
+            await source.send(value=number)
+        lane = await filled(take, 2)
+        app.gate.spoilt = "the test says so"
+        await app.commit()
+        await eventually(lambda: consumer.tasks and all(t.alive for t in consumer.tasks.values()))
+        held.set()
+        await eventually(lambda: len(seen) == 10)
+        await committed_everything(app)
+        assert lane.queued == 0
+
+
+async def filled(agent: Any, size: int) -> Any:
+    """Wait until *size* events wait for the reader of a channel, and its writer for room; return where they wait."""
+    await eventually(lambda: agent.channel_iterator._lane is not None)
+    mailbox, lane = agent.channel_iterator.mailbox, agent.channel_iterator._lane
+    await eventually(lambda: lane.queued == size and mailbox._writers)
+    return lane
