@@ -44,6 +44,8 @@ T = TypeVar("T")
 
 logger: logging.Logger = logging.getLogger(__name__)
 
+COMES_AGAIN = "an event was not processed, and is to come again"
+
 Report = Callable[[BaseException, Place | None], Awaitable[None]]
 
 
@@ -268,7 +270,7 @@ class StreamBase(Service, Generic[T]):
     def _begin(self, *, singly: bool = True) -> None:
         """Bind the processors; the loop never looks at the list."""
         self._restore_acks()
-        cursor = self.cursor
+        cursor, self._merged = self.cursor, None
         self.task_owner = _current_task()
         if self._stopped.is_set():
             self.service_reset()
@@ -407,9 +409,17 @@ class StreamBase(Service, Generic[T]):
 
     # -- failures
 
+    _merged: Any = None
+    """The combined stream that reads this one."""
+
+    def _reader(self) -> Any:
+        """Return the stream that is iterated: the last of the chain, or what it was combined into."""
+        active = self.get_active_stream()
+        return active if active._merged is None else active._merged
+
     def place_of(self, exc: BaseException) -> Place | None:
         """Name the message that *exc* was raised for; None when there was none."""
-        hand = self.get_active_stream()._hand
+        hand = self._reader()._hand
         return take_place(exc) or place_in(hand.lane, hand.record) or _first_of(hand.batch)
 
     def failed(self) -> None:
@@ -418,21 +428,22 @@ class StreamBase(Service, Generic[T]):
         One event counts as processed. A list does not: its events come again, one by one. With `redeliver` what was in
         hand comes again as it was.
         """
-        cursor = self.get_active_stream()._hand
+        reader = self._reader()
+        cursor = reader._hand
         batching.fail(cursor)
-        if cursor.redeliver:
-            self._spoil(cursor, "an event was not processed, and is to come again")
+        if cursor.redeliver or reader.redeliver:
+            self._spoil(cursor, COMES_AGAIN)
             cursor.retry()
         else:
             cursor.finish()
 
     def interrupt(self) -> None:
         """Whoever reads this is about to be cancelled: what it has in hand is not finished by that."""
-        self.get_active_stream()._hand.interrupt()
+        self._reader()._hand.interrupt()
 
     def take_back(self) -> None:
         """Take back what is in hand: who read it was cancelled, and the next iteration begins with it."""
-        cursor = self.get_active_stream()._hand
+        cursor = self._reader()._hand
         self._spoil(cursor, "an agent was stopped while it had an event in hand")
         batching.take_back(cursor)
         cursor.retry()

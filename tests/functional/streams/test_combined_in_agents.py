@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import gc
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import mode
@@ -13,7 +14,7 @@ import faust
 from tests.support.apps import committed_everything, eventually, running
 
 
-@pytest.mark.parametrize("where", ["part"])
+@pytest.mark.parametrize("where", ["part", "merged", "body"])
 async def test_an_actor_that_is_restarted_has_its_event_again(app: faust.App, where: str) -> None:
     """An event that the function, or a processor, had in hand when a supervisor restarted the actor comes again."""
     one, two = app.topic("one", value_type=int), app.topic("two", value_type=int)
@@ -113,3 +114,69 @@ async def test_a_part_that_is_idle_keeps_nothing(app: faust.App) -> None:
         mailbox: Any = parts[1].outbox
         assert len(mailbox._waiters) <= 1
     assert got == list(range(50))
+
+
+@pytest.mark.parametrize("where", ["part", "merged", "body"])
+async def test_an_event_is_redelivered(app: faust.App, where: str) -> None:
+    """With `redeliver` an event comes again, whoever has raised: a processor of the part, one of the whole, the function."""
+    one, two = app.topic("one", value_type=int), app.topic("two", value_type=int)
+    other = two.stream()
+    got: list[int] = []
+    tries: list[int] = []
+
+    def fail_once(number: int) -> int:
+        if number == 2 and not tries:
+            tries.append(number)
+            raise ValueError(number)
+        return number
+
+    @app.agent(one)
+    async def agent(stream: Any) -> None:
+        stream.redeliver = where != "body"
+        if where == "part":
+            stream.add_processor(fail_once)
+        both = stream & other
+        both.redeliver = True
+        if where == "merged":
+            both.add_processor(fail_once)
+        async for number in both:
+            if where == "body":
+                fail_once(number)
+            got.append(number)
+
+    async with running(app):
+        for number in range(5):
+            await one.send(value=number, partition=0)
+        await eventually(lambda: len(got) == 5)
+        await committed_everything(app)
+    assert got == [0, 1, 2, 3, 4]
+
+
+async def test_a_loop_that_is_closed_late_leaves_alone_what_the_next_one_has(
+    app: faust.App,
+) -> None:
+    """The generator of an actor that crashed is closed some time: the event its successor has in hand stays unfinished."""
+    one, two = app.topic("one", value_type=int), app.topic("two", value_type=int)
+    other = two.stream()
+    in_hand: list[Any] = []
+
+    def sink(number: int) -> None:
+        if number < 3:
+            raise ValueError(number)
+
+    @app.agent(one, sink=[sink])
+    async def agent(stream: Any) -> AsyncIterator[int]:
+        async for number in stream & other:
+            if number == 3:
+                gc.collect()
+                await asyncio.sleep(0.1)
+                in_hand.append(app.consumer.tasks[faust.TP("one", 0)].safe())
+                in_hand.append(faust.current_event() is not None)
+            yield number
+
+    async with running(app):
+        for number in range(4):
+            await one.send(value=number, partition=0)
+        await eventually(lambda: len(in_hand) == 2)
+        await committed_everything(app)
+    assert in_hand == [3, True]
