@@ -147,6 +147,7 @@ async def collect(cursor: Cursor, items: list[Item], size: int, until: float) ->
                 except Exception as exc:
                     mark(exc, lane, record)
                     if cursor.redeliver:
+                        cursor.on_again()
                         items.append(Item(lane, record, value))  # it goes back with the others
                     else:
                         cursor.skip(lane, record)

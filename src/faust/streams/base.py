@@ -109,6 +109,7 @@ class StreamBase(Service, Generic[T]):
         self._hand = self.cursor
         self.cursor.on_done = self._on_slice_done
         self.cursor.on_end = self._on_end
+        self.cursor.on_again = self._on_again
         if not enable_acks:
             self._acks_by_hand()
 
@@ -242,6 +243,9 @@ class StreamBase(Service, Generic[T]):
         consumer = self.app.consumer_or_none()
         if consumer is not None and not task.alive:
             consumer.note_progress(task)
+
+    def _on_again(self) -> None:
+        self._spoil(self.cursor, COMES_AGAIN)
 
     def _on_end(self) -> None:
         """An iteration has ended: one that had started the stream leaves it as it was."""
@@ -430,9 +434,11 @@ class StreamBase(Service, Generic[T]):
         """
         reader = self._reader()
         cursor = reader._hand
-        batching.fail(cursor)
-        if cursor.redeliver or reader.redeliver:
+        again = cursor.redeliver or reader.redeliver
+        if again:
             self._spoil(cursor, COMES_AGAIN)
+        batching.fail(cursor)
+        if again:
             cursor.retry()
         else:
             cursor.finish()

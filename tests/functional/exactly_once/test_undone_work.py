@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from faust.messages import TP
 from faust.transport.consumer import CommitStep
 from faust.transport.exactly_once import TransactionalConsumer
@@ -87,6 +89,47 @@ async def test_a_full_channel_takes_events_again_when_work_was_undone(topic_name
         await eventually(lambda: len(seen) == 10)
         await committed_everything(app)
         assert lane.queued == 0
+
+
+@pytest.mark.parametrize("how", ["plain", "take", "take in hand"])
+async def test_what_is_redelivered_has_caused_nothing(topic_name: Name, how: str) -> None:
+    """With `redeliver`, what a failed event, or a list, has sent is undone before it comes again."""
+    url = f"memory://{topic_name()}"
+    app = exactly_once_app(url, topic_name("app"), topic_partitions=1)
+    source = app.topic(topic_name("source"), value_type=int, internal=True)
+    target = app.topic(topic_name("target"), value_type=int, internal=True)
+    tries: list[int] = []
+    done: set[int] = set()
+
+    async def send_and_fail_once(number: int) -> int:
+        await target.send(value=number)
+        if number == 2 and not tries:
+            tries.append(number)
+            raise ValueError(number)
+        return number
+
+    @app.agent(source)
+    async def agent(stream: Any) -> None:
+        stream.redeliver = True
+        if how != "take in hand":
+            stream.add_processor(send_and_fail_once)
+        if how == "plain":
+            async for number in stream:
+                done.add(number)
+            return
+        async for numbers in stream.take(5, within=0.05):
+            if how == "take in hand":
+                for number in numbers:
+                    await send_and_fail_once(number)
+            done.update(numbers)
+
+    async with running(app):
+        for number in range(5):
+            source.send_soon(value=number)
+        await eventually(lambda: len(done) == 5)
+        await committed_everything(app)
+    seen = await read_all(url, target.get_topic_name())
+    assert sorted(int(one.value or b"") for one in seen) == [0, 1, 2, 3, 4]
 
 
 async def filled(agent: Any, size: int) -> Any:
