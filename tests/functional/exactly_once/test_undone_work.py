@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar
 
 import pytest
 
+import faust
 from faust.messages import TP
 from faust.transport.consumer import CommitStep
 from faust.transport.exactly_once import TransactionalConsumer
@@ -130,6 +131,57 @@ async def test_what_is_redelivered_has_caused_nothing(topic_name: Name, how: str
         await committed_everything(app)
     seen = await read_all(url, target.get_topic_name())
     assert sorted(int(one.value or b"") for one in seen) == [0, 1, 2, 3, 4]
+
+
+class Stuck(faust.Topic[Any, Any]):
+    """A topic on which one event is sent, and its sender does not hear of it."""
+
+    sent: ClassVar[set[bytes]] = set()
+
+    def bind_raw_send(self) -> Callable[[Any, Any, Any], Awaitable[None] | None]:
+        """See `faust.Topic`."""
+        send = super().bind_raw_send()
+
+        def send_once(key: Any, value: bytes, headers: Any) -> Awaitable[None] | None:
+            room = send(key, value, headers)
+            if value != b"3" or value in self.sent:
+                return room
+            self.sent.add(value)
+            return asyncio.sleep(3600.0)
+
+        return send_once
+
+
+async def test_forwarding_that_is_broken_off_is_undone(topic_name: Name) -> None:
+    """An event that may have been forwarded, when an agent is restarted, is forwarded again; a committed reader sees one."""
+    url = f"memory://{topic_name()}"
+    app = exactly_once_app(url, topic_name("app"), topic_partitions=1, Topic=Stuck)
+    source = app.topic(topic_name("source"), value_type=int, internal=True)
+    middle = app.topic(topic_name("middle"), value_type=int, internal=True)
+    target = app.topic(topic_name("target"), value_type=int, internal=True)
+    raised: list[int] = []
+
+    @app.agent(source)
+    async def agent(stream: Any) -> None:
+        async for number in stream.through(middle):
+            if number == 2 and not raised:
+                raised.append(number)
+                await eventually(lambda: Stuck.sent)
+                raise ValueError(number)
+            await target.send(value=number)
+
+    async with running(app):
+        for number in range(3):
+            source.send_soon(value=number)
+        await eventually(lambda: raised)
+        for number in (3, 4):
+            source.send_soon(value=number)
+        await read_until(url, target.get_topic_name(), 4)
+        await committed_everything(app)
+    middle_seen = await read_all(url, middle.get_topic_name())
+    assert [int(one.value or b"") for one in middle_seen] == [0, 1, 2, 3, 4]
+    seen = {int(one.value or b"") for one in await read_all(url, target.get_topic_name())}
+    assert seen >= {0, 1, 3, 4}
 
 
 async def filled(agent: Any, size: int) -> Any:
