@@ -9,7 +9,9 @@ from weakref import WeakSet
 
 from mode.utils.queues import FlowControlEvent
 
+from faust._core.iteration import current_cursor
 from faust._core.lanes import Inbox, Lane
+from faust.exceptions import GivenUp
 from faust.messages import Slice
 
 __all__ = ["FlowControl", "Mailbox"]
@@ -76,11 +78,19 @@ class Mailbox(Inbox):
             return None
         work = super().pop()
         if self._writers:
-            writers, self._writers = self._writers, []
-            for writer in writers:
-                if not writer.done():
-                    writer.set_result(None)
+            self._wake_writers()
         return work
+
+    def clear(self) -> None:
+        """Forget what waits; there is room for more."""
+        super().clear()
+        self._wake_writers()
+
+    def _wake_writers(self) -> None:
+        writers, self._writers = self._writers, []
+        for writer in writers:
+            if not writer.done():
+                writer.set_result(None)
 
     async def wait(self, timeout: float | None = None) -> None:
         """Sleep until something is put or thrown, `wake` is called, or *timeout* seconds have passed."""
@@ -89,14 +99,29 @@ class Mailbox(Inbox):
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
-        if timeout is None:
-            await waiter
-            return
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(waiter, timeout)
+        try:
+            if timeout is None:
+                await waiter
+            else:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(waiter, timeout)
+        finally:
+            if waiter.cancelled() and waiter in self._waiters:  # nobody will wake it
+                self._waiters.remove(waiter)
 
     async def wait_taken(self) -> None:
-        """Sleep until a reader has taken something."""
+        """Sleep until a reader has taken something.
+
+        Raises:
+            GivenUp: On behalf of an event that is not ours any more: all that waits here was forgotten with it.
+        """
         writer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._writers.append(writer)
         await writer
+        cursor = current_cursor.get()
+        lane = None if cursor is None or cursor.record is None else cursor.lane
+        if lane is not None and lane.task.closed:
+            tp = lane.task.tp
+            raise GivenUp(
+                f"the event in hand, of {tp.topic}[{tp.partition}], was given up: nothing more is put into a channel for it"
+            )

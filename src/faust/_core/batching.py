@@ -20,7 +20,7 @@ from faust._core.places import mark
 from faust.exceptions import Skip
 from faust.messages import Slice
 
-__all__ = ["Item", "batches", "collect", "fail", "finish_items", "take_back"]
+__all__ = ["Item", "batches", "collect", "fail", "finish_items", "give_back", "take_back"]
 
 
 class Item(NamedTuple):
@@ -96,8 +96,7 @@ async def batches(
         if cursor.claims == turn and cursor.batch:
             finish_items(cursor.batch, cursor)
         cursor.collected = 0
-        _let_go(items)
-        _give_back(items, cursor)
+        give_back(items, cursor)
         if not cursor.lost(turn):
             cursor.on_end()
 
@@ -148,9 +147,13 @@ async def collect(cursor: Cursor, items: list[Item], size: int, until: float) ->
                 except Exception as exc:
                     mark(exc, lane, record)
                     if cursor.redeliver:
+                        cursor.on_again()
                         items.append(Item(lane, record, value))  # it goes back with the others
                     else:
                         cursor.skip(lane, record)
+                    raise
+                except BaseException:  # cancelled: nobody has had it
+                    items.append(Item(lane, record, value))
                     raise
                 finally:
                     cursor.record = None
@@ -174,16 +177,14 @@ def fail(cursor: Cursor) -> bool:
     if not cursor.redeliver:
         living = [item for item in items if item.lane.task.alive]
         cursor.alone.update((item.lane, item.record.offset) for item in living)
-    _let_go(items)
-    _give_back(items, cursor)
+    give_back(items, cursor)
     return True
 
 
 def take_back(cursor: Cursor) -> None:
     """Take back the list in hand, whose reader was stopped: its records come again, in lists as before."""
     items, cursor.batch = cursor.batch, []
-    _let_go(items)
-    _give_back(items, cursor)
+    give_back(items, cursor)
 
 
 def finish_items(items: list[Item], cursor: Cursor) -> None:
@@ -234,8 +235,9 @@ async def _certain(items: list[Item], cursor: Cursor) -> list[Item]:
     return items
 
 
-def _give_back(items: list[Item], cursor: Cursor) -> None:
+def give_back(items: list[Item], cursor: Cursor) -> None:
     """Put what is not finished back in front, so that the next loop reads it again, in order."""
+    _let_go(items)
     by_lane: dict[Lane, list[Any]] = {}
     for lane, record, _ in items:
         if lane.task.alive:

@@ -65,6 +65,7 @@ class Cursor:
         alone: Records of a list whose reader failed, which come again in lists of one.
         observe: Called with lane and record when a record is finished; None: nobody wants to know.
         on_end: Called when an iteration ends.
+        on_again: Called before a record comes again because a processor has raised.
         count: Events handed out so far.
         passed: Events taken that processors have dropped or failed at.
         collected: Events of the list that `faust._core.batching` is filling.
@@ -92,6 +93,7 @@ class Cursor:
         "lease_until",
         "make_event",
         "observe",
+        "on_again",
         "on_decode_error",
         "on_done",
         "on_end",
@@ -128,6 +130,7 @@ class Cursor:
         self.clock: Callable[[], float] = clock
         self.on_done: Callable[[PartitionTask], None] | None = None
         self.on_end: Callable[[], None] = _nothing
+        self.on_again: Callable[[], None] = _nothing
         self.observe: Callable[[Lane, Any], None] | None = None
         self.process: Callable[[Any], Any] | None = None
         self.process_awaits: bool = False
@@ -266,6 +269,7 @@ class Cursor:
     def claim(self) -> int:
         """Take the place over from an earlier iteration; what it had in hand is finished."""
         self.finish()
+        self._stopped_turn = 0
         self._claims += 1
         current_cursor.set(self)
         return self._claims
@@ -363,6 +367,11 @@ class Cursor:
                             self.passed += 1
                             mark(exc, lane, record)
                             if self.redeliver:
+                                self.on_again()
+                                self.retry()
+                            raise
+                        except BaseException:  # cancelled: nobody has had it
+                            if self._claims == turn or self.was_stopped(turn):
                                 self.retry()
                             raise
                     self.count += 1

@@ -335,7 +335,9 @@ class Inbox:
 
     def clear(self) -> None:
         """Forget what waits; nothing of it counts as finished."""
-        self.queue.clear()
+        while (item := self.queue.pop()) is not None:
+            lane, batch = item[1]
+            lane.queued -= len(batch.records)
         self.errors.clear()
         self._open = None
 

@@ -45,6 +45,7 @@ T = TypeVar("T")
 
 logger: logging.Logger = logging.getLogger(__name__)
 
+COMES_AGAIN = "an event was not processed, and is to come again"
 RESTARTS_WITHIN = 2.0
 """Seconds in which a function that has raised is taken to be about to read on; most are called again at once."""
 
@@ -112,6 +113,7 @@ class StreamBase(Service, Generic[T]):
         self._hand = self.cursor
         self.cursor.on_done = self._on_slice_done
         self.cursor.on_end = self._on_end
+        self.cursor.on_again = self._on_again
         if not enable_acks:
             self._acks_by_hand()
 
@@ -248,6 +250,9 @@ class StreamBase(Service, Generic[T]):
         if consumer is not None and not task.alive:
             consumer.note_progress(task)
 
+    def _on_again(self) -> None:
+        self._spoil(self.cursor, COMES_AGAIN)
+
     def _on_end(self) -> None:
         """An iteration has ended: one that had started the stream leaves it as it was."""
         if self._tally is not None:
@@ -275,7 +280,7 @@ class StreamBase(Service, Generic[T]):
     def _begin(self, *, singly: bool = True) -> None:
         """Bind the processors; the loop never looks at the list."""
         self._restore_acks()
-        cursor = self.cursor
+        cursor, self._merged = self.cursor, None
         self.task_owner = _current_task()
         self._restarts_by = 0.0
         if self._stopped.is_set():
@@ -415,9 +420,17 @@ class StreamBase(Service, Generic[T]):
 
     # -- failures
 
+    _merged: Any = None
+    """The combined stream that reads this one."""
+
+    def _reader(self) -> Any:
+        """Return the stream that is iterated: the last of the chain, or what it was combined into."""
+        active = self.get_active_stream()
+        return active if active._merged is None else active._merged
+
     def place_of(self, exc: BaseException) -> Place | None:
         """Name the message that *exc* was raised for; None when there was none."""
-        hand = self.get_active_stream()._hand
+        hand = self._reader()._hand
         return take_place(exc) or place_in(hand.lane, hand.record) or _first_of(hand.batch)
 
     def failed(self) -> None:
@@ -428,21 +441,24 @@ class StreamBase(Service, Generic[T]):
         """
         for stream in self._chain():
             stream._restarts_by = monotonic() + RESTARTS_WITHIN
-        cursor = self.get_active_stream()._hand
+        reader = self._reader()
+        cursor = reader._hand
+        again = cursor.redeliver or reader.redeliver
+        if again:
+            self._spoil(cursor, COMES_AGAIN)
         batching.fail(cursor)
-        if cursor.redeliver:
-            self._spoil(cursor, "an event was not processed, and is to come again")
+        if again:
             cursor.retry()
         else:
             cursor.finish()
 
     def interrupt(self) -> None:
         """Whoever reads this is about to be cancelled: what it has in hand is not finished by that."""
-        self.get_active_stream()._hand.interrupt()
+        self._reader()._hand.interrupt()
 
     def take_back(self) -> None:
         """Take back what is in hand: who read it was cancelled, and the next iteration begins with it."""
-        cursor = self.get_active_stream()._hand
+        cursor = self._reader()._hand
         self._spoil(cursor, "an agent was stopped while it had an event in hand")
         batching.take_back(cursor)
         cursor.retry()

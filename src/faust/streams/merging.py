@@ -12,11 +12,11 @@ from collections.abc import AsyncGenerator
 from itertools import cycle, islice
 from typing import Any, TypeVar
 
-from faust._core.batching import Item, collect
-from faust._core.iteration import TURN, current_cursor
+from faust._core.batching import Item, collect, give_back
+from faust._core.iteration import TURN, Cursor, current_cursor
 from faust._core.places import mark
 from faust.exceptions import ImproperlyConfigured, Skip
-from faust.streams.base import StreamBase
+from faust.streams.base import COMES_AGAIN, StreamBase
 
 __all__ = ["MergingStream"]
 
@@ -46,10 +46,13 @@ class MergingStream(StreamBase[T]):
         merged = self.cursor
         turn = merged.claim()
         parts = [part.get_active_stream() for part in self.combined]
+        turns: dict[Any, int] = {}
         for part in parts:
             part._begin()
             await part._before_iteration()
-            part.cursor.claim()
+            turns[part.cursor] = part.cursor.claim()
+            part._merged = self
+        hand = merged
         clock = merged.clock
         turn_ends = clock() + TURN
         try:
@@ -58,22 +61,36 @@ class MergingStream(StreamBase[T]):
                     return
                 item, parts = await self._next_of(parts)
                 if item is None:
+                    if any(part.cursor.lane is not None for part in parts):
+                        await (
+                            merged.breathe()
+                        )  # a slice is open: the gate was held, or an event passed over
+                        continue
                     await _wait_for_any([merged, *(part.cursor for part in parts)])
+                    if not all(_has(part.cursor, turns) for part in parts):
+                        return
                     continue
+                hand = self._hand
                 try:
                     value = await self._process(item)
                 except Skip:
-                    self._hand.finish()
+                    hand.finish()
                     continue
                 merged.count += 1
                 yield value
-                self._hand.finish()
+                if not _has(hand, turns):
+                    return
+                hand.finish()
                 if clock() >= turn_ends:
                     await merged.breathe()
                     turn_ends = clock() + TURN
         finally:
-            self._hand.finish()
-            self._hand = merged
+            if _has(
+                hand, turns
+            ):  # else somebody else has the place, and what is in hand there is his
+                hand.finish()
+                if self._hand is hand:
+                    self._hand = merged
             if not merged.lost(turn):
                 self._on_end()
 
@@ -100,7 +117,11 @@ class MergingStream(StreamBase[T]):
                     raise exc
                 return None, [one for one in parts if one is not part]
             found: list[Item] = []
-            await collect(cursor, found, 1, float("inf"))
+            try:
+                await collect(cursor, found, 1, float("inf"))
+            except BaseException:
+                give_back(found, cursor)
+                raise
             if found:
                 item = found[0]
                 cursor.lane, cursor.record = item.lane, item.record
@@ -111,7 +132,8 @@ class MergingStream(StreamBase[T]):
 
     async def _process(self, item: Item) -> Any:
         """Apply the merged stream's own processors."""
-        cursor = self.cursor
+        cursor, hand = self.cursor, self._hand
+        turn = hand.claims
         value = item.value
         if cursor.process is not None:
             try:
@@ -122,8 +144,21 @@ class MergingStream(StreamBase[T]):
                 raise
             except Exception as exc:
                 mark(exc, item.lane, item.record)
+                if cursor.redeliver:
+                    self._spoil(hand, COMES_AGAIN)
+                    hand.retry()
+                raise
+            except BaseException:  # cancelled: nobody has had it
+                if hand.claims == turn or hand.was_stopped(turn):
+                    hand.retry()
                 raise
         return value
+
+
+def _has(hand: Cursor, turns: dict[Any, int]) -> bool:
+    """Say whether the place of *hand* is still that of the iteration that claimed it in *turns*."""
+    turn = turns.get(hand, 0)
+    return hand.claims == turn or hand.was_stopped(turn)
 
 
 async def _wait_for_any(cursors: list[Any]) -> None:

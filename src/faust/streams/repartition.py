@@ -32,6 +32,9 @@ T = TypeVar("T")
 Forward = Callable[[Any], Awaitable[None]]
 """Iterates a source stream and sends what it hands out."""
 
+LAST_EVENT = 1.0
+"""Seconds that forwarding may take to end with the event it has in hand."""
+
 
 class RepartitionStream(StreamBase[T]):
     """A stream that others can be derived from. See `faust.Stream`."""
@@ -127,7 +130,7 @@ class RepartitionStream(StreamBase[T]):
                     await source.report(exc, take_place(exc))
                     continue
                 if room is not None:
-                    await room
+                    await _sent(room, source, target)
 
         return self._forwarded(target, forward)
 
@@ -149,7 +152,7 @@ class RepartitionStream(StreamBase[T]):
                 record = cursor.record
                 room = send(source._raw_key(record), *source._raw(record))
                 if room is not None:
-                    await room
+                    await _sent(room, source, target)
 
         return self._forwarded(target, forward)
 
@@ -182,6 +185,8 @@ class RepartitionStream(StreamBase[T]):
     async def rewind(self) -> None:
         """Forget what a function has added to this chain of streams: it is about to be called again."""
         for stream in self._chain():
+            if stream._drain is not None:
+                stream._prev.cursor.stop()
             await stream._stop_draining()
             stream._processors = list(stream._first_processors) if stream._prev is None else []
 
@@ -287,9 +292,16 @@ class RepartitionStream(StreamBase[T]):
 
     async def _stop_draining(self) -> None:
         drain, self._drain = self._drain, None
-        if drain is not None:
+        if drain is None:
+            return
+        try:
+            if hasattr(
+                self._source, "topics"
+            ):  # a channel may have no room before it is read again
+                await asyncio.wait([drain], timeout=LAST_EVENT)
+        finally:
             drain.cancel()
-            await asyncio.gather(drain, return_exceptions=True)
+        await asyncio.gather(drain, return_exceptions=True)
 
     async def _stop(self) -> None:
         await self._stop_draining()
@@ -297,6 +309,17 @@ class RepartitionStream(StreamBase[T]):
 
 
 # -- helpers
+
+
+async def _sent(room: Awaitable[None], source: Any, target: Any) -> None:
+    """Wait until the event in hand is sent; when that is broken off, it may not have been, and comes again."""
+    try:
+        await room
+    except asyncio.CancelledError:
+        if hasattr(target, "topics"):  # else nothing was put
+            source._spoil(source.cursor, "an event was being forwarded, and is to come again")
+        source.cursor.retry()
+        raise
 
 
 def _key_function(key: Any) -> Callable[[Any], Any]:

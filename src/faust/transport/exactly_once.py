@@ -184,6 +184,13 @@ class TransactionalConsumer(Consumer):
         }
         return made
 
+    def _deliver(self, batch: Slice) -> None:
+        tp = batch.tp
+        if tp not in self._started_at and tp in self.tasks:
+            # Also of a task that is being undone: the slice is dropped, and `rewind` has to find where it began.
+            self._started_at[tp] = batch.records[0].offset if batch.records else batch.next_offset
+        super()._deliver(batch)
+
     def _first_slice(self, task: PartitionTask, batch: Slice) -> None:
         super()._first_slice(task, batch)
         assert task.committed is not None

@@ -238,6 +238,37 @@ async def test_a_restarted_agent_finds_its_streams(app: faust.App) -> None:
     assert lives[0] is lives[1]
 
 
+@pytest.mark.parametrize("how", ["filter", "channel"])
+async def test_a_restart_loses_nothing_that_is_being_forwarded(app: faust.App, how: str) -> None:
+    """streams.md 7.1: what a filter has in hand when the agent is restarted, or waits for room, is forwarded all the same."""
+    topic = app.topic("in", value_type=int)
+    narrow = app.channel(maxsize=1)
+    got: list[int] = []
+
+    async def keep(_value: int) -> bool:
+        await asyncio.sleep(0.01)
+        return True
+
+    @app.agent(topic)
+    async def agent(stream: Any) -> None:
+        filtered = how == "filter"
+        async for value in (
+            stream.filter(keep).through("forwarded") if filtered else stream.through(narrow)
+        ):
+            number = int(value)
+            await asyncio.sleep(0.01)
+            got.append(number)
+            if number in (3, 9):
+                raise ValueError(number)
+
+    async with running(app):
+        for number in range(15):
+            await topic.send(value=number, partition=0)
+        await eventually(lambda: 14 in got)
+        await committed_everything(app)
+    assert sorted(set(got)) == list(range(15))
+
+
 async def test_group_by_on_a_channel(app: faust.App) -> None:
     """streams.md 7.1: on an in-memory channel events come back under their new key."""
     channel = app.channel(value_type=int)

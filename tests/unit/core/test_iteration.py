@@ -425,3 +425,56 @@ async def test_readers_of_a_shared_inbox_divide_every_slice() -> None:
     assert lane.safe() == 0
     await stuck.aclose()
     assert lane.safe() == 5
+
+
+async def slowly(value: int) -> int:
+    """A processor that is cancelled at one value, the first time."""
+    await asyncio.sleep(3600.0 if value == 2 else 0.0)
+    return value
+
+
+async def test_take_that_is_cancelled_while_a_value_is_processed_loses_nothing() -> None:
+    """A record whose processor was cancelled is in nobody's hand: it comes again, with those that were collected."""
+    cursor, (lane,), mailbox, _ = make(6)
+    cursor.process, cursor.process_awaits = slowly, True
+    pending = asyncio.ensure_future(anext(batches(cursor, 100, None, mailbox.wait)))
+    await asyncio.sleep(0.05)
+    pending.cancel()
+    await asyncio.gather(pending, return_exceptions=True)
+    assert lane.task.safe() == 0
+    cursor.process, cursor.process_awaits = None, False
+    items = await anext(batches(cursor, 6, None, mailbox.wait))
+    assert [item.value for item in items] == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+async def test_a_loop_that_is_cancelled_while_a_value_is_processed_loses_nothing(
+    stopped: bool,
+) -> None:
+    """A record whose processor was cancelled has been handed to nobody: it comes to the next loop."""
+    cursor, (lane,), _, _ = make(5)
+    cursor.process, cursor.process_awaits = slowly, True
+    values = cursor.values()
+    got = [await anext(values), await anext(values)]
+    pending = asyncio.ensure_future(anext(values))
+    await asyncio.sleep(0.05)
+    if stopped:
+        cursor.stop()
+    pending.cancel()
+    await asyncio.gather(pending, return_exceptions=True)
+    assert lane.task.safe() == 2
+    cursor.process, cursor.process_awaits = None, False
+    got += [value for _, value in await take_n(cursor, 3)]
+    assert got == [0, 1, 2, 3, 4]
+
+
+async def test_an_old_loop_that_was_stopped_and_is_closed_late_changes_nothing() -> None:
+    """What the next loop has in hand stays there, whenever the stopped one is closed."""
+    cursor, (lane,), _, _ = make(3)
+    old = cursor.values()
+    assert await anext(old) == 0
+    cursor.stop()
+    new = cursor.values()
+    assert await anext(new) == 1
+    await old.aclose()
+    assert (lane.task.safe(), cursor.record.offset) == (1, 1)
