@@ -254,6 +254,19 @@ async def test_a_topic_that_does_not_exist_is_named(
         await producer.load_partitions("no/such topic")
 
 
+async def test_patience_with_a_new_topic_begins_with_the_first_answer(
+    stage: Stage, proxy: Proxy, topic_name: Callable[..., str]
+) -> None:
+    """A broker that answers after an outage, and does not know the topic yet, is asked again."""
+    assert stage.cluster is not None
+    producer = await stage.producer(transport=open_transport(stage.cluster.proxied_url))
+    proxy.stall()
+    sent = producer.append(topic_name("new"), 0, None, b"value")
+    await asyncio.sleep(4.0)
+    proxy.heal()
+    assert (await sent).offset == 0
+
+
 async def test_a_deleted_topic_fails_soon(stage: Stage) -> None:
     """Records for a topic that is deleted fail within seconds, not after the request timeout."""
     topic = await stage.topic(1)

@@ -212,6 +212,11 @@ class Transactions(TransactionManager):  # type: ignore[misc]  # aiokafka is unt
         if self.transactional_id is not None:
             super().fatal_error(exc)
 
+    def partition_added(self, tp: Any) -> None:
+        """Note that the coordinator has added a partition; also one that was given up while it was asked."""
+        self._pending_txn_partitions.add(tp)
+        super().partition_added(tp)
+
     def forget_partition(self, tp: Any) -> None:
         """Do not add a partition to the transaction that does not exist."""
         self._pending_txn_partitions.discard(tp)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Iterable
@@ -287,10 +288,14 @@ class Sending:
             AuthorizationFailed: it may not be looked at.
         """
         pauses = Backoff(0.02, 0.5)
-        deadline = time.monotonic() + MISSING_TOPIC_PATIENCE
+        deadline = math.inf
         new = topic not in self._options.seen_topics
         while True:
             code, rows = (await self.connection.topic_metadata([topic], create=new))[topic]
+            if (
+                deadline == math.inf
+            ):  # patience begins with the first answer, which may have taken an outage
+                deadline = time.monotonic() + MISSING_TOPIC_PATIENCE
             error = kafka.for_code(code)
             if error is kafka.NoError:
                 await self._remember(topic)
