@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -518,11 +519,15 @@ async def test_a_question_that_cannot_be_sent_is_an_error(watched: bool) -> None
 
     if watched:
         app.sensors.add(Watcher())
-    async with running(app):
-        assert await asyncio.wait_for(double.ask(4), 30) == 8
-        admin = app.transport.admin()
-        await admin.start()
-        await admin.delete_topics(["asked"])
-        await admin.close()
-        with pytest.raises(UnknownTopic):
-            await asyncio.wait_for(double.ask(5), 30)
+    raised = False
+    with contextlib.suppress(UnknownTopic):  # a rebalance, for the deleted topic, finds it as well
+        async with running(app):
+            assert await asyncio.wait_for(double.ask(4), 30) == 8
+            admin = app.transport.admin()
+            await admin.start()
+            await admin.delete_topics(["asked"])
+            await admin.close()
+            with pytest.raises(UnknownTopic):
+                await asyncio.wait_for(double.ask(5), 30)
+            raised = True
+    assert raised

@@ -269,6 +269,7 @@ async def test_an_unusual_answer_to_a_fetch_has_the_client_look_again_and_wait(
     counted = Counted(client, FetchRequest, 56)
     (connection,) = [conn for (_, group), conn in client._conns.items() if group == FETCH_GROUP]
     exchange = connection.exchange
+    asked = threading.Event()
 
     def spoil(api: int, version: int, body: bytes, answer: Exchange) -> None:
         """Have the answer say in its bytes what `Counted` says in decoded ones."""
@@ -283,8 +284,10 @@ async def test_an_unusual_answer_to_a_fetch_has_the_client_look_again_and_wait(
 
         answer._answered = answered
         exchange(api, version, body, answer)
+        asked.set()
 
     connection.exchange = spoil
+    assert await asyncio.to_thread(asked.wait, 20)  # what was asked before is answered as it is
     await stage.fill({tp: 10})
     await reader.read(10)
     assert counted.updates > 0

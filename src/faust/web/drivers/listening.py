@@ -104,7 +104,7 @@ class LoopListener:
         )
         in_use = exc.errno == errno.EADDRINUSE
         reason = (
-            "somebody is listening there already (another worker on this machine, or another app of this process?)"
+            "another process is listening there (another worker on this machine?), or another app of this process"
             if in_use
             else exc.strerror or str(exc)
         )
