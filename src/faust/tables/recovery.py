@@ -72,6 +72,7 @@ class Recovery(ChangelogReader):
         self._lasting = lasting
         self._on_event: dict[str, OnEvent] = dict(on_event or {})
         self._heard_out: deque[Slice] = deque()
+        self._full: bool = False
         self.partitions: dict[TP, TablePartition] = dict(partitions)
         self.check = check
         self.plans: dict[TP, PartitionPlan] = {}
@@ -220,6 +221,7 @@ class Recovery(ChangelogReader):
             self._heard_out.append(batch)
             self._heard[tp] = monotonic()
             if len(self._heard_out) >= MANY:
+                self._full = True
                 self.reader.pause(self._hearing)
             self._look.set()
         else:
@@ -227,7 +229,6 @@ class Recovery(ChangelogReader):
 
     async def _hear_out(self) -> None:
         """Tell of records that somebody wants to hear of, and apply them."""
-        paused = len(self._heard_out) >= MANY
         while self._heard_out:
             batch = self._heard_out.popleft()
             tp = batch.tp
@@ -236,7 +237,8 @@ class Recovery(ChangelogReader):
             for record in batch.records:
                 await self._on_event[tp.topic](tp, record)
             self._take(batch)
-        if paused:
+        if self._full:
+            self._full = False
             self.reader.resume(self._hearing)
 
     def _take(self, batch: Slice) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.support.apps import eventually
 from tests.support.changelogs import App, Log, World, assign, event_of, worker
 
 from faust.exceptions import ConsistencyError
@@ -262,6 +263,31 @@ async def test_records_without_a_key_are_left_out_and_said(
         await assign(app, *ALL)
     assert contents(totals) == {"x": 2}
     assert "1 records without a key" in caplog.text
+
+
+# -- hooks
+
+
+async def test_a_slow_hook_only_delays_a_recovery(
+    world: World, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading stops while much waits for ``on_changelog_event``, and goes on afterwards; also if much came during the hook."""
+    monkeypatch.setattr(recovery, "MANY", 5)
+    monkeypatch.setattr(recovery, "STALLED_AFTER", 3600)
+    fill(world.log(LOG), 100)
+    heard: list[Any] = []
+
+    async def hear(event: Any) -> None:
+        if not heard:
+            await eventually(lambda: LOG in app.consumer_driver.paused)
+        heard.append(event.key)
+
+    totals = app.Table("totals", on_changelog_event=hear)
+    async with asyncio.timeout(60):
+        await assign(app, *ALL)
+    assert heard == list(range(100))
+    assert contents(totals) == {number: number for number in range(100)}
+    assert app.consumer_driver.calls.count("seek") == 1
 
 
 # -- brokers as they are
