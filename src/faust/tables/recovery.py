@@ -185,12 +185,16 @@ class Recovery(ChangelogReader):
         ]
 
     async def _poll(self) -> None:
-        """Ask the consumer where it is with partitions of which nothing comes."""
+        """Ask the consumer where it is with partitions of which nothing comes.
+
+        What it has handed over may be on its way, or wait to be heard: it is not believed while something waits.
+        """
         now = monotonic()
         for tp in [tp for tp in self._pending if now - self._heard[tp] >= FIRST_POLL]:
             what = f"ask for the position in {tp.topic}[{tp.partition}]"
             where = await self.ask(what, partial(self.reader.position, tp))
-            self.plans[tp].polled(where)
+            if not any(batch.tp == tp for batch in self._heard_out):
+                self.plans[tp].polled(where)
 
     async def _look_into(self, stalled: Collection[TP]) -> None:
         """Nothing comes of these partitions: ask again where they end, and fetch again what may be read."""

@@ -290,6 +290,54 @@ async def test_a_slow_hook_only_delays_a_recovery(
     assert app.consumer_driver.calls.count("seek") == 1
 
 
+async def test_what_waits_to_be_heard_is_not_passed_over(
+    world: World, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The consumer is past a record that is on its way, and waits for ``on_changelog_event`` when the consumer answers."""
+    monkeypatch.setattr(recovery, "STALLED_AFTER", 3600)
+    log, driver = world.log(LOG), app.consumer_driver
+    log.append(b'"k"', b"1")
+    take, position = driver.take, driver.position
+    asked_again, delivered = asyncio.Event(), asyncio.Event()
+    asked = 0
+    heard: list[Any] = []
+
+    async def hear(event: Any) -> None:
+        heard.append(event.key)
+
+    def on_its_way(tp: TP) -> None:
+        nonlocal asked
+        if tp == LOG and driver.positions[LOG] < log.end:
+            asked = 0
+            asked_again.clear()
+            delivered.clear()
+
+    async def take_late(timeout: float) -> Any:
+        delivered.set()
+        slices = await take(timeout)
+        if any(batch.tp == LOG for batch in slices):
+            await asked_again.wait()
+        return slices
+
+    async def answer_late(tp: TP) -> int:
+        nonlocal asked
+        where = await position(tp)
+        asked += where == log.end
+        if asked == 2:
+            asked_again.set()
+            await delivered.wait()
+        return where
+
+    driver.on_slice = on_its_way
+    driver.take = take_late  # type: ignore[method-assign]
+    driver.position = answer_late  # type: ignore[method-assign]
+    totals = app.Table("totals", on_changelog_event=hear)
+    async with asyncio.timeout(60):
+        await assign(app, *ALL)
+    assert contents(totals) == {"k": 1}
+    assert heard == ["k"]
+
+
 # -- brokers as they are
 
 
