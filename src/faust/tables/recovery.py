@@ -73,6 +73,7 @@ class Recovery(ChangelogReader):
         self._on_event: dict[str, OnEvent] = dict(on_event or {})
         self._heard_out: deque[Slice] = deque()
         self._full: bool = False
+        self._asked: float = 0.0
         self.partitions: dict[TP, TablePartition] = dict(partitions)
         self.check = check
         self.plans: dict[TP, PartitionPlan] = {}
@@ -187,14 +188,18 @@ class Recovery(ChangelogReader):
     async def _poll(self) -> None:
         """Ask the consumer where it is with partitions of which nothing comes.
 
-        What it has handed over may be on its way, or wait to be heard: it is not believed while something waits.
+        What it has handed over may be on its way, or wait to be heard: it is not believed while something waits, nor asked
+        again before what was on its way has come by.
         """
         now = monotonic()
+        if now - self._asked < FIRST_POLL:
+            return
         for tp in [tp for tp in self._pending if now - self._heard[tp] >= FIRST_POLL]:
             what = f"ask for the position in {tp.topic}[{tp.partition}]"
             where = await self.ask(what, partial(self.reader.position, tp))
             if not any(batch.tp == tp for batch in self._heard_out):
                 self.plans[tp].polled(where)
+        self._asked = monotonic()
 
     async def _look_into(self, stalled: Collection[TP]) -> None:
         """Nothing comes of these partitions: ask again where they end, and fetch again what may be read."""

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from tests.support.apps import eventually
-from tests.support.changelogs import App, Log, World, assign, event_of, worker
+from tests.support.changelogs import App, Entry, Log, World, assign, event_of, worker
 
 from faust.exceptions import ConsistencyError
-from faust.messages import TP
+from faust.messages import TP, Slice
 from faust.tables import reading, recovery
 from faust.tables.table import Table
 from faust.topics.topic import Topic
@@ -336,6 +336,50 @@ async def test_what_waits_to_be_heard_is_not_passed_over(
         await assign(app, *ALL)
     assert contents(totals) == {"k": 1}
     assert heard == ["k"]
+
+
+async def test_what_is_on_its_way_is_not_passed_over(
+    world: World, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record comes some turns after the consumer is past it, and markers of another log come between: it is waited for."""
+    monkeypatch.setattr(recovery, "STALLED_AFTER", 3600)
+    monkeypatch.setattr(recovery, "FIRST_POLL", 0.25)
+    app.consumer._max_poll_records = 1  # without, what a poll has brought comes at once
+    driver, other = app.consumer_driver, CHANGELOGS[2]
+    world.log(LOG).append(b'"k"', b"1")
+    world.log(other).mark()
+    world.log(other).append(b'"k"', b"1")
+    original = driver.take
+    asked, past = asyncio.Event(), asyncio.Event()
+    heard: list[Any] = []
+
+    async def hear(event: Any) -> None:
+        heard.append(event.key)
+
+    async def take(timeout: float) -> list[Slice]:
+        if past.is_set():
+            return await original(timeout)
+        await asked.wait()
+        past.set()
+        driver.positions |= {LOG: 1, other: 1}
+        generation = driver.current_generation
+        events = [Slice(SOURCES[0], generation, [Entry(0, b"k", b"v")], 1)] * 10
+        marker = Slice(other, generation, (), 1)
+        record = Slice(LOG, generation, world.log(LOG).read(0, 1), 1)
+        return [*events[:2], marker, *events, record]
+
+    async def position(tp: TP) -> int:
+        asked.set()
+        await past.wait()
+        return driver.positions[tp]
+
+    driver.take = take  # type: ignore[method-assign]
+    driver.position = position  # type: ignore[method-assign]
+    totals = app.Table("totals", on_changelog_event=hear)
+    async with asyncio.timeout(60):
+        await assign(app, *ALL)
+    assert contents(totals) == {"k": 1}
+    assert heard == ["k", "k"]
 
 
 # -- brokers as they are
