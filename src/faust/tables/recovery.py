@@ -290,6 +290,7 @@ class Recovery(ChangelogReader):
                 ready.append(tp)
         if rebuild:
             self.reader.pause(rebuild)
+            self._heard_out = deque(batch for batch in self._heard_out if batch.tp not in rebuild)
             for tp in rebuild:
                 logger.warning(
                     "Recovery: the log of %s[%d] was truncated or made anew while it was read; reading it again "

@@ -382,6 +382,37 @@ async def test_what_is_on_its_way_is_not_passed_over(
     assert heard == ["k", "k"]
 
 
+async def test_what_waits_of_a_log_that_is_made_anew_is_dropped(
+    world: World, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record of the former topic that waits for ``on_changelog_event`` does not come into a table of the new one."""
+    monkeypatch.setattr(recovery, "STALLED_AFTER", 3600)
+    log, driver = world.log(LOG), app.consumer_driver
+    log.append(b'"former"', b"1")
+    topic_ids = driver.topic_ids
+    heard: list[Any] = []
+
+    async def hear(event: Any) -> None:
+        heard.append(event.key)
+
+    async def late(topics: Any) -> Any:
+        if heard:
+            driver.topic_ids = topic_ids  # type: ignore[method-assign]
+            log.append(b'"late"', b"1")
+            await eventually(lambda: driver.positions[LOG] == log.end)
+            await asyncio.sleep(0.05)
+            log.recreate()
+            fill(log, 3)
+        return await topic_ids(topics)
+
+    driver.topic_ids = late  # type: ignore[method-assign]  # a record comes while this is asked
+    totals = app.Table("totals", on_changelog_event=hear)
+    async with asyncio.timeout(60):
+        await assign(app, *ALL)
+    assert contents(totals) == {0: 0, 1: 1, 2: 2}
+    assert heard == ["former", 0, 1, 2]
+
+
 # -- brokers as they are
 
 
