@@ -72,6 +72,8 @@ class Recovery(ChangelogReader):
         self._lasting = lasting
         self._on_event: dict[str, OnEvent] = dict(on_event or {})
         self._heard_out: deque[Slice] = deque()
+        self._full: bool = False
+        self._asked: float = 0.0
         self.partitions: dict[TP, TablePartition] = dict(partitions)
         self.check = check
         self.plans: dict[TP, PartitionPlan] = {}
@@ -184,12 +186,20 @@ class Recovery(ChangelogReader):
         ]
 
     async def _poll(self) -> None:
-        """Ask the consumer where it is with partitions of which nothing comes."""
+        """Ask the consumer where it is with partitions of which nothing comes.
+
+        What it has handed over may be on its way, or wait to be heard: it is not believed while something waits, nor asked
+        again before what was on its way has come by.
+        """
         now = monotonic()
+        if now - self._asked < FIRST_POLL:
+            return
         for tp in [tp for tp in self._pending if now - self._heard[tp] >= FIRST_POLL]:
             what = f"ask for the position in {tp.topic}[{tp.partition}]"
             where = await self.ask(what, partial(self.reader.position, tp))
-            self.plans[tp].polled(where)
+            if not any(batch.tp == tp for batch in self._heard_out):
+                self.plans[tp].polled(where)
+        self._asked = monotonic()
 
     async def _look_into(self, stalled: Collection[TP]) -> None:
         """Nothing comes of these partitions: ask again where they end, and fetch again what may be read."""
@@ -220,6 +230,7 @@ class Recovery(ChangelogReader):
             self._heard_out.append(batch)
             self._heard[tp] = monotonic()
             if len(self._heard_out) >= MANY:
+                self._full = True
                 self.reader.pause(self._hearing)
             self._look.set()
         else:
@@ -227,7 +238,6 @@ class Recovery(ChangelogReader):
 
     async def _hear_out(self) -> None:
         """Tell of records that somebody wants to hear of, and apply them."""
-        paused = len(self._heard_out) >= MANY
         while self._heard_out:
             batch = self._heard_out.popleft()
             tp = batch.tp
@@ -236,7 +246,8 @@ class Recovery(ChangelogReader):
             for record in batch.records:
                 await self._on_event[tp.topic](tp, record)
             self._take(batch)
-        if paused:
+        if self._full:
+            self._full = False
             self.reader.resume(self._hearing)
 
     def _take(self, batch: Slice) -> None:
@@ -279,6 +290,7 @@ class Recovery(ChangelogReader):
                 ready.append(tp)
         if rebuild:
             self.reader.pause(rebuild)
+            self._heard_out = deque(batch for batch in self._heard_out if batch.tp not in rebuild)
             for tp in rebuild:
                 logger.warning(
                     "Recovery: the log of %s[%d] was truncated or made anew while it was read; reading it again "

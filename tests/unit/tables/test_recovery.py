@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.support.changelogs import App, Log, World, assign, event_of, worker
+from tests.support.apps import eventually
+from tests.support.changelogs import App, Entry, Log, World, assign, event_of, worker
 
 from faust.exceptions import ConsistencyError
-from faust.messages import TP
+from faust.messages import TP, Slice
 from faust.tables import reading, recovery
 from faust.tables.table import Table
 from faust.topics.topic import Topic
@@ -262,6 +263,154 @@ async def test_records_without_a_key_are_left_out_and_said(
         await assign(app, *ALL)
     assert contents(totals) == {"x": 2}
     assert "1 records without a key" in caplog.text
+
+
+# -- hooks
+
+
+async def test_a_slow_hook_only_delays_a_recovery(
+    world: World, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading stops while much waits for ``on_changelog_event``, and goes on afterwards; also if much came during the hook."""
+    monkeypatch.setattr(recovery, "MANY", 5)
+    monkeypatch.setattr(recovery, "STALLED_AFTER", 3600)
+    fill(world.log(LOG), 100)
+    heard: list[Any] = []
+
+    async def hear(event: Any) -> None:
+        if not heard:
+            await eventually(lambda: LOG in app.consumer_driver.paused)
+        heard.append(event.key)
+
+    totals = app.Table("totals", on_changelog_event=hear)
+    async with asyncio.timeout(60):
+        await assign(app, *ALL)
+    assert heard == list(range(100))
+    assert contents(totals) == {number: number for number in range(100)}
+    assert app.consumer_driver.calls.count("seek") == 1
+
+
+async def test_what_waits_to_be_heard_is_not_passed_over(
+    world: World, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The consumer is past a record that is on its way, and waits for ``on_changelog_event`` when the consumer answers."""
+    monkeypatch.setattr(recovery, "STALLED_AFTER", 3600)
+    log, driver = world.log(LOG), app.consumer_driver
+    log.append(b'"k"', b"1")
+    take, position = driver.take, driver.position
+    asked_again, delivered = asyncio.Event(), asyncio.Event()
+    asked = 0
+    heard: list[Any] = []
+
+    async def hear(event: Any) -> None:
+        heard.append(event.key)
+
+    def on_its_way(tp: TP) -> None:
+        nonlocal asked
+        if tp == LOG and driver.positions[LOG] < log.end:
+            asked = 0
+            asked_again.clear()
+            delivered.clear()
+
+    async def take_late(timeout: float) -> Any:
+        delivered.set()
+        slices = await take(timeout)
+        if any(batch.tp == LOG for batch in slices):
+            await asked_again.wait()
+        return slices
+
+    async def answer_late(tp: TP) -> int:
+        nonlocal asked
+        where = await position(tp)
+        asked += where == log.end
+        if asked == 2:
+            asked_again.set()
+            await delivered.wait()
+        return where
+
+    driver.on_slice = on_its_way
+    driver.take = take_late  # type: ignore[method-assign]
+    driver.position = answer_late  # type: ignore[method-assign]
+    totals = app.Table("totals", on_changelog_event=hear)
+    async with asyncio.timeout(60):
+        await assign(app, *ALL)
+    assert contents(totals) == {"k": 1}
+    assert heard == ["k"]
+
+
+async def test_what_is_on_its_way_is_not_passed_over(
+    world: World, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record comes some turns after the consumer is past it, and markers of another log come between: it is waited for."""
+    monkeypatch.setattr(recovery, "STALLED_AFTER", 3600)
+    monkeypatch.setattr(recovery, "FIRST_POLL", 0.25)
+    app.consumer._max_poll_records = 1  # without, what a poll has brought comes at once
+    driver, other = app.consumer_driver, CHANGELOGS[2]
+    world.log(LOG).append(b'"k"', b"1")
+    world.log(other).mark()
+    world.log(other).append(b'"k"', b"1")
+    original = driver.take
+    asked, past = asyncio.Event(), asyncio.Event()
+    heard: list[Any] = []
+
+    async def hear(event: Any) -> None:
+        heard.append(event.key)
+
+    async def take(timeout: float) -> list[Slice]:
+        if past.is_set():
+            return await original(timeout)
+        await asked.wait()
+        past.set()
+        driver.positions |= {LOG: 1, other: 1}
+        generation = driver.current_generation
+        events = [Slice(SOURCES[0], generation, [Entry(0, b"k", b"v")], 1)] * 10
+        marker = Slice(other, generation, (), 1)
+        record = Slice(LOG, generation, world.log(LOG).read(0, 1), 1)
+        return [*events[:2], marker, *events, record]
+
+    async def position(tp: TP) -> int:
+        asked.set()
+        await past.wait()
+        return driver.positions[tp]
+
+    driver.take = take  # type: ignore[method-assign]
+    driver.position = position  # type: ignore[method-assign]
+    totals = app.Table("totals", on_changelog_event=hear)
+    async with asyncio.timeout(60):
+        await assign(app, *ALL)
+    assert contents(totals) == {"k": 1}
+    assert heard == ["k", "k"]
+
+
+async def test_what_waits_of_a_log_that_is_made_anew_is_dropped(
+    world: World, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record of the former topic that waits for ``on_changelog_event`` does not come into a table of the new one."""
+    monkeypatch.setattr(recovery, "STALLED_AFTER", 3600)
+    log, driver = world.log(LOG), app.consumer_driver
+    log.append(b'"former"', b"1")
+    topic_ids = driver.topic_ids
+    heard: list[Any] = []
+
+    async def hear(event: Any) -> None:
+        heard.append(event.key)
+
+    async def late(topics: Any) -> Any:
+        if heard:
+            driver.topic_ids = topic_ids  # type: ignore[method-assign]
+            log.append(b'"late"', b"1")
+            await eventually(lambda: driver.positions[LOG] == log.end)
+            await asyncio.sleep(0.05)
+            log.recreate()
+            fill(log, 3)
+        return await topic_ids(topics)
+
+    driver.topic_ids = late  # type: ignore[method-assign]  # a record comes while this is asked
+    totals = app.Table("totals", on_changelog_event=hear)
+    async with asyncio.timeout(60):
+        await assign(app, *ALL)
+    assert contents(totals) == {0: 0, 1: 1, 2: 2}
+    assert heard == ["former", 0, 1, 2]
 
 
 # -- brokers as they are
