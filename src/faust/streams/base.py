@@ -23,6 +23,7 @@ from collections.abc import (
 )
 from time import monotonic
 from typing import Any, Generic, Self, TypeVar, cast
+from weakref import ref
 
 from mode import Service
 
@@ -97,6 +98,8 @@ class StreamBase(Service, Generic[T]):
         self._first_processors = list(self._processors)
         self._started_by_iteration = False
         self._restarts_by: float = 0.0
+        task = _current_task()
+        self._made_in: Callable[[], Any] = _nobody if task is None else ref(task)
         self._source = channel if isinstance(channel, Source) else None
         mailbox = self._source.mailbox if self._source is not None else Mailbox()
         channel_only = self._source is not None and not hasattr(self._source, "topics")
@@ -525,6 +528,10 @@ def _first_of(batch: list[Any]) -> Place | None:
 
 def _name_of(channel: Any) -> str:
     return f"{type(channel).__name__}: {channel}"
+
+
+def _nobody() -> None:
+    return None
 
 
 def _current_task() -> asyncio.Task[Any] | None:
