@@ -29,7 +29,7 @@ from mode import Service
 
 from faust._core import batching
 from faust._core.iteration import Cursor, current_cursor
-from faust._core.lanes import Lane
+from faust._core.lanes import Lane, PartitionTask
 from faust._core.places import Place, place_in, take_place
 from faust.events import Event
 from faust.exceptions import Skip
@@ -454,6 +454,26 @@ class StreamBase(Service, Generic[T]):
             cursor.retry()
         else:
             cursor.finish()
+
+    def _halted(self) -> list[PartitionTask]:
+        """Return the tasks of which records were begun with and wait, though whoever iterates this has nothing in hand.
+
+        Only those that are acknowledged by moving on: of others nobody knows what the reader still has.
+        """
+        reader = self._reader()
+        owner = reader.task_owner
+        parts = [part.get_active_stream() for part in reader.combined] or [reader]
+        cursors: list[Cursor] = [part.cursor for part in parts]
+        if owner is None or owner.done():
+            return []
+        if any(one.record is not None or one.batch or one.collected for one in cursors):
+            return []
+        open_lanes = [(one.lane, one.last_offset()) for one in cursors if one.lane is not None]
+        return [
+            lane.task
+            for lane, last in open_lanes
+            if lane.acks and lane.tracker is None and lane.done <= last and lane in lane.task.lanes
+        ]
 
     def interrupt(self) -> None:
         """Whoever reads this is about to be cancelled: what it has in hand is not finished by that."""
