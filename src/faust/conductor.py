@@ -76,6 +76,17 @@ class Conductor(Service, MutableSet[Any]):
                 value.mailbox._relieve(task)
         self._note_change()
 
+    def succeed(self, old: Any, new: Any) -> None:
+        """Let the iterator *new* read on where *old*, of the same topic, was left: it takes over mailbox and lanes.
+
+        What waits in both was given to both, and waits in *old*'s, since that one is older.
+        """
+        self.discard(new)
+        new._mailbox = old.mailbox
+        self._topics.pop(old)
+        old.on_stop_iteration()
+        self._topics[new] = None
+
     def __contains__(self, value: object) -> bool:
         if isinstance(value, str):
             return any(topic.matches(value) for topic in self._topics)

@@ -27,7 +27,7 @@ class Seen(NamedTuple):
         end: Next offset to be written at the broker; None: not known.
         position: Next offset to be read; None: not known.
         in_hand: Records that were handed out and are not finished.
-        waiting: Records that streams have not taken yet.
+        waiting: Records that streams have not taken yet; 1 when a stream has stopped amid some that it has begun with.
         undecoded: Records that could not be decoded, so far.
     """
 

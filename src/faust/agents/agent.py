@@ -346,6 +346,7 @@ class Agent(Service, Asked[R], Generic[T, R]):
     async def _replace(self, old: Any, _index: int) -> Actor:
         """Make the successor of an actor, over the same stream."""
         await old.stop()
+        old.stream._note_left(old.actor_task)
         await old.stream.rewind()
         new = self._actor(old.stream, old.index, self.beacon)
         self._actors[self._actors.index(old)] = new
@@ -364,8 +365,7 @@ class Agent(Service, Asked[R], Generic[T, R]):
             supervisor.beacon.detach(self.beacon)
         actors, self._actors = self._actors, []
         for actor in actors:
-            await actor.stop()
-            await actor.stream.stop()
+            await _end(actor)
         if self._subscription is not None:
             self._subscription.on_stop_iteration()
             self._subscription = None
@@ -403,8 +403,7 @@ class Agent(Service, Asked[R], Generic[T, R]):
     async def _dismiss(self, actor: Actor) -> None:
         self.supervisor.discard(actor)
         self._actors.remove(actor)
-        await actor.stop()
-        await actor.stream.stop()
+        await _end(actor)
 
     async def _employ(self, tp: TP) -> None:
         idle = next((actor for actor in self._actors if not actor.active_partitions), None)
@@ -482,6 +481,13 @@ class Agent(Service, Asked[R], Generic[T, R]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.state} {self.name}>"
+
+
+async def _end(actor: Actor) -> None:
+    """Stop an actor for good, and what it reads."""
+    await actor.stop()
+    await actor.stream.stop()
+    await actor.stream._stop_left(actor.actor_task)
 
 
 def _name_of(fun: Any) -> str:

@@ -125,8 +125,15 @@ class HealthWatch(Service):
         now = self.looked_at = monotonic()
         self.hindered_since = (self.hindered_since or now) if consumer.hindrance else None
         self.partitions = {tp: self.partitions.get(tp) or Progress(tp, now) for tp in tasks}
+        halted = [
+            task
+            for agent in self.app.agents.values()
+            for actor in agent.actors
+            for task in actor.stream._halted()
+        ]
         for tp, task in tasks.items():
-            self.partitions[tp].look(await self._seen(consumer, task), now)
+            seen = await self._seen(consumer, task, halted=task in halted)
+            self.partitions[tp].look(seen, now)
 
     async def _ask(self, consumer: Any, tps: Collection[TP]) -> None:
         """Ask the broker where the partitions end."""
@@ -160,7 +167,7 @@ class HealthWatch(Service):
         except Exception as exc:  # the next look is soon
             logger.debug("The broker does not say which topics there are: %r", exc)
 
-    async def _seen(self, consumer: Any, task: PartitionTask) -> Seen:
+    async def _seen(self, consumer: Any, task: PartitionTask, *, halted: bool) -> Seen:
         end = self._ends.get(task.tp)
         finished = task.safe()
         position = task.delivered
@@ -176,7 +183,7 @@ class HealthWatch(Service):
             end=end,
             position=None if position < 0 else position,
             in_hand=task.in_hand(),
-            waiting=max((lane.queued for lane in task.lanes), default=0),
+            waiting=max((lane.queued for lane in task.lanes), default=0) or int(halted),
             undecoded=max((lane.undecoded for lane in task.lanes), default=0),
         )
 

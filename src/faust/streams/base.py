@@ -23,12 +23,13 @@ from collections.abc import (
 )
 from time import monotonic
 from typing import Any, Generic, Self, TypeVar, cast
+from weakref import ref
 
 from mode import Service
 
 from faust._core import batching
 from faust._core.iteration import Cursor, current_cursor
-from faust._core.lanes import Lane
+from faust._core.lanes import Lane, PartitionTask
 from faust._core.places import Place, place_in, take_place
 from faust.events import Event
 from faust.exceptions import Skip
@@ -97,6 +98,8 @@ class StreamBase(Service, Generic[T]):
         self._first_processors = list(self._processors)
         self._started_by_iteration = False
         self._restarts_by: float = 0.0
+        task = _current_task()
+        self._made_in: Callable[[], Any] = _nobody if task is None else ref(task)
         self._source = channel if isinstance(channel, Source) else None
         mailbox = self._source.mailbox if self._source is not None else Mailbox()
         channel_only = self._source is not None and not hasattr(self._source, "topics")
@@ -452,6 +455,26 @@ class StreamBase(Service, Generic[T]):
         else:
             cursor.finish()
 
+    def _halted(self) -> list[PartitionTask]:
+        """Return the tasks of which records were begun with and wait, though whoever iterates this has nothing in hand.
+
+        Only those that are acknowledged by moving on: of others nobody knows what the reader still has.
+        """
+        reader = self._reader()
+        owner = reader.task_owner
+        parts = [part.get_active_stream() for part in reader.combined] or [reader]
+        cursors: list[Cursor] = [part.cursor for part in parts]
+        if owner is None or owner.done():
+            return []
+        if any(one.record is not None or one.batch or one.collected for one in cursors):
+            return []
+        open_lanes = [(one.lane, one.last_offset()) for one in cursors if one.lane is not None]
+        return [
+            lane.task
+            for lane, last in open_lanes
+            if lane.acks and lane.tracker is None and lane.done <= last and lane in lane.task.lanes
+        ]
+
     def interrupt(self) -> None:
         """Whoever reads this is about to be cancelled: what it has in hand is not finished by that."""
         self._reader()._hand.interrupt()
@@ -525,6 +548,10 @@ def _first_of(batch: list[Any]) -> Place | None:
 
 def _name_of(channel: Any) -> str:
     return f"{type(channel).__name__}: {channel}"
+
+
+def _nobody() -> None:
+    return None
 
 
 def _current_task() -> asyncio.Task[Any] | None:

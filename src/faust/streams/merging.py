@@ -39,6 +39,7 @@ class MergingStream(StreamBase[T]):
                 )
         if self.reading.is_set() and self.combined:
             return self
+        _take_up(parts)
         return self.clone(combined=parts, processors=None, join_strategy=self.join_strategy)
 
     async def _iterate_combined(self) -> AsyncGenerator[T, None]:
@@ -93,6 +94,54 @@ class MergingStream(StreamBase[T]):
                     self._hand = merged
             if not merged.lost(turn):
                 self._on_end()
+
+    # -- what an agent's function has combined
+
+    _combined_with: tuple[Any, ...] = ()
+    """What the chain that begins here was combined with last, itself included."""
+    _left: tuple[Any, ...] = ()
+    """Streams that an earlier call of the function has made and combined with this one, and nobody reads now."""
+
+    def _note_left(self, task: asyncio.Task[Any] | None) -> None:
+        """The function that ran in *task* has ended: what it has made itself and combined with this chain is left."""
+        root = self.get_root_stream()
+        parts, root._combined_with = root._combined_with, ()
+        root._left += tuple(part for part in parts if _was_made_in(task, part))
+
+    async def _stop_left(self, task: asyncio.Task[Any] | None) -> None:
+        """Stop what is left: the function is not called again."""
+        self._note_left(task)
+        root = self.get_root_stream()
+        left, root._left = root._left, ()
+        for stream in left:
+            await stream.stop()
+
+    def _may_succeed(self, old: Any) -> bool:
+        """Say whether this stream, which nobody has read yet, reads what *old* has read, in the same way."""
+        new: Any = self
+        source, left = new._source, old._source
+        return (
+            new.cursor.claims == 0
+            and not new._has_succeeded
+            and (old.task_owner is None or old.task_owner.done())
+            and all(one._prev is None and one._next is None for one in (new, old))
+            and all(one.enable_acks and one._source._alone for one in (new, old))
+            and left in new.app.topics
+            and source in new.app.topics
+            and source._root is left._root is not None
+            and source.active_partitions is left.active_partitions is None
+        )
+
+    _has_succeeded = False
+
+    def _succeed(self, old: Any) -> None:
+        """Read on where *old* has been left."""
+        self._has_succeeded = True
+        source: Any = self._source
+        topics: Any = self.app.topics
+        topics.succeed(old._source, source)
+        self.cursor.inbox, self.cursor.wait = source.mailbox, source.mailbox.wait
+        self.cursor.take_over(old.cursor)
 
     async def _stop(self) -> None:
         for part in self.combined:
@@ -153,6 +202,23 @@ class MergingStream(StreamBase[T]):
                     hand.retry()
                 raise
         return value
+
+
+def _take_up(parts: list[Any]) -> None:
+    """Let those of *parts* that an agent's function has made again read on where an earlier call has left off."""
+    for root in [part.get_root_stream() for part in parts]:
+        left = [old for old in root._left if not any(old is part for part in parts)]
+        for part in parts:
+            old = next((one for one in left if part._may_succeed(one)), None)
+            if old is not None:
+                left.remove(old)
+                part._succeed(old)
+        root._left, root._combined_with = tuple(left), tuple(parts)
+
+
+def _was_made_in(task: asyncio.Task[Any] | None, part: Any) -> bool:
+    """Say whether *part*, and all it is derived from, was made by what ran in *task*."""
+    return task is not None and all(stream._made_in() is task for stream in part._chain())
 
 
 def _has(hand: Cursor, turns: dict[Any, int]) -> bool:

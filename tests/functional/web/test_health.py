@@ -138,6 +138,82 @@ async def test_a_hung_agent() -> None:
         await became(client, 200)
 
 
+def amid(app: faust.App) -> bool:
+    """Say whether the last look has found something delivered and not finished."""
+    return any(
+        row["delivered"] is not None and row["finished"] < row["delivered"]
+        for row in app.health.table()
+    )
+
+
+@pytest.mark.parametrize("combined", [False, True])
+async def test_a_stream_that_stops_amid_records(*, combined: bool) -> None:
+    """Records that were taken from the mailbox together, and are not handed out, stand still; nobody has one in hand."""
+    app = web_app(health_stall_timeout=1.0, topic_partitions=1)
+    topic = app.topic("work", value_type=int, partitions=1, internal=True)
+    other = app.topic("other", value_type=int, partitions=1, internal=True)
+    begun = asyncio.Event()
+    got: list[int] = []
+
+    @app.agent(topic, name="worker")
+    async def work(stream: Any) -> None:
+        async for number in stream & other.stream() if combined else stream:
+            begun.set()
+            await asyncio.sleep(0.005)
+            got.append(number)
+
+    async with served(app) as client:
+        await became(client, 200)
+        for number in range(200):
+            topic.send_soon(value=number)
+        await asyncio.wait_for(begun.wait(), 20.0)
+        app.gate.hold()
+        shown = await became(client, 503, "work[0] is stalled: back-pressure: worker waits at")
+        (row,) = [row for row in shown["partitions"] if row["topic"] == "work"]
+        assert (row["in_hand"], row["waiting"], row["delivered"]) == (0, 1, 200)
+        app.gate.open()
+        await became(client, 200)
+        await eventually(lambda: len(got) == 200)
+
+
+@pytest.mark.parametrize("how", ["acknowledged early", "left", "in the body"])
+async def test_who_does_not_ask_for_more_has_not_stopped(how: str) -> None:
+    """A stream that acknowledges by hand, a loop that was left, and an event of elsewhere in hand: nothing is said."""
+    app = web_app(health_stall_timeout=1.0, topic_partitions=1)
+    topic = app.topic("work", value_type=int, partitions=1, internal=True)
+    local = app.channel(value_type=int)
+    begun = asyncio.Event()
+
+    @app.agent(topic, name="worker")
+    async def work(stream: Any) -> None:
+        if how == "acknowledged early":
+            async for event in stream.noack().events():
+                event.ack()
+                begun.set()
+                await asyncio.sleep(3600.0)
+        elif how == "left":
+            async for _ in stream:
+                break
+        else:
+            async for number in stream & local.stream():
+                if number == -1:
+                    begun.set()
+                    await asyncio.sleep(3600.0)
+                await local.put(-1)
+        begun.set()
+        await asyncio.sleep(3600.0)
+
+    async with served(app) as client:
+        await became(client, 200)
+        for number in range(20):
+            topic.send_soon(value=number)
+        await asyncio.wait_for(begun.wait(), 20.0)
+        await eventually(lambda: amid(app))
+        looked = app.health.looked_at
+        await eventually(lambda: app.health.looked_at > looked + 3.0)
+        assert (await client.json("/health/ready"))[0] == 200, app.health.table()
+
+
 async def test_back_pressure() -> None:
     """A flow that is suspended while records wait is told as back-pressure."""
     app, topic, cure = hanging_app()
