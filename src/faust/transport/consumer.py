@@ -48,6 +48,8 @@ RENEW_INTERVAL = 600.0
 
 LAST_COMMIT = 3.0
 """Seconds that the commit before partitions are given back may take, beyond the time for events in hand."""
+LAST_STEP = 0.25
+"""Seconds that a part of the consumer has to end when the consumer stops, and again when it does not."""
 
 AsyncHook = Callable[[], Awaitable[None]]
 Arrange = Callable[[list[Slice]], Sequence[Slice]]
@@ -147,9 +149,14 @@ class Consumer(Service):
 
     async def on_stop(self) -> None:
         """Leave the group. Draining and committing is the application's business, before this."""
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        left = set(self._running)
+        for _ in range(
+            2
+        ):  # a commit that is cancelled begins an abort, which the second time breaks off
+            for task in left:
+                task.cancel()
+            if left:
+                _, left = await asyncio.wait(left, timeout=LAST_STEP)
         self._running.clear()
         await self.driver.close(self._close_timeout())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any, ClassVar
 
 import pytest
@@ -190,3 +191,29 @@ async def filled(agent: Any, size: int) -> Any:
     mailbox, lane = agent.channel_iterator.mailbox, agent.channel_iterator._lane
     await eventually(lambda: lane.queued == size and mailbox._writers)
     return lane
+
+
+async def test_a_commit_that_aborts_for_long_does_not_hold_up_the_stop(topic_name: Name) -> None:
+    """A part of the consumer that goes on when it is cancelled, as a commit that aborts without brokers, is cancelled again."""
+    app = exactly_once_app(f"memory://{topic_name()}", topic_name("app"))
+    cancelled: list[int] = []
+
+    async def stubborn() -> None:
+        for number in range(2):
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                cancelled.append(number)
+
+    @app.agent(app.topic(topic_name("source"), value_type=int, internal=True))
+    async def read(stream: Any) -> None:
+        async for _ in stream:
+            pass
+
+    async with running(app):
+        app.consumer._spawn(stubborn, "stubborn")
+        await asyncio.sleep(0)
+        began = monotonic()
+        await app.stop()
+        assert cancelled == [0, 1]
+        assert monotonic() - began < 30
