@@ -9,6 +9,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from aiokafka.client import ConnectionGroup
+from aiokafka.errors import RequestTimedOutError
+from aiokafka.protocol.metadata import MetadataRequest
 
 from faust.exceptions import (
     BrokerError,
@@ -265,6 +268,31 @@ async def test_patience_with_a_new_topic_begins_with_the_first_answer(
     await asyncio.sleep(4.0)
     proxy.heal()
     assert (await sent).offset == 0
+
+
+async def test_a_request_that_takes_too_long_when_its_connection_is_gone(
+    stage: Stage, proxy: Proxy
+) -> None:
+    """It is a time-out like any other: aiokafka's client raises KeyError, which would end the sender and so the worker."""
+    assert stage.cluster is not None
+    through = open_transport(stage.cluster.proxied_url)
+    producer = await stage.producer(transport=through, request_timeout=1.0)
+    client = producer._client.connection  # type: ignore[attr-defined]
+
+    async def ask() -> None:
+        (node,) = [broker.nodeId for broker in client.cluster.brokers()]
+        await client.ready(node)
+        asking = asyncio.ensure_future(client.send(node, MetadataRequest([])))
+        await asyncio.sleep(0.1)
+        gone = client._conns.pop((node, ConnectionGroup.DEFAULT))
+        try:
+            await asking
+        finally:
+            gone.close()
+
+    proxy.mute(REQUESTS["Metadata"])
+    with pytest.raises(RequestTimedOutError):
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(ask(), client._loop))
 
 
 async def test_a_deleted_topic_fails_soon(stage: Stage) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import CloseReason
-from aiokafka.errors import CoordinatorNotAvailableError, KafkaError
+from aiokafka.errors import CoordinatorNotAvailableError, KafkaError, RequestTimedOutError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.structs import TopicPartition
@@ -330,7 +330,10 @@ class KafkaClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is untyped
         if isinstance(request, FetchRequest):
             group = FETCH_GROUP
         try:
-            answer = await super().send(node_id, request, group=group)
+            try:
+                answer = await super().send(node_id, request, group=group)
+            except KeyError as error:  # aiokafka closes the connection of what took too long, and it was gone by then
+                raise RequestTimedOutError from error
         except KafkaError as error:
             self.note_trouble(node_id, error)
             raise
