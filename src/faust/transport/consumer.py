@@ -150,9 +150,8 @@ class Consumer(Service):
     async def on_stop(self) -> None:
         """Leave the group. Draining and committing is the application's business, before this."""
         left = set(self._running)
-        for _ in range(
-            2
-        ):  # a commit that is cancelled begins an abort, which the second time breaks off
+        # A commit that is cancelled begins an abort; cancelling it again breaks that off.
+        for _ in range(2):
             for task in left:
                 task.cancel()
             if left:

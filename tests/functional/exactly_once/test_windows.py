@@ -35,6 +35,19 @@ async def undo(app: faust.App) -> None:
     await app.consumer.commit()
 
 
+def count(app: faust.App, source: Any, totals: Any) -> list[int]:
+    """Have an agent count what comes in windows; return the list of what it has seen."""
+    seen: list[int] = []
+
+    @app.agent(source)
+    async def read(stream: Any) -> None:
+        async for number in stream:
+            totals["k"] += 1
+            seen.append(number)
+
+    return seen
+
+
 @pytest.mark.parametrize("store", ["memory://", "rocksdb://"])
 async def test_no_event_is_late_because_it_comes_again(
     broker_url: str, topic_name: Name, store: str
@@ -43,13 +56,7 @@ async def test_no_event_is_late_because_it_comes_again(
     app = slow_app(broker_url, topic_name("app"), store)
     source = app.topic(topic_name("source"), value_type=int, partitions=1, internal=True)
     totals = app.Table("totals", default=int, partitions=1).tumbling(10.0, expires=10.0)
-    seen: list[int] = []
-
-    @app.agent(source)
-    async def count(stream: Any) -> None:
-        async for number in stream:
-            totals["k"] += 1
-            seen.append(number)
+    seen = count(app, source, totals)
 
     async with running(app):
         await eventually(lambda: app.tables.actives_ready)
@@ -73,7 +80,6 @@ async def test_an_undone_callback_is_called_again(
     source = app.topic(topic_name("source"), value_type=int, partitions=1, internal=True)
     target = app.topic(topic_name("target"), value_type=int, partitions=1, internal=True)
     calls: list[int] = []
-    seen: list[int] = []
     may_close = not apart
 
     async def close(_key: Any, value: int) -> None:
@@ -86,11 +92,7 @@ async def test_an_undone_callback_is_called_again(
         "totals", default=int, partitions=1, grace=5.0, on_window_close=close
     ).tumbling(1000.0, expires=1e9)
 
-    @app.agent(source)
-    async def count(stream: Any) -> None:
-        async for number in stream:
-            totals["k"] += 1
-            seen.append(number)
+    seen = count(app, source, totals)
 
     async with running(app):
         await eventually(lambda: app.tables.actives_ready)

@@ -26,9 +26,10 @@ from tests.support.driving import until
 from tests.support.ports import free_port
 from tests.support.processes import ROOT
 
-__all__ = ["HALF", "STOP_LIMIT", "Trial", "trial"]
+__all__ = ["GUARANTEES", "HALF", "STOP_LIMIT", "Trial", "trial"]
 
 APP = Path(__file__).with_name("refusal_app.py")
+GUARANTEES = ["at_least_once", "exactly_once"]
 HALF = 100
 """Numbers before the fault, and after it."""
 STOP_LIMIT = 8.0

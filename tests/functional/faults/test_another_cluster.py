@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.functional.faults.refusal_app import PARTITIONS
-from tests.functional.faults.refusals import HALF, Trial, trial
+from tests.functional.faults.refusals import GUARANTEES, HALF, Trial, trial
 from tests.support.kafka import KafkaCluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.kafka, pytest.mark.timeout(240)]
 
 Name = Callable[..., str]
-GUARANTEES = ["at_least_once", "exactly_once"]
 
 
 async def replace(cluster: KafkaCluster, it: Trial) -> None:

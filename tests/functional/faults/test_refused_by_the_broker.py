@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.functional.faults.refusals import HALF, trial
+from tests.functional.faults.refusals import GUARANTEES, HALF, trial
 from tests.support.disks import SmallDisk
 from tests.support.kafka import GUEST, KafkaCluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 Name = Callable[..., str]
-GUARANTEES = ["at_least_once", "exactly_once"]
 BROKERS = ["local", pytest.param("kafka", marks=pytest.mark.kafka)]
 REWRITTEN = "deleted and made anew"
 TOO_FEW = "NOT_ENOUGH_REPLICAS"

@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from faust.testing.faults import Proxy
-from tests.functional.faults.refusals import HALF, STOP_LIMIT, Trial, trial
+from tests.functional.faults.refusals import GUARANTEES, HALF, STOP_LIMIT, Trial, trial
 from tests.support.kafka import KafkaCluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 Name = Callable[..., str]
-GUARANTEES = ["at_least_once", "exactly_once"]
 OLD = 150_000
 """Records of the changelog before the first worker starts; their keys are `FIRST` and greater."""
 FIRST = 1_000_000

@@ -24,7 +24,13 @@ from faust.exceptions import (
 from faust.gate import Where
 from faust.messages import TP
 from faust.testing.faults import REQUESTS, Proxy
-from faust.transport.base import ConsumerDriver, Delivery, ProducerDriver, ProducerOptions
+from faust.transport.base import (
+    ConsumerDriver,
+    Delivery,
+    ProducerDriver,
+    ProducerOptions,
+    Transport,
+)
 from faust.transport.transactions import TransactionalDriver
 from tests.support.driving import Stage, open_transport, until
 
@@ -152,6 +158,13 @@ async def proxy(stage: Stage) -> AsyncIterator[Proxy]:
     await made.close()
 
 
+@pytest.fixture
+def through(stage: Stage, proxy: Proxy) -> Transport:
+    """The way to Kafka through the proxy."""
+    assert stage.cluster is not None
+    return open_transport(stage.cluster.proxied_url)
+
+
 async def have_it_refused_when_written(
     stage: Stage, proxy: Proxy, producer: ProducerDriver, topic: str
 ) -> None:
@@ -173,15 +186,14 @@ async def have_it_refused_when_written(
 
 
 async def test_a_batch_that_was_written_and_then_refused_spoils_nothing(
-    stage: Stage, proxy: Proxy
+    stage: Stage, proxy: Proxy, through: Transport
 ) -> None:
     """What comes next must not have the numbers of what is in the log.
 
     The broker would take it for the same batch, acknowledge it, and not write it.
     """
     topic = await stage.topic(1)
-    assert stage.cluster is not None
-    producer = await stage.producer(transport=open_transport(stage.cluster.proxied_url))
+    producer = await stage.producer(transport=through)
     await producer.append(topic, 0, None, b"first")
     await have_it_refused_when_written(stage, proxy, producer, topic)
     for value in (b"third", b"fourth"):
@@ -190,12 +202,10 @@ async def test_a_batch_that_was_written_and_then_refused_spoils_nothing(
 
 
 async def test_a_transaction_with_a_batch_that_was_written_and_then_refused_needs_a_new_producer(
-    stage: Stage, proxy: Proxy
+    stage: Stage, proxy: Proxy, through: Transport
 ) -> None:
     """Else the next transaction would have numbers that are in the log, and be acknowledged, and not written."""
     topic = await stage.topic(1)
-    assert stage.cluster is not None
-    through = open_transport(stage.cluster.proxied_url)
     producer = await stage.producer(transport=through, transactional_id=topic)
     await producer.begin_transaction()
     await producer.append(topic, 0, None, b"first")
@@ -258,11 +268,10 @@ async def test_a_topic_that_does_not_exist_is_named(
 
 
 async def test_patience_with_a_new_topic_begins_with_the_first_answer(
-    stage: Stage, proxy: Proxy, topic_name: Callable[..., str]
+    stage: Stage, proxy: Proxy, through: Transport, topic_name: Callable[..., str]
 ) -> None:
     """A broker that answers after an outage, and does not know the topic yet, is asked again."""
-    assert stage.cluster is not None
-    producer = await stage.producer(transport=open_transport(stage.cluster.proxied_url))
+    producer = await stage.producer(transport=through)
     proxy.stall()
     sent = producer.append(topic_name("new"), 0, None, b"value")
     await asyncio.sleep(4.0)
@@ -271,11 +280,9 @@ async def test_patience_with_a_new_topic_begins_with_the_first_answer(
 
 
 async def test_a_request_that_takes_too_long_when_its_connection_is_gone(
-    stage: Stage, proxy: Proxy
+    stage: Stage, proxy: Proxy, through: Transport
 ) -> None:
     """It is a time-out like any other: aiokafka's client raises KeyError, which would end the sender and so the worker."""
-    assert stage.cluster is not None
-    through = open_transport(stage.cluster.proxied_url)
     producer = await stage.producer(transport=through, request_timeout=1.0)
     client = producer._client.connection  # type: ignore[attr-defined]
 
@@ -453,12 +460,10 @@ async def test_the_older_of_two_producers_is_fenced(stage: Stage) -> None:
 
 
 async def test_the_coordinator_is_looked_for_again_when_the_connection_breaks(
-    stage: Stage, proxy: Proxy
+    stage: Stage, proxy: Proxy, through: Transport
 ) -> None:
     """A producer that does not know its coordinator any more, and loses who it asks for it, ends its transaction later."""
     topic = await stage.topic(1)
-    assert stage.cluster is not None
-    through = open_transport(stage.cluster.proxied_url)
     producer = await stage.producer(transport=through, transactional_id=topic)
     for value in (b"one", b"two"):
         proxy.cut_at(REQUESTS["FindCoordinator"])

@@ -116,16 +116,21 @@ async def test_lost_partitions_are_read_anew(world: World, app: App) -> None:
     assert world.log(LOG).end == 5
 
 
-async def test_what_was_never_flushed_is_undone(world: World, app: App) -> None:
-    """Changes of events that nobody finished do not survive into the next assignment."""
-    fill(world.log(LOG), 5)
-    totals = app.Table("totals")
-    await assign(app, *ALL)
+async def leave_unfinished(world: World, app: App, totals: Table[Any, Any]) -> None:
+    """Change a key in an event that nobody finishes, and give back everything while the broker is away."""
     app.producer_driver.failure = ConnectionError("gone")
     with event_of(world.tasks[SOURCES[1]]):
         totals[0] = "unfinished"
     with pytest.raises(ConnectionError):
         await app.tables.on_partitions_revoked(frozenset(ALL), lost=False)
+
+
+async def test_what_was_never_flushed_is_undone(world: World, app: App) -> None:
+    """Changes of events that nobody finished do not survive into the next assignment."""
+    fill(world.log(LOG), 5)
+    totals = app.Table("totals")
+    await assign(app, *ALL)
+    await leave_unfinished(world, app, totals)
     await assign(app, *ALL)
     assert contents(totals) == {number: number for number in range(5)}
 
@@ -616,11 +621,7 @@ async def test_an_undone_state_in_memory_was_ahead_of_its_log(world: World, app:
     fill(world.log(LOG), 10)
     totals = app.Table("totals")
     await assign(app, *ALL)
-    app.producer_driver.failure = ConnectionError("gone")
-    with event_of(world.tasks[SOURCES[1]]):
-        totals[0] = "unfinished"
-    with pytest.raises(ConnectionError):
-        await app.tables.on_partitions_revoked(frozenset(ALL), lost=False)
+    await leave_unfinished(world, app, totals)
     world.log(LOG).recreate()
     fill(world.log(LOG), 5)
     with pytest.raises(ConsistencyError, match=r"changelog\[1\] has reached offset 10.*ends at 5"):

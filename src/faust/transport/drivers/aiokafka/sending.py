@@ -69,9 +69,9 @@ OUT_OF_STEP = (
     "the log at the broker does not go with what was acknowledged to this producer ({}): it has lost records, or forgotten "
     "who wrote them"
 )
-_OUT_OF_STEP = (kafka.OutOfOrderSequenceNumber, kafka.UnknownProducerId)
+_NUMBER_ERRORS = (kafka.OutOfOrderSequenceNumber, kafka.UnknownProducerId)
 _DOUBTFUL = (
-    *_OUT_OF_STEP,
+    *_NUMBER_ERRORS,
     kafka.InvalidProducerIdMapping,
     kafka.UnknownError,
     kafka.ProducerFenced,
@@ -292,10 +292,8 @@ class Sending:
         new = topic not in self._options.seen_topics
         while True:
             code, rows = (await self.connection.topic_metadata([topic], create=new))[topic]
-            if (
-                deadline == math.inf
-            ):  # patience begins with the first answer, which may have taken an outage
-                deadline = time.monotonic() + MISSING_TOPIC_PATIENCE
+            # Patience begins with the first answer, for which an outage may have to end.
+            deadline = min(deadline, time.monotonic() + MISSING_TOPIC_PATIENCE)
             error = kafka.for_code(code)
             if error is kafka.NoError:
                 await self._remember(topic)
@@ -371,7 +369,7 @@ class Sending:
         if isinstance(error, kafka.NotLeaderForPartitionError) and self.is_missing(topic):
             error = UnknownTopic(f"topic {topic} does not exist (any more)")
         elif self._options.transactional_id and isinstance(
-            error, (kafka.ProducerFenced, *_OUT_OF_STEP)
+            error, (kafka.ProducerFenced, *_NUMBER_ERRORS)
         ):
             error = self._fenced(topic, number, error)
         self._mend_sequence(sent, error)
@@ -390,7 +388,7 @@ class Sending:
         """
         manager = self._transactions
         if (
-            not isinstance(error, _OUT_OF_STEP)
+            not isinstance(error, _NUMBER_ERRORS)
             or manager is None
             or manager.transactional_id is not None
             or sent.renumbered
@@ -410,7 +408,7 @@ class Sending:
         why = f"a newer producer has it, or the transaction took longer than {self._options.transaction_timeout:g} s"
         if isinstance(error, LostTransaction):
             why = str(error)
-        elif isinstance(error, _OUT_OF_STEP):
+        elif isinstance(error, _NUMBER_ERRORS):
             why = OUT_OF_STEP.format(error)
         return ProducerFenced(
             f"transactional id {self._options.transactional_id}: {why}; nothing more is written to {topic}[{number}]"
